@@ -1,0 +1,210 @@
+// The model in memory: plain structs, as the file holds them and as the rest of Mote uses them.
+// runtime/model/reader fills them from a checked file, runtime/model/writer writes them, the converter builds them.
+// Everything is spatially symbolic: no height, width or batch is stored here.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace mote {
+
+constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max(); // an absent index
+
+// ------------------------------------------------------------------------------------------------ weights
+enum class DataType : uint8_t { F32 = 0, F16 = 1 };
+
+// A constant array in a segment. Canonical and unpadded: convolutions [out][kernelHeight][kernelWidth][in] F16,
+// bias tables [R][out] F32, affine tables [R][2][channels] F32 (gamma row, then beta row).
+struct Weight {
+    std::string name; // from the checkpoint, or "<op>.bias" for tables made by folding
+    DataType type = DataType::F16;
+    std::vector<uint32_t> shape;
+    uint32_t segment = 0;
+    uint64_t offset = 0; // bytes from the segment's start, a multiple of 64
+    uint64_t bytes = 0;  // product of shape times element size
+};
+
+// ------------------------------------------------------------------------------------------------ graph
+enum class TensorKind : uint8_t {
+    Activation = 0, // fp16, channels in blocks of 8: [N][C/8][H][W][8]
+    Port = 1,       // fp32, planar [N][C][H][W]; what the app, the state or another graph gives and takes
+};
+
+struct Tensor {
+    std::string name;
+    TensorKind kind = TensorKind::Activation;
+    uint32_t channels = 0;
+};
+
+enum class OpKind : uint8_t {
+    // Executable; the only kinds that a file can hold.
+    Concat = 0,    // ports -> activation: per source i  out = scale[i] * in + offset[i], channels one after the other
+    Conv2d = 1,    // see Op
+    GroupNorm = 2, // see Op
+    Attention = 3, // self-attention over H*W tokens; one input of 3*C channels: q, k, v; out C channels
+    // Only in the converter's unfolded graph. A writer refuses them by name.
+    TimestepEmbedding = 64, // scalar timestep -> [channels] features (attributes in the converter)
+    Linear = 65,
+    Activation = 66,
+    Add = 67,
+    Upsample = 68, // nearest x2
+    AvgPool = 69,  // 2x2, stride 2
+    Scale = 70,
+};
+
+enum class ActivationFunction : uint8_t { None = 0, Silu = 1 };
+
+enum class Resample : uint8_t {
+    None = 0,
+    NearestUp2 = 1,    // source pixel (y/2, x/2)
+    AverageDown2 = 2,  // mean of the four source pixels (2y..2y+1, 2x..2x+1)
+};
+
+// One executable operation. Which fields a kind uses is said beside them; the others keep their defaults.
+//
+// Conv2d:     out = (conv(resample(concat(inputs))) + bias[row] + resample(residual)) * outputScale
+//             cross-correlation with zero padding, as PyTorch's conv2d; a Linear over H*W tokens is a 1x1 Conv2d.
+//             `output` is an Activation, or a Port (then written in fp32: the last convolution).
+// GroupNorm:  h = (x - mean_g) / sqrt(var_g + eps) * gamma[row] + beta[row]; h = activation(h); h = resample(h)
+//             statistics over (channels of the group) x H x W of the concatenated inputs, biased variance.
+// Attention:  per head h of `heads`, d = C / heads:  softmax(q_h k_h^T / sqrt(d)) v_h;  output channel = h*d + i.
+struct Op {
+    OpKind kind = OpKind::Conv2d;
+    std::string name;             // the module's name in the checkpoint, e.g. "down_blocks.0.resnets.0.conv1"
+    std::vector<uint32_t> inputs; // tensors. Concat: 1..8 ports. Conv2d, GroupNorm: 1 or 2, concatenated over channels
+    uint32_t output = kNone;      // tensor
+
+    // Concat
+    std::vector<float> inputScale, inputOffset; // one of each per input
+
+    // Conv2d
+    uint32_t weight = kNone;                             // [out][kh][kw][in] F16
+    uint32_t bias = kNone;                               // [R][out] F32, R = 1 or Model::timesteps.size()
+    uint32_t stride = 1;                                 // 1 or 2, both directions
+    uint32_t padTop = 0, padLeft = 0, padBottom = 0, padRight = 0;
+    Resample inputResample = Resample::None;             // None or NearestUp2, before padding
+    uint32_t residual = kNone;                           // tensor with the output's channels, or kNone
+    Resample residualResample = Resample::None;
+    float outputScale = 1.0f;
+
+    // GroupNorm
+    uint32_t affine = kNone; // [R][2][channels] F32
+    uint32_t groups = 1;
+    float epsilon = 1e-5f;
+    ActivationFunction activation = ActivationFunction::None;
+    Resample outputResample = Resample::None; // None or AverageDown2
+
+    // Attention
+    uint32_t heads = 1;
+};
+
+enum class PortKind : uint8_t { Image = 0, Tensor = 1, Tokens = 2, ClassIds = 3, Scalar = 4 };
+
+// What feeds an input port (or takes an output port).
+enum class PortSource : uint8_t {
+    App = 0,         // bound by the app, by name
+    State = 1,       // the sampler's state x
+    ModelOutput = 2, // output ports only: the sampler's m
+    Graph = 3,       // another graph's output port (sourceGraph, sourcePort)
+    Constant = 4,    // sourceWeight
+    Noise = 5,       // the noise source
+};
+
+enum class DimensionSymbol : uint8_t { One = 0, N = 1, H = 2, W = 3, T = 4 };
+
+// symbol * numerator / denominator; One * numerator is a constant.
+struct Dimension {
+    DimensionSymbol symbol = DimensionSymbol::One;
+    uint32_t numerator = 1, denominator = 1;
+};
+
+struct Port {
+    std::string name; // "x", "condition", "model_output", "prompt", ...
+    bool output = false;
+    PortKind kind = PortKind::Image;
+    PortSource source = PortSource::App;
+    uint32_t tensor = kNone;
+    std::vector<Dimension> shape;         // Image: N, C, H, W
+    float valueLow = -1, valueHigh = 1;   // Image: what 8-bit 0 and 255 become
+    uint32_t sourceGraph = kNone, sourcePort = kNone, sourceWeight = kNone;
+    std::string description;
+};
+
+enum class Phase : uint8_t { PerPrompt = 0, PerImage = 1, PerStep = 2, Final = 3 };
+
+struct Graph {
+    std::string name; // "unet"
+    Phase phase = Phase::PerStep;
+    uint32_t order = 0;        // among graphs of one phase
+    uint32_t sizeMultiple = 1; // H and W of the image ports must be multiples of it
+    std::vector<Tensor> tensors;
+    std::vector<Op> ops; // in execution order: an op's inputs are ports or outputs of earlier ops
+    std::vector<Port> ports;
+};
+
+// ------------------------------------------------------------------------------------------------ recipes
+enum class ClipKind : uint8_t { None = 0, Clamp = 1, Threshold = 2 };
+
+// One row of the step table (the algebra is in converter/schedule/README.md and FORMAT.md):
+//   m   = model(x, timestep)
+//   x0  = N(p x + q m)
+//   x'  = a x + b m + g x0 + sum_k h[k] r[k] + e y + c z
+//   r_s = u x + v m + w x0        (s = store, or none; with the old x, after x' was formed)
+struct StepRow {
+    float timestep = 0;         // what the model was told; metadata at run time
+    uint32_t timestepIndex = 0; // row of the bias and affine tables
+    float p = 0, q = 0;
+    ClipKind clip = ClipKind::None;
+    float clipLow = -1, clipHigh = 1;  // Clamp
+    float quantile = 0.995f, thresholdMax = 1; // Threshold
+    float a = 0, b = 0, g = 0, e = 0, c = 0;
+    std::array<float, 4> h{};
+    uint32_t store = kNone; // 0..3 or kNone
+    float u = 0, v = 0, w = 0;
+    uint32_t draws = 0;  // normals taken from the generator per element: 0 or 1
+    float scale = 1;     // the scheduler's own state after this row is x' / scale
+};
+
+struct Recipe {
+    std::string name;    // "4" or the user's
+    std::string sampler; // "ddim"
+    uint32_t steps = 0;  // what the user asked for; rows.size() may differ (Heun has 2n-1)
+    float initNoise = 1, initCondition = 0; // x = initNoise z + initCondition y
+    float initScale = 1;                    // the scheduler's own first state is x / initScale
+    std::vector<StepRow> rows;
+};
+
+// ------------------------------------------------------------------------------------------------ self-check
+struct SelfCheckOp {
+    uint32_t op = 0;
+    float rms = 0;                 // of the whole output
+    float tolerance = 0;           // |found - expected| <= tolerance * rms, per sample
+    std::vector<uint32_t> positions; // linear NCHW indices, at most 64
+    std::vector<float> values;
+};
+
+// Inputs and outputs of one forward pass of graphs[graph] at timesteps[timestepIndex], batch 1.
+struct SelfCheck {
+    uint32_t graph = 0, timestepIndex = 0, height = 0, width = 0;
+    std::vector<std::vector<float>> inputs; // per input port in port order, planar
+    std::vector<float> output;              // the model_output port, whole
+    float outputTolerance = 0;              // relative to the output's rms
+    std::vector<SelfCheckOp> ops;
+};
+
+// ------------------------------------------------------------------------------------------------ model
+struct Model {
+    std::string name, version, licence, task, description, sourceClass;
+    std::vector<Weight> weights;
+    std::vector<Graph> graphs;
+    std::vector<float> timesteps; // the distinct timesteps of all recipes; rows of bias and affine tables
+    std::vector<Recipe> recipes;
+    uint32_t statisticsWindow = 0; // pixels a side over which GroupNorm statistics were learnt; 0 = not stated
+    uint32_t receptiveField = 0;   // radius in pixels of one forward pass without attention; 0 = whole image
+    SelfCheck selfCheck;           // ops empty: none
+};
+
+} // namespace mote
