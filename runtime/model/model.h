@@ -1,6 +1,6 @@
 // The model in memory: plain structs, as the file holds them and as the rest of Mote uses them.
-// runtime/model/reader fills them from a checked file, runtime/model/writer writes them, the converter builds them.
-// Everything is spatially symbolic: no height, width or batch is stored here.
+// runtime/model/reader fills them from a checked file, runtime/model/writer writes them, the converter builds
+// them. Everything is spatially symbolic: no height, width or batch is stored here.
 #pragma once
 
 #include <array>
@@ -16,15 +16,15 @@ constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max(); // an absent in
 // ------------------------------------------------------------------------------------------------ weights
 enum class DataType : uint8_t { F32 = 0, F16 = 1 };
 
-// A constant array in a segment. Canonical and unpadded: convolutions [out][kernelHeight][kernelWidth][in] F16,
-// bias tables [R][out] F32, affine tables [R][2][channels] F32 (gamma row, then beta row).
+// A constant array in a segment. Canonical and unpadded: convolutions [out][kernelHeight][kernelWidth][in]
+// F16, bias tables [R][out] F32, affine tables [R][2][channels] F32 (gamma row, then beta row).
 struct Weight {
     std::string name; // from the checkpoint, or "<op>.bias" for tables made by folding
     DataType type = DataType::F16;
     std::vector<uint32_t> shape;
-    uint32_t segment = 0;
-    uint64_t offset = 0; // bytes from the segment's start, a multiple of 64
-    uint64_t bytes = 0;  // product of shape times element size
+    uint32_t segment = 0; // of Model::segments; this and the offset are the writer's to choose
+    uint64_t offset = 0;  // bytes from the segment's start, a multiple of 64
+    uint64_t bytes = 0;   // product of shape times element size
 };
 
 // ------------------------------------------------------------------------------------------------ graph
@@ -41,7 +41,8 @@ struct Tensor {
 
 enum class OpKind : uint8_t {
     // Executable; the only kinds that a file can hold.
-    Concat = 0,    // ports -> activation: per source i  out = scale[i] * in + offset[i], channels one after the other
+    Concat =
+        0, // ports -> activation: per source i  out = scale[i] * in + offset[i], channels one after the other
     Conv2d = 1,    // see Op
     GroupNorm = 2, // see Op
     Attention = 3, // self-attention over H*W tokens; one input of 3*C channels: q, k, v; out C channels
@@ -59,34 +60,37 @@ enum class ActivationFunction : uint8_t { None = 0, Silu = 1 };
 
 enum class Resample : uint8_t {
     None = 0,
-    NearestUp2 = 1,    // source pixel (y/2, x/2)
-    AverageDown2 = 2,  // mean of the four source pixels (2y..2y+1, 2x..2x+1)
+    NearestUp2 = 1,   // source pixel (y/2, x/2)
+    AverageDown2 = 2, // mean of the four source pixels (2y..2y+1, 2x..2x+1)
 };
 
 // One executable operation. Which fields a kind uses is said beside them; the others keep their defaults.
 //
 // Conv2d:     out = (conv(resample(concat(inputs))) + bias[row] + resample(residual)) * outputScale
-//             cross-correlation with zero padding, as PyTorch's conv2d; a Linear over H*W tokens is a 1x1 Conv2d.
-//             `output` is an Activation, or a Port (then written in fp32: the last convolution).
-// GroupNorm:  h = (x - mean_g) / sqrt(var_g + eps) * gamma[row] + beta[row]; h = activation(h); h = resample(h)
+//             cross-correlation with zero padding, as PyTorch's conv2d; a Linear over H*W tokens is a 1x1
+//             Conv2d. `output` is an Activation, or a Port (then written in fp32: the last convolution).
+// GroupNorm:  h = (x - mean_g) / sqrt(var_g + eps) * gamma[row] + beta[row]; h = activation(h); h =
+// resample(h)
 //             statistics over (channels of the group) x H x W of the concatenated inputs, biased variance.
-// Attention:  per head h of `heads`, d = C / heads:  softmax(q_h k_h^T / sqrt(d)) v_h;  output channel = h*d + i.
+// Attention:  per head h of `heads`, d = C / heads:  softmax(q_h k_h^T / sqrt(d)) v_h;  output channel = h*d
+// + i.
 struct Op {
     OpKind kind = OpKind::Conv2d;
-    std::string name;             // the module's name in the checkpoint, e.g. "down_blocks.0.resnets.0.conv1"
-    std::vector<uint32_t> inputs; // tensors. Concat: 1..8 ports. Conv2d, GroupNorm: 1 or 2, concatenated over channels
-    uint32_t output = kNone;      // tensor
+    std::string name; // the module's name in the checkpoint, e.g. "down_blocks.0.resnets.0.conv1"
+    std::vector<uint32_t>
+        inputs; // tensors. Concat: 1..8 ports. Conv2d, GroupNorm: 1 or 2, concatenated over channels
+    uint32_t output = kNone; // tensor
 
     // Concat
     std::vector<float> inputScale, inputOffset; // one of each per input
 
     // Conv2d
-    uint32_t weight = kNone;                             // [out][kh][kw][in] F16
-    uint32_t bias = kNone;                               // [R][out] F32, R = 1 or Model::timesteps.size()
-    uint32_t stride = 1;                                 // 1 or 2, both directions
+    uint32_t weight = kNone; // [out][kh][kw][in] F16
+    uint32_t bias = kNone;   // [R][out] F32, R = 1 or Model::timesteps.size()
+    uint32_t stride = 1;     // 1 or 2, both directions
     uint32_t padTop = 0, padLeft = 0, padBottom = 0, padRight = 0;
-    Resample inputResample = Resample::None;             // None or NearestUp2, before padding
-    uint32_t residual = kNone;                           // tensor with the output's channels, or kNone
+    Resample inputResample = Resample::None; // None or NearestUp2, before padding
+    uint32_t residual = kNone;               // tensor with the output's channels, or kNone
     Resample residualResample = Resample::None;
     float outputScale = 1.0f;
 
@@ -127,8 +131,8 @@ struct Port {
     PortKind kind = PortKind::Image;
     PortSource source = PortSource::App;
     uint32_t tensor = kNone;
-    std::vector<Dimension> shape;         // Image: N, C, H, W
-    float valueLow = -1, valueHigh = 1;   // Image: what 8-bit 0 and 255 become
+    std::vector<Dimension> shape;       // Image: N, C, H, W
+    float valueLow = -1, valueHigh = 1; // Image: what 8-bit 0 and 255 become
     uint32_t sourceGraph = kNone, sourcePort = kNone, sourceWeight = kNone;
     std::string description;
 };
@@ -158,20 +162,20 @@ struct StepRow {
     uint32_t timestepIndex = 0; // row of the bias and affine tables
     float p = 0, q = 0;
     ClipKind clip = ClipKind::None;
-    float clipLow = -1, clipHigh = 1;  // Clamp
+    float clipLow = -1, clipHigh = 1;          // Clamp
     float quantile = 0.995f, thresholdMax = 1; // Threshold
     float a = 0, b = 0, g = 0, e = 0, c = 0;
     std::array<float, 4> h{};
     uint32_t store = kNone; // 0..3 or kNone
     float u = 0, v = 0, w = 0;
-    uint32_t draws = 0;  // normals taken from the generator per element: 0 or 1
-    float scale = 1;     // the scheduler's own state after this row is x' / scale
+    uint32_t draws = 0; // normals taken from the generator per element: 0 or 1
+    float scale = 1;    // the scheduler's own state after this row is x' / scale
 };
 
 struct Recipe {
-    std::string name;    // "4" or the user's
-    std::string sampler; // "ddim"
-    uint32_t steps = 0;  // what the user asked for; rows.size() may differ (Heun has 2n-1)
+    std::string name;                       // "4" or the user's
+    std::string sampler;                    // "ddim"
+    uint32_t steps = 0;                     // what the user asked for; rows.size() may differ (Heun has 2n-1)
     float initNoise = 1, initCondition = 0; // x = initNoise z + initCondition y
     float initScale = 1;                    // the scheduler's own first state is x / initScale
     std::vector<StepRow> rows;
@@ -180,8 +184,8 @@ struct Recipe {
 // ------------------------------------------------------------------------------------------------ self-check
 struct SelfCheckOp {
     uint32_t op = 0;
-    float rms = 0;                 // of the whole output
-    float tolerance = 0;           // |found - expected| <= tolerance * rms, per sample
+    float rms = 0;                   // of the whole output
+    float tolerance = 0;             // |found - expected| <= tolerance * rms, per sample
     std::vector<uint32_t> positions; // linear NCHW indices, at most 64
     std::vector<float> values;
 };
@@ -195,6 +199,20 @@ struct SelfCheck {
     std::vector<SelfCheckOp> ops;
 };
 
+// ------------------------------------------------------------------------------------------------ segments
+// A raw part of the file. Filled by the reader, chosen by the writer; the converter leaves the list empty.
+enum class SegmentKind : uint8_t { Weights = 0 };
+
+constexpr uint64_t kChunkBytes =
+    1u << 20; // what one checksum covers; the last chunk of a segment may be shorter
+
+struct Segment {
+    SegmentKind kind = SegmentKind::Weights;
+    uint64_t offset = 0; // bytes from the start of the file, a multiple of 64
+    uint64_t bytes = 0;
+    std::vector<uint64_t> checksums; // xxHash64 (seed 0), one per chunk
+};
+
 // ------------------------------------------------------------------------------------------------ model
 struct Model {
     std::string name, version, licence, task, description, sourceClass;
@@ -202,9 +220,11 @@ struct Model {
     std::vector<Graph> graphs;
     std::vector<float> timesteps; // the distinct timesteps of all recipes; rows of bias and affine tables
     std::vector<Recipe> recipes;
-    uint32_t statisticsWindow = 0; // pixels a side over which GroupNorm statistics were learnt; 0 = not stated
-    uint32_t receptiveField = 0;   // radius in pixels of one forward pass without attention; 0 = whole image
-    SelfCheck selfCheck;           // ops empty: none
+    uint32_t statisticsWindow =
+        0; // pixels a side over which GroupNorm statistics were learnt; 0 = not stated
+    uint32_t receptiveField = kNone; // radius in pixels of one forward pass; kNone = whole image (attention)
+    SelfCheck selfCheck;             // ops empty: none
+    std::vector<Segment> segments;   // where the weights lie in the file
 };
 
 } // namespace mote
