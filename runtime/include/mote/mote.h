@@ -1,27 +1,28 @@
 /* Mote: few-step diffusion UNets on the GPU of a phone or a board, through Vulkan.
  *
- * This header is the whole public interface and its manual. It compiles as C99 and as C++17 and includes nothing but
- * <stddef.h> and <stdint.h>.
+ * This header is the whole public interface and its manual. It compiles as C99 and as C++17 and includes
+ * nothing but <stddef.h> and <stdint.h>.
  *
  *     mote_device   a Vulkan device with its compiled pipelines
  *     mote_model    a .mote file on a device: its weights, once
  *     mote_session  one image size and one recipe of a model: memory, recorded commands, inputs and outputs
  *
  * Rules that hold for every function:
- *   - It returns a mote_status. On any status but MOTE_OK, mote_last_message() tells the calling thread what was wrong,
- *     where, what was found and what was expected. The library never prints, never aborts, and throws nothing.
- *   - Descriptors start with `struct_size`; begin with their _INIT macro (MOTE_SESSION_DESC_INIT and so on), then set
- *     fields. Fields added by later versions keep their defaults for callers compiled against this one.
- *   - Strings are UTF-8 and zero-terminated. Pointers in descriptors are borrowed for the length of the call, unless
- *     the field says otherwise. A callback's arguments are valid until it returns.
- *   - Create functions write the handle only when they succeed. Destroy functions take NULL. Handles are destroyed in
- *     any order: a session keeps its model, and a model its device, alive as long as they need them.
+ *   - It returns a mote_status. On any status but MOTE_OK, mote_last_message() tells the calling thread what
+ * was wrong, where, what was found and what was expected. The library never prints, never aborts, and throws
+ * nothing.
+ *   - Descriptors start with `struct_size`; begin with their _INIT macro (MOTE_SESSION_DESC_INIT and so on),
+ * then set fields. Fields added by later versions keep their defaults for callers compiled against this one.
+ *   - Strings are UTF-8 and zero-terminated. Pointers in descriptors are borrowed for the length of the call,
+ * unless the field says otherwise. A callback's arguments are valid until it returns.
+ *   - Create functions write the handle only when they succeed. Destroy functions take NULL. Handles are
+ * destroyed in any order: a session keeps its model, and a model its device, alive as long as they need them.
  *
- * Threads: a device and a model may be used from any threads at once. A session is used by one thread at a time, except
- * mote_session_cancel, mote_session_poll and mote_session_wait, which any thread may call at any time between creation
- * and destruction. Callbacks come from the thread inside the call, or from the session's worker between
- * mote_session_submit and the end of that run; a callback must not call functions of the same session other than
- * mote_session_cancel.
+ * Threads: a device and a model may be used from any threads at once. A session is used by one thread at a
+ * time, except mote_session_cancel, mote_session_poll and mote_session_wait, which any thread may call at any
+ * time between creation and destruction. Callbacks come from the thread inside the call, or from the
+ * session's worker between mote_session_submit and the end of that run; a callback must not call functions of
+ * the same session other than mote_session_cancel.
  */
 #ifndef MOTE_MOTE_H
 #define MOTE_MOTE_H
@@ -41,7 +42,8 @@
 extern "C" {
 #endif
 
-/* ---------------------------------------------------------------------------------------------- version, errors */
+/* ---------------------------------------------------------------------------------------------- version,
+ * errors */
 
 #define MOTE_VERSION_MAJOR 0
 #define MOTE_VERSION_MINOR 1
@@ -60,21 +62,22 @@ typedef enum mote_status {
     MOTE_UNSUPPORTED = 3,      /* well-formed, but this version or this device cannot do it */
     MOTE_NOT_FOUND = 4,        /* no such file, port, recipe or device */
     MOTE_IO_ERROR = 5,         /* reading or writing failed */
-    MOTE_OUT_OF_MEMORY = 6,    /* host memory, device memory, or the budget given; the message has the figure needed */
-    MOTE_NO_VULKAN = 7,        /* no Vulkan loader, no Vulkan 1.1, or no device with compute */
-    MOTE_DEVICE_LOST = 8,      /* the device is gone: destroy its handles, create a new one */
-    MOTE_CANCELLED = 9,        /* mote_session_cancel was called; there is no output */
-    MOTE_NON_FINITE = 10,      /* the model produced infinities or NaNs; there is no output */
-    MOTE_CHECK_FAILED = 11,    /* the self-check found wrong results on this device */
-    MOTE_NOT_READY = 12,       /* poll, wait: the run is still under way */
-    MOTE_INTERNAL = 13         /* a defect in Mote */
+    MOTE_OUT_OF_MEMORY =
+        6, /* host memory, device memory, or the budget given; the message has the figure needed */
+    MOTE_NO_VULKAN = 7,     /* no Vulkan loader, no Vulkan 1.1, or no device with compute */
+    MOTE_DEVICE_LOST = 8,   /* the device is gone: destroy its handles, create a new one */
+    MOTE_CANCELLED = 9,     /* mote_session_cancel was called; there is no output */
+    MOTE_NON_FINITE = 10,   /* the model produced infinities or NaNs; there is no output */
+    MOTE_CHECK_FAILED = 11, /* the self-check found wrong results on this device */
+    MOTE_NOT_READY = 12,    /* poll, wait: the run is still under way */
+    MOTE_INTERNAL = 13      /* a defect in Mote */
 } mote_status;
 
 /* "MOTE_OUT_OF_MEMORY" for MOTE_OUT_OF_MEMORY. Static storage; "MOTE_?" for unknown values. */
 MOTE_API const char *mote_status_name(mote_status status);
 
-/* The message of the last call on this thread that did not return MOTE_OK; "" before there was one. Valid until the
- * next call of the library on this thread. */
+/* The message of the last call on this thread that did not return MOTE_OK; "" before there was one. Valid
+ * until the next call of the library on this thread. */
 MOTE_API const char *mote_last_message(void);
 
 /* ---------------------------------------------------------------------------------------------- devices */
@@ -97,26 +100,28 @@ typedef struct mote_device_properties {
     char driver[256];     /* driver name and version as the driver tells them, or its number */
     uint32_t api_version; /* packed like VkPhysicalDeviceProperties::apiVersion */
     uint32_t vendor_id, device_id;
-    uint64_t device_local_bytes;  /* the largest device-local heap */
+    uint64_t device_local_bytes; /* the largest device-local heap */
     uint64_t max_allocation_bytes;
     uint64_t max_storage_buffer_bytes;
     uint32_t max_workgroup_invocations, max_shared_memory_bytes, subgroup_size;
     int32_t has_fp16_arithmetic, has_16bit_storage, has_timestamps;
 } mote_device_properties;
-#define MOTE_DEVICE_PROPERTIES_INIT {sizeof(mote_device_properties)}
+#define MOTE_DEVICE_PROPERTIES_INIT                                                                          \
+    { sizeof(mote_device_properties), 0, MOTE_DEVICE_OTHER, {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
-/* Lists the Vulkan devices that can run Mote. On input *count is the room in `devices`; on output the number of devices
- * there are; at most the room given is filled. `devices` may be NULL when *count is 0. Each element's struct_size must
- * be set. MOTE_NO_VULKAN when there is no loader or no such device. */
+/* Lists the Vulkan devices that can run Mote. On input *count is the room in `devices`; on output the number
+ * of devices there are; at most the room given is filled. `devices` may be NULL when *count is 0. Each
+ * element's struct_size must be set. MOTE_NO_VULKAN when there is no loader or no such device. */
 MOTE_API mote_status mote_enumerate_devices(mote_device_properties *devices, uint32_t *count);
 
 typedef enum mote_log_level { MOTE_LOG_ERROR = 0, MOTE_LOG_WARNING = 1, MOTE_LOG_INFO = 2 } mote_log_level;
 /* Called from any thread that uses the device, possibly from several at once. */
 typedef void (*mote_log_callback)(void *user, mote_log_level level, const char *message);
 
-/* A Vulkan device that the app made and lends. Handles are VkInstance, VkPhysicalDevice, VkDevice, VkQueue; they must
- * outlive the mote_device and everything made from it. The instance and the device must be of Vulkan 1.1 or later, the
- * queue family must have compute. `lock` and `unlock`, when given, are called around every use of the queue. */
+/* A Vulkan device that the app made and lends. Handles are VkInstance, VkPhysicalDevice, VkDevice, VkQueue;
+ * they must outlive the mote_device and everything made from it. The instance and the device must be of
+ * Vulkan 1.1 or later, the queue family must have compute. `lock` and `unlock`, when given, are called around
+ * every use of the queue. */
 typedef struct mote_vulkan_device {
     size_t struct_size;
     void *get_instance_proc_addr; /* PFN_vkGetInstanceProcAddr */
@@ -126,30 +131,34 @@ typedef struct mote_vulkan_device {
     void (*unlock)(void *user);
     void *user;
 } mote_vulkan_device;
-#define MOTE_VULKAN_DEVICE_INIT {sizeof(mote_vulkan_device)}
+#define MOTE_VULKAN_DEVICE_INIT                                                                              \
+    { sizeof(mote_vulkan_device), NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL }
 
 typedef struct mote_device_desc {
     size_t struct_size;
-    int32_t index;               /* of mote_enumerate_devices; -1: by name, or the best (discrete, integrated, ..., CPU) */
-    const char *name;            /* a part of the device's name; NULL: any */
-    const char *cache_directory; /* an existing directory for compiled pipelines; NULL: nothing is read or written */
-    mote_log_callback log;       /* NULL: silent */
+    int32_t index; /* of mote_enumerate_devices; -1: by name, or the best (discrete, integrated, ..., CPU) */
+    const char *name; /* a part of the device's name; NULL: any */
+    const char
+        *cache_directory; /* an existing directory for compiled pipelines; NULL: nothing is read or written */
+    mote_log_callback log; /* NULL: silent */
     void *log_user;
     const mote_vulkan_device *vulkan; /* NULL: Mote makes its own */
 } mote_device_desc;
-#define MOTE_DEVICE_DESC_INIT {sizeof(mote_device_desc), -1}
+#define MOTE_DEVICE_DESC_INIT                                                                                \
+    { sizeof(mote_device_desc), -1, NULL, NULL, NULL, NULL, NULL }
 
 /* Opens libvulkan on first use and makes a device. `desc` NULL: the defaults. */
 MOTE_API mote_status mote_device_create(const mote_device_desc *desc, mote_device **device);
 MOTE_API void mote_device_destroy(mote_device *device);
-MOTE_API mote_status mote_device_get_properties(const mote_device *device, mote_device_properties *properties);
+MOTE_API mote_status mote_device_get_properties(const mote_device *device,
+                                                mote_device_properties *properties);
 
 /* ---------------------------------------------------------------------------------------------- models */
 
 typedef struct mote_model mote_model;
 
-/* Reads exactly `size` bytes at `offset` into `buffer`; 0 on success, anything else is an error. Called by one thread
- * at a time. */
+/* Reads exactly `size` bytes at `offset` into `buffer`; 0 on success, anything else is an error. Called by
+ * one thread at a time. */
 typedef int (*mote_read_callback)(void *user, uint64_t offset, void *buffer, size_t size);
 
 /* Exactly one of path, data, fd (with use_fd set) and read is used, in this order. The source is read during
@@ -166,10 +175,11 @@ typedef struct mote_model_desc {
     void *read_user;
     const char *name; /* for messages; NULL: the path, or "model" */
 } mote_model_desc;
-#define MOTE_MODEL_DESC_INIT {sizeof(mote_model_desc)}
+#define MOTE_MODEL_DESC_INIT                                                                                 \
+    { sizeof(mote_model_desc), NULL, NULL, 0, 0, -1, 0, NULL, NULL, NULL }
 
-/* Checks the file and puts its weights on the device. `device` may be NULL: then every weight is checked but kept
- * nowhere, and the model serves mote_model_describe and mote_model_estimate only. */
+/* Checks the file and puts its weights on the device. `device` may be NULL: then every weight is checked but
+ * kept nowhere, and the model serves mote_model_describe and mote_model_estimate only. */
 MOTE_API mote_status mote_model_open(mote_device *device, const mote_model_desc *desc, mote_model **model);
 MOTE_API void mote_model_destroy(mote_model *model);
 
@@ -179,33 +189,38 @@ typedef struct mote_session mote_session;
 
 typedef struct mote_session_desc {
     size_t struct_size;
-    uint32_t width, height;     /* of the images, in pixels; any size from 1x1 */
-    uint32_t steps;             /* the recipe with this number of steps; 0: by `recipe`, or the file's first */
-    const char *recipe;         /* the recipe's name; NULL: by `steps` */
-    uint64_t memory_budget;     /* bytes of device memory for this session and its model; 0: what the device has */
-    uint32_t tile_width, tile_height; /* 0: the whole image if it fits the budget, else the largest tile that does.
-                                         Rounded up to the model's size multiple; GroupNorm statistics are per tile */
+    uint32_t width, height; /* of the images, in pixels; any size from 1x1 */
+    uint32_t steps;         /* the recipe with this number of steps; 0: by `recipe`, or the file's first */
+    const char *recipe;     /* the recipe's name; NULL: by `steps` */
+    uint64_t
+        memory_budget; /* bytes of device memory for this session and its model; 0: what the device has */
+    uint32_t tile_width,
+        tile_height; /* 0: the whole image if it fits the budget, else the largest tile that does.
+                        Rounded up to the model's size multiple; GroupNorm statistics are per tile */
     uint32_t submission_milliseconds; /* no submission holds the GPU for longer; 0: 50 */
 } mote_session_desc;
-#define MOTE_SESSION_DESC_INIT {sizeof(mote_session_desc)}
+#define MOTE_SESSION_DESC_INIT                                                                               \
+    { sizeof(mote_session_desc), 0, 0, 0, NULL, 0, 0, 0, 0 }
 
 typedef struct mote_estimate {
     size_t struct_size;
-    uint64_t peak_bytes;       /* device memory: weights + activations + images + staging */
+    uint64_t peak_bytes; /* device memory: weights + activations + images + staging */
     uint64_t weight_bytes, activation_bytes, image_bytes, staging_bytes;
-    uint64_t operations;       /* multiplications and additions of one whole run, all steps and tiles */
+    uint64_t operations; /* multiplications and additions of one whole run, all steps and tiles */
     uint32_t tile_width, tile_height, tile_count; /* one tile of the padded image's size: not tiled */
-    uint32_t tile_overlap;     /* pixels that neighbouring tiles share at least */
+    uint32_t tile_overlap;                        /* pixels that neighbouring tiles share at least */
 } mote_estimate;
-#define MOTE_ESTIMATE_INIT {sizeof(mote_estimate)}
+#define MOTE_ESTIMATE_INIT                                                                                   \
+    { sizeof(mote_estimate), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
-/* What a session made from `desc` would need; allocates nothing on the device. MOTE_OUT_OF_MEMORY, with `estimate`
- * filled for the smallest tile, when even that exceeds the budget. */
+/* What a session made from `desc` would need; allocates nothing on the device. MOTE_OUT_OF_MEMORY, with
+ * `estimate` filled for the smallest tile, when even that exceeds the budget. */
 MOTE_API mote_status mote_model_estimate(const mote_model *model, const mote_session_desc *desc,
                                          mote_estimate *estimate);
 
 /* Plans, allocates and records. The budget is honoured, or refused with the figure needed. */
-MOTE_API mote_status mote_session_create(mote_model *model, const mote_session_desc *desc, mote_session **session);
+MOTE_API mote_status mote_session_create(mote_model *model, const mote_session_desc *desc,
+                                         mote_session **session);
 /* Cancels a run that is under way and waits for it. */
 MOTE_API void mote_session_destroy(mote_session *session);
 
@@ -218,20 +233,22 @@ typedef struct mote_prepare_desc {
     void *progress_user;
     int32_t skip_self_check; /* non-zero: do not play the file's self-check */
 } mote_prepare_desc;
-#define MOTE_PREPARE_DESC_INIT {sizeof(mote_prepare_desc)}
+#define MOTE_PREPARE_DESC_INIT                                                                               \
+    { sizeof(mote_prepare_desc), NULL, NULL, 0 }
 
-/* Makes the first run as fast as the next: compiles what is not compiled, measures this device to cut the submissions,
- * and plays the file's self-check (once per model). A run prepares by itself, without the self-check, when this was not
- * called. `desc` NULL: the defaults. */
+/* Makes the first run as fast as the next: compiles what is not compiled, measures this device to cut the
+ * submissions, and plays the file's self-check (once per model). A run prepares by itself, without the
+ * self-check, when this was not called. `desc` NULL: the defaults. */
 MOTE_API mote_status mote_session_prepare(mote_session *session, const mote_prepare_desc *desc);
 
-/* ---------------------------------------------------------------------------------------------- inputs, outputs */
+/* ---------------------------------------------------------------------------------------------- inputs,
+ * outputs */
 
 typedef enum mote_pixel_format {
     MOTE_GRAY8 = 1, /* 1 byte a pixel; stands for equal red, green and blue */
     MOTE_RGB8 = 3,
-    MOTE_RGBA8 = 4  /* straight alpha: the model does not see it, and it goes from the input to an RGBA output; 255
-                       where the input has none */
+    MOTE_RGBA8 = 4 /* straight alpha: the model does not see it, and it goes from the input to an RGBA output;
+                      255 where the input has none */
 } mote_pixel_format;
 
 typedef struct mote_image {
@@ -241,7 +258,8 @@ typedef struct mote_image {
     size_t stride; /* bytes from a row to the next; 0: width * bytes a pixel */
     void *pixels;  /* sRGB bytes, row by row from the top */
 } mote_image;
-#define MOTE_IMAGE_INIT {sizeof(mote_image)}
+#define MOTE_IMAGE_INIT                                                                                      \
+    { sizeof(mote_image), MOTE_RGB8, 0, 0, 0, NULL }
 
 /* [N, C, H, W], N slowest, dense, fp32, in the model's own range. */
 typedef struct mote_tensor {
@@ -249,20 +267,23 @@ typedef struct mote_tensor {
     uint32_t shape[4];
     float *data;
 } mote_tensor;
-#define MOTE_TENSOR_INIT {sizeof(mote_tensor)}
+#define MOTE_TENSOR_INIT                                                                                     \
+    { sizeof(mote_tensor), {0}, NULL }
 
-/* Binds an input by port name. mote_model_describe lists the ports that the app feeds ("condition", ...). Two further
- * names exist: "x_start" [1, C, H, W], the state before the first step, and "step_noise" [S, C, H, W], the normals of
- * every step that draws (rows of steps that draw none are not read); what is absent is drawn from the run's seed.
- * Images have the session's size and are mapped from 0..255 to the port's range; tensors have the session's H and W, or
- * the padded ones (multiples of the model's size multiple; smaller ones are reflected up). The struct is copied, the
- * pixels and floats are borrowed: they must stay until the run that uses them has ended, or another binding replaces
- * them. NULL unbinds. */
-MOTE_API mote_status mote_session_bind_image(mote_session *session, const char *port, const mote_image *image);
-MOTE_API mote_status mote_session_bind_tensor(mote_session *session, const char *port, const mote_tensor *tensor);
+/* Binds an input by port name. mote_model_describe lists the ports that the app feeds ("condition", ...). Two
+ * further names exist: "x_start" [1, C, H, W], the state before the first step, and "step_noise" [S, C, H,
+ * W], the normals of every step that draws (rows of steps that draw none are not read); what is absent is
+ * drawn from the run's seed. Images have the session's size and are mapped from 0..255 to the port's range;
+ * tensors have the session's H and W, or the padded ones (multiples of the model's size multiple; smaller
+ * ones are reflected up). The struct is copied, the pixels and floats are borrowed: they must stay until the
+ * run that uses them has ended, or another binding replaces them. NULL unbinds. */
+MOTE_API mote_status mote_session_bind_image(mote_session *session, const char *port,
+                                             const mote_image *image);
+MOTE_API mote_status mote_session_bind_tensor(mote_session *session, const char *port,
+                                              const mote_tensor *tensor);
 
-/* Where the final state goes: as an image (clamped and rounded to nearest), as a tensor "sample" [1, C, H, W], or both.
- * Written only when a run succeeds. Borrowed like inputs. NULL unbinds. */
+/* Where the final state goes: as an image (clamped and rounded to nearest), as a tensor "sample" [1, C, H,
+ * W], or both. Written only when a run succeeds. Borrowed like inputs. NULL unbinds. */
 MOTE_API mote_status mote_session_bind_output_image(mote_session *session, const mote_image *image);
 MOTE_API mote_status mote_session_bind_output_tensor(mote_session *session, const mote_tensor *tensor);
 
@@ -276,24 +297,27 @@ typedef struct mote_run_desc {
     void *progress_user;
     const struct mote_trace *trace; /* inspection, below; NULL: none */
 } mote_run_desc;
-#define MOTE_RUN_DESC_INIT {sizeof(mote_run_desc)}
+#define MOTE_RUN_DESC_INIT                                                                                   \
+    { sizeof(mote_run_desc), 0, NULL, NULL, NULL }
 
-/* Runs all steps and returns when the outputs are written. `desc` NULL: the defaults (seed 0). A run that fails leaves
- * the outputs as they were, and the session usable unless the device is lost. */
+/* Runs all steps and returns when the outputs are written. `desc` NULL: the defaults (seed 0). A run that
+ * fails leaves the outputs as they were, and the session usable unless the device is lost. */
 MOTE_API mote_status mote_session_run(mote_session *session, const mote_run_desc *desc);
 
-/* The same in the session's own worker thread; returns at once. MOTE_INVALID_ARGUMENT while a run is under way. */
+/* The same in the session's own worker thread; returns at once. MOTE_INVALID_ARGUMENT while a run is under
+ * way. */
 MOTE_API mote_status mote_session_submit(mote_session *session, const mote_run_desc *desc);
-/* MOTE_NOT_READY while the submitted run is under way, then its status, again at every call. `fraction` may be NULL. */
+/* MOTE_NOT_READY while the submitted run is under way, then its status, again at every call. `fraction` may
+ * be NULL. */
 MOTE_API mote_status mote_session_poll(mote_session *session, float *fraction);
-/* Waits for the submitted run, at most `milliseconds` (UINT32_MAX: without limit); MOTE_NOT_READY when they have
- * passed, else the run's status. */
+/* Waits for the submitted run, at most `milliseconds` (UINT32_MAX: without limit); MOTE_NOT_READY when they
+ * have passed, else the run's status. */
 MOTE_API mote_status mote_session_wait(mote_session *session, uint32_t milliseconds);
-/* Asks the run that is under way to stop; it does at its next submission and then ends with MOTE_CANCELLED. Does
- * nothing when none is. */
+/* Asks the run that is under way to stop; it does at its next submission and then ends with MOTE_CANCELLED.
+ * Does nothing when none is. */
 MOTE_API void mote_session_cancel(mote_session *session);
-/* The message of this session's last failed run or submit, "" if the last one succeeded; for a thread other than the
- * one that ran. Valid until the next run. */
+/* The message of this session's last failed run or submit, "" if the last one succeeded; for a thread other
+ * than the one that ran. Valid until the next run. */
 MOTE_API const char *mote_session_message(const mote_session *session);
 
 /* ---------------------------------------------------------------------------------------------- inspection
@@ -305,23 +329,25 @@ MOTE_API const char *mote_model_describe(const mote_model *model);
 typedef struct mote_session_info {
     size_t struct_size;
     uint32_t width, height, padded_width, padded_height;
-    uint32_t steps;            /* rows of the recipe: forward passes of a run */
+    uint32_t steps; /* rows of the recipe: forward passes of a run */
     uint32_t tile_width, tile_height, tile_count;
-    uint32_t dispatches;       /* of one forward pass of one tile */
-    uint32_t pipelines;        /* distinct ones that the session uses */
-    uint32_t submissions;      /* of a run, as cut at present */
-    uint64_t planned_bytes;    /* the estimate's peak_bytes */
-    uint64_t allocated_bytes;  /* live vkAllocateMemory bytes of the whole device now */
+    uint32_t dispatches;      /* of one forward pass of one tile */
+    uint32_t pipelines;       /* distinct ones that the session uses */
+    uint32_t submissions;     /* of a run, as cut at present */
+    uint64_t planned_bytes;   /* the estimate's peak_bytes */
+    uint64_t allocated_bytes; /* live vkAllocateMemory bytes of the whole device now */
     uint64_t peak_allocated_bytes;
-    double open_milliseconds, create_milliseconds, prepare_milliseconds; /* wall time of the calls, 0 if not made */
+    double open_milliseconds, create_milliseconds,
+        prepare_milliseconds; /* wall time of the calls, 0 if not made */
 } mote_session_info;
-#define MOTE_SESSION_INFO_INIT {sizeof(mote_session_info)}
+#define MOTE_SESSION_INFO_INIT                                                                               \
+    { sizeof(mote_session_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 MOTE_API mote_status mote_session_get_info(const mote_session *session, mote_session_info *info);
 
-/* Called with fp32 values in NCHW, padded size. step: 0 for the first row. "x": the state before row `step`, in the
- * scheduler's own scale, and once more after the last row with step = rows. "model_output": what the model returned in
- * row `step`. With ops != 0, every op's output by the op's name (whole images only, not tiled). Tracing waits for the
- * GPU at each of them. */
+/* Called with fp32 values in NCHW, padded size. step: 0 for the first row. "x": the state before row `step`,
+ * in the scheduler's own scale, and once more after the last row with step = rows. "model_output": what the
+ * model returned in row `step`. With ops != 0, every op's output by the op's name (whole images only, not
+ * tiled). Tracing waits for the GPU at each of them. */
 typedef void (*mote_trace_callback)(void *user, uint32_t step, const char *tensor, const uint32_t shape[4],
                                     const float *data);
 typedef struct mote_trace {
@@ -330,21 +356,23 @@ typedef struct mote_trace {
     void *user;
     int32_t ops;
 } mote_trace;
-#define MOTE_TRACE_INIT {sizeof(mote_trace)}
+#define MOTE_TRACE_INIT                                                                                      \
+    { sizeof(mote_trace), NULL, NULL, 0 }
 
-/* One forward pass at row `step` of the session's recipe, from the bound "x_start" and other inputs; `output` receives
- * the model's output [1, C, H, W], cropped to the session's size. Not for tiled sessions. */
+/* One forward pass at row `step` of the session's recipe, from the bound "x_start" and other inputs; `output`
+ * receives the model's output [1, C, H, W], cropped to the session's size. Not for tiled sessions. */
 MOTE_API mote_status mote_session_evaluate(mote_session *session, uint32_t step, const mote_tensor *output);
 
-/* Result of one op of the self-check: the largest |found - expected| over the op's samples, as a fraction of its
- * tolerance (above 1: failed). op_name "" and kind "output": the whole final output. */
-typedef void (*mote_check_callback)(void *user, uint32_t op, const char *op_name, const char *kind, float fraction);
-/* Plays the file's self-check on the model's device: MOTE_OK, MOTE_CHECK_FAILED with the first failing op in the
- * message, or MOTE_UNSUPPORTED when the file has none. `callback` may be NULL. */
+/* Result of one op of the self-check: the largest |found - expected| over the op's samples, as a fraction of
+ * its tolerance (above 1: failed). op_name "" and kind "output": the whole final output. */
+typedef void (*mote_check_callback)(void *user, uint32_t op, const char *op_name, const char *kind,
+                                    float fraction);
+/* Plays the file's self-check on the model's device: MOTE_OK, MOTE_CHECK_FAILED with the first failing op in
+ * the message, or MOTE_UNSUPPORTED when the file has none. `callback` may be NULL. */
 MOTE_API mote_status mote_model_check(mote_model *model, mote_check_callback callback, void *user);
 
-/* GPU time of one forward pass of one tile, op by op; `count` as in mote_enumerate_devices. Runs the pass once with a
- * timestamp around each op. MOTE_UNSUPPORTED where the device has no timestamps. */
+/* GPU time of one forward pass of one tile, op by op; `count` as in mote_enumerate_devices. Runs the pass
+ * once with a timestamp around each op. MOTE_UNSUPPORTED where the device has no timestamps. */
 typedef struct mote_op_time {
     size_t struct_size;
     char name[128];
@@ -353,7 +381,8 @@ typedef struct mote_op_time {
     uint64_t operations, bytes; /* multiplications and additions; bytes read and written at least once */
     double milliseconds;
 } mote_op_time;
-#define MOTE_OP_TIME_INIT {sizeof(mote_op_time)}
+#define MOTE_OP_TIME_INIT                                                                                    \
+    { sizeof(mote_op_time), {0}, {0}, 0, 0, 0, 0 }
 MOTE_API mote_status mote_session_measure(mote_session *session, mote_op_time *ops, uint32_t *count);
 
 #ifdef __cplusplus
