@@ -53,7 +53,8 @@ enum class OpKind : uint8_t {
     Add = 67,
     Upsample = 68, // nearest x2
     AvgPool = 69,  // 2x2, stride 2
-    Scale = 70,
+    Scale = 70, // out = inputScale[0] * in + inputOffset[0]
+    Modulate = 71, // inputs h and a vector of 2C: h * (1 + first half) + second half
 };
 
 enum class ActivationFunction : uint8_t { None = 0, Silu = 1 };

@@ -1,0 +1,37 @@
+// The converter's own form of a graph: the model's Graph with constants in double.
+// `lower` makes it from a checkpoint, `fold` rewrites it, `reference` evaluates it, and only at the end are
+// the constants rounded to what the file stores.
+#pragma once
+
+#include "model/model.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mote::convert {
+
+// Op::weight, Op::bias and Op::affine are indices into Network::constants; shapes as in model.h
+// (Conv2d weight [out][kh][kw][in], Linear weight [out][1][1][in], bias [R][out], affine [R][2][channels]).
+struct Constant {
+    std::string name;
+    std::vector<uint32_t> shape;
+    std::vector<double> values;
+};
+
+// What a TimestepEmbedding op computes: `channels` features of one scalar timestep (diffusers' Timesteps
+// module). frequency_i = exp(-ln(10000) i / (half - frequencyShift)), half = channels / 2; [sin, cos], or
+// [cos, sin] if flipped.
+struct TimestepFeatures {
+    uint32_t channels = 0;
+    bool flipSinToCos = true;
+    double frequencyShift = 0;
+};
+
+struct Network {
+    Graph graph;
+    std::vector<Constant> constants;
+    TimestepFeatures timestepFeatures;
+};
+
+} // namespace mote::convert
