@@ -1,0 +1,421 @@
+#include "reference/reference.h"
+
+#include "read/half.h"
+#include "read/text.h"
+#include "reference/convolution.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+namespace mote::convert::reference {
+
+namespace {
+
+[[noreturn]] void fail(const Op &op, const std::string &what) {
+    throw std::invalid_argument(text("op ", op.name, ": ", what));
+}
+
+template <typename T> std::string shapeText(const Array<T> &a) {
+    return text("[", a.batch, ", ", a.channels, ", ", a.height, ", ", a.width, "]");
+}
+
+void expect(const Op &op, bool condition, const char *what) {
+    if (!condition)
+        fail(op, what);
+}
+
+template <typename T>
+void expectInputs(const Op &op, const std::vector<const Array<T> *> &inputs, size_t least, size_t most) {
+    if (inputs.size() < least || inputs.size() > most)
+        fail(op, text(inputs.size(), " inputs, expected ", least, " to ", most));
+}
+
+// Inputs that are concatenated over channels share batch and size.
+template <typename T>
+uint32_t concatenatedChannels(const Op &op, const std::vector<const Array<T> *> &inputs) {
+    uint32_t channels = 0;
+    for (const Array<T> *input : inputs) {
+        if (input->batch != inputs[0]->batch || input->height != inputs[0]->height ||
+            input->width != inputs[0]->width)
+            fail(op, text("inputs ", shapeText(*inputs[0]), " and ", shapeText(*input),
+                          " cannot be concatenated"));
+        channels += input->channels;
+    }
+    return channels;
+}
+
+template <typename T>
+const Table<T> &tableOf(const Op &op, const Tables<T> &tables, uint32_t index, const char *what) {
+    if (index >= tables.size())
+        fail(op, text(what, " is table ", index, " of ", tables.size()));
+    const Table<T> &table = tables[index];
+    size_t count = 1;
+    for (uint32_t extent : table.shape)
+        count *= extent;
+    if (count != table.values.size())
+        fail(op, text(what, " has ", table.values.size(), " values, its shape says ", count));
+    return table;
+}
+
+// The row of a [R][...] table for this step; a table of one row serves all.
+template <typename T>
+const T *tableRow(const Op &op, const Tables<T> &tables, uint32_t index, const char *what, size_t rowSize,
+                  uint32_t row) {
+    const Table<T> &table = tableOf(op, tables, index, what);
+    const uint32_t rows = table.shape.empty() ? 0 : table.shape[0];
+    if (rows == 0 || table.values.size() != rows * rowSize)
+        fail(op, text(what, " has ", table.values.size(), " values, expected rows of ", rowSize));
+    if (rows > 1 && row >= rows)
+        fail(op, text(what, " has ", rows, " rows, row ", row, " asked for"));
+    return table.values.data() + (rows > 1 ? row : 0) * rowSize;
+}
+
+template <typename T> T silu(T x) {
+    return x / (T(1) + std::exp(-x));
+}
+
+template <typename T> Array<T> upsampleNearest(const Array<T> &in) {
+    Array<T> out(in.batch, in.channels, in.height * 2, in.width * 2);
+    for (uint32_t n = 0; n < in.batch; ++n)
+        for (uint32_t c = 0; c < in.channels; ++c)
+            for (uint32_t y = 0; y < out.height; ++y)
+                for (uint32_t x = 0; x < out.width; ++x)
+                    out.at(n, c, y, x) = in.at(n, c, y / 2, x / 2);
+    return out;
+}
+
+template <typename T> Array<T> averageDown(const Op &op, const Array<T> &in) {
+    Array<T> out(in.batch, in.channels, in.height / 2, in.width / 2); // an odd last row or column is dropped
+    expect(op, out.height > 0 && out.width > 0, "a map of one pixel cannot be averaged down");
+    for (uint32_t n = 0; n < in.batch; ++n)
+        for (uint32_t c = 0; c < in.channels; ++c)
+            for (uint32_t y = 0; y < out.height; ++y)
+                for (uint32_t x = 0; x < out.width; ++x)
+                    out.at(n, c, y, x) = (in.at(n, c, 2 * y, 2 * x) + in.at(n, c, 2 * y, 2 * x + 1) +
+                                          in.at(n, c, 2 * y + 1, 2 * x) + in.at(n, c, 2 * y + 1, 2 * x + 1)) *
+                                         T(0.25);
+    return out;
+}
+
+template <typename T> Array<T> resampled(const Op &op, const Array<T> &in, Resample resample) {
+    switch (resample) {
+    case Resample::NearestUp2:
+        return upsampleNearest(in);
+    case Resample::AverageDown2:
+        return averageDown(op, in);
+    case Resample::None:
+        break;
+    }
+    return in;
+}
+
+template <typename T> Array<T> runConcat(const Op &op, const std::vector<const Array<T> *> &inputs) {
+    expectInputs(op, inputs, 1, 8);
+    expect(op, op.inputScale.size() == inputs.size() && op.inputOffset.size() == inputs.size(),
+           "one scale and one offset per input expected");
+    Array<T> out(inputs[0]->batch, concatenatedChannels(op, inputs), inputs[0]->height, inputs[0]->width);
+    for (uint32_t n = 0; n < out.batch; ++n) {
+        uint32_t channel = 0;
+        for (size_t i = 0; i < inputs.size(); ++i)
+            for (uint32_t c = 0; c < inputs[i]->channels; ++c, ++channel) {
+                const T *from = inputs[i]->plane(n, c);
+                T *to = out.plane(n, channel);
+                for (size_t k = 0; k < out.planeSize(); ++k)
+                    to[k] = T(op.inputScale[i]) * from[k] + T(op.inputOffset[i]);
+            }
+    }
+    return out;
+}
+
+// Conv2d, and Linear over the pixels of a map or over one vector.
+template <typename T>
+Array<T> runConv2d(const Op &op, const std::vector<const Array<T> *> &inputs, const Array<T> *residual,
+                   const Tables<T> &tables, const Step &step) {
+    expectInputs(op, inputs, 1, 2);
+    const uint32_t channels = concatenatedChannels(op, inputs);
+    const Table<T> &weight = tableOf(op, tables, op.weight, "weight");
+    expect(op, weight.shape.size() == 4, "weight is not [out][kh][kw][in]");
+    if (weight.shape[3] != channels)
+        fail(op, text("weight takes ", weight.shape[3], " channels, inputs have ", channels));
+    expect(op, op.stride == 1 || op.stride == 2, "stride is neither 1 nor 2");
+    const uint32_t outputs = weight.shape[0];
+    const T *bias = op.bias == kNone ? nullptr : tableRow(op, tables, op.bias, "bias", outputs, step.row);
+    ConvolutionShape shape{weight.shape[1], weight.shape[2], op.stride,   op.padTop,
+                           op.padLeft,      op.padBottom,    op.padRight, false};
+    expect(op, op.inputResample != Resample::AverageDown2, "an input cannot be averaged down");
+    shape.upsampleInput = op.inputResample == Resample::NearestUp2;
+    Array<T> out = convolve(inputs, weight.values.data(), bias, outputs, shape);
+    expect(op, (op.residual != kNone) == (residual != nullptr),
+           "residual given and residual declared differ");
+    if (residual != nullptr) {
+        const Array<T> added = resampled(op, *residual, op.residualResample);
+        if (added.batch != out.batch || added.channels != out.channels || added.height != out.height ||
+            added.width != out.width)
+            fail(op, text("residual ", shapeText(added), " does not fit the output ", shapeText(out)));
+        for (size_t i = 0; i < out.values.size(); ++i)
+            out.values[i] += added.values[i];
+    }
+    if (op.outputScale != 1.0f)
+        for (T &value : out.values)
+            value *= T(op.outputScale);
+    return out;
+}
+
+template <typename T>
+Array<T> runGroupNorm(const Op &op, const std::vector<const Array<T> *> &inputs, const Tables<T> &tables,
+                      const Step &step) {
+    expectInputs(op, inputs, 1, 2);
+    Array<T> out(inputs[0]->batch, concatenatedChannels(op, inputs), inputs[0]->height, inputs[0]->width);
+    if (op.groups == 0 || out.channels % op.groups != 0)
+        fail(op, text(out.channels, " channels do not divide into ", op.groups, " groups"));
+    const T *gamma = tableRow(op, tables, op.affine, "affine", size_t(2) * out.channels, step.row);
+    const T *beta = gamma + out.channels;
+    const size_t plane = out.planeSize();
+    for (uint32_t n = 0; n < out.batch; ++n) {
+        uint32_t channel = 0;
+        for (const Array<T> *input : inputs)
+            for (uint32_t c = 0; c < input->channels; ++c, ++channel)
+                std::copy_n(input->plane(n, c), plane, out.plane(n, channel));
+        const uint32_t perGroup = out.channels / op.groups;
+        for (uint32_t g = 0; g < op.groups; ++g) { // a group's channels are contiguous
+            T *values = out.plane(n, g * perGroup);
+            const size_t count = perGroup * plane;
+            double mean = 0, variance = 0;
+            for (size_t i = 0; i < count; ++i)
+                mean += double(values[i]);
+            mean /= double(count);
+            for (size_t i = 0; i < count; ++i)
+                variance += (double(values[i]) - mean) * (double(values[i]) - mean);
+            variance /= double(count);
+            const double inverse = 1.0 / std::sqrt(variance + double(op.epsilon));
+            for (size_t i = 0; i < count; ++i) {
+                const uint32_t c = g * perGroup + uint32_t(i / plane);
+                const T normalised = T((double(values[i]) - mean) * inverse);
+                const T h = normalised * gamma[c] + beta[c];
+                values[i] = op.activation == ActivationFunction::Silu ? silu(h) : h;
+            }
+        }
+    }
+    return op.outputResample == Resample::None ? out : resampled(op, out, op.outputResample);
+}
+
+// One input of 3C channels (q, k, v), or three of C each.
+template <typename T> Array<T> runAttention(const Op &op, const std::vector<const Array<T> *> &inputs) {
+    expect(op, inputs.size() == 1 || inputs.size() == 3, "expected q, k and v in one input or in three");
+    const uint32_t total = concatenatedChannels(op, inputs);
+    expect(op, total % 3 == 0 && op.heads > 0 && (total / 3) % op.heads == 0,
+           "channels do not divide into q, k, v heads");
+    const uint32_t channels = total / 3, d = channels / op.heads;
+    const auto plane = [&](uint32_t part, uint32_t n, uint32_t c) {
+        return inputs.size() == 3 ? inputs[part]->plane(n, c) : inputs[0]->plane(n, part * channels + c);
+    };
+    Array<T> out(inputs[0]->batch, channels, inputs[0]->height, inputs[0]->width);
+    const uint32_t tokens = uint32_t(out.planeSize());
+    const T scale = T(1) / std::sqrt(T(d));
+    for (uint32_t n = 0; n < out.batch; ++n) {
+        parallelFor(op.heads, uint64_t(tokens) * tokens * channels * 2, [&](uint32_t head) {
+            std::vector<T> scores(tokens);
+            for (uint32_t query = 0; query < tokens; ++query) {
+                std::fill(scores.begin(), scores.end(), T(0));
+                for (uint32_t i = 0; i < d; ++i) {
+                    const T q = plane(0, n, head * d + i)[query] * scale;
+                    const T *k = plane(1, n, head * d + i);
+                    for (uint32_t key = 0; key < tokens; ++key)
+                        scores[key] += q * k[key];
+                }
+                const T largest = *std::max_element(scores.begin(), scores.end());
+                double sum = 0;
+                for (T &score : scores) {
+                    score = std::exp(score - largest);
+                    sum += double(score);
+                }
+                for (uint32_t i = 0; i < d; ++i) {
+                    const T *v = plane(2, n, head * d + i);
+                    T weighted = 0;
+                    for (uint32_t key = 0; key < tokens; ++key)
+                        weighted += scores[key] * v[key];
+                    out.plane(n, head * d + i)[query] = T(double(weighted) / sum);
+                }
+            }
+        });
+    }
+    return out;
+}
+
+template <typename T> Array<T> runTimestepEmbedding(const Op &op, const Step &step) {
+    const uint32_t half = step.features.channels / 2;
+    expect(op, half > 0, "no timestep features given");
+    Array<T> out(1, step.features.channels, 1, 1); // an odd last feature stays 0
+    for (uint32_t i = 0; i < half; ++i) {
+        const double frequency = std::exp(-std::log(10000.0) * i / (half - step.features.frequencyShift));
+        const double s = std::sin(step.timestep * frequency), c = std::cos(step.timestep * frequency);
+        out.values[i] = T(step.features.flipSinToCos ? c : s);
+        out.values[half + i] = T(step.features.flipSinToCos ? s : c);
+    }
+    return out;
+}
+
+// The value of a vector ([1 or N][C][1][1]) or of a map for a place of the output.
+template <typename T> const T &broadcast(const Array<T> &a, uint32_t n, uint32_t c, uint32_t y, uint32_t x) {
+    return a.at(a.batch == 1 ? 0 : n, c, a.height == 1 ? 0 : y, a.width == 1 ? 0 : x);
+}
+
+template <typename T> Array<T> runElementwise(const Op &op, const std::vector<const Array<T> *> &inputs) {
+    const bool two = op.kind == OpKind::Add || op.kind == OpKind::Modulate;
+    expectInputs(op, inputs, two ? 2 : 1, two ? 2 : 1);
+    Array<T> out = *inputs[0];
+    if (two) {
+        const Array<T> &b = *inputs[1];
+        const uint32_t channels = op.kind == OpKind::Add ? out.channels : 2 * out.channels;
+        const bool map = b.height == out.height && b.width == out.width;
+        if (b.channels != channels || (b.batch != 1 && b.batch != out.batch) ||
+            !(map || (b.height == 1 && b.width == 1)))
+            fail(op, text("inputs ", shapeText(out), " and ", shapeText(b), " do not fit"));
+        for (uint32_t n = 0; n < out.batch; ++n)
+            for (uint32_t c = 0; c < out.channels; ++c)
+                for (uint32_t y = 0; y < out.height; ++y)
+                    for (uint32_t x = 0; x < out.width; ++x) {
+                        T &value = out.at(n, c, y, x);
+                        if (op.kind == OpKind::Add)
+                            value += broadcast(b, n, c, y, x);
+                        else
+                            value = value * (T(1) + broadcast(b, n, c, y, x)) +
+                                    broadcast(b, n, out.channels + c, y, x);
+                    }
+        return out;
+    }
+    if (op.kind == OpKind::Scale) {
+        expect(op, op.inputScale.size() == 1 && op.inputOffset.size() == 1,
+               "one scale and one offset expected");
+        for (T &value : out.values)
+            value = T(op.inputScale[0]) * value + T(op.inputOffset[0]);
+    } else if (op.activation == ActivationFunction::Silu) {
+        for (T &value : out.values)
+            value = silu(value);
+    }
+    return out;
+}
+
+} // namespace
+
+template <typename T>
+Array<T> runOp(const Op &op, const std::vector<const Array<T> *> &inputs, const Array<T> *residual,
+               const Tables<T> &tables, const Step &step) {
+    switch (op.kind) {
+    case OpKind::Concat:
+        return runConcat(op, inputs);
+    case OpKind::Conv2d:
+    case OpKind::Linear:
+        return runConv2d(op, inputs, residual, tables, step);
+    case OpKind::GroupNorm:
+        return runGroupNorm(op, inputs, tables, step);
+    case OpKind::Attention:
+        return runAttention(op, inputs);
+    case OpKind::TimestepEmbedding:
+        return runTimestepEmbedding<T>(op, step);
+    case OpKind::Activation:
+    case OpKind::Add:
+    case OpKind::Scale:
+    case OpKind::Modulate:
+        return runElementwise(op, inputs);
+    case OpKind::Upsample:
+        expectInputs(op, inputs, 1, 1);
+        return upsampleNearest(*inputs[0]);
+    case OpKind::AvgPool:
+        expectInputs(op, inputs, 1, 1);
+        return averageDown(op, *inputs[0]);
+    }
+    fail(op, text("kind ", unsigned(op.kind), " is not known"));
+}
+
+template <typename T> void roundToHalf(Array<T> &array) {
+    for (T &value : array.values)
+        value = roundedToHalf(value);
+}
+
+template <typename T>
+std::vector<Array<T>> runGraph(const Graph &graph, const Tables<T> &tables,
+                               const std::vector<Array<T>> &inputs, const Step &step, Storage storage,
+                               Keep keep) {
+    std::vector<Array<T>> arrays(graph.tensors.size());
+    size_t given = 0;
+    for (const Port &port : graph.ports) {
+        if (port.output)
+            continue;
+        if (given >= inputs.size())
+            throw std::invalid_argument(text("graph ", graph.name, ": no array given for port ", port.name));
+        if (inputs[given].channels != graph.tensors.at(port.tensor).channels)
+            throw std::invalid_argument(text("graph ", graph.name, ": port ", port.name, " has ",
+                                             graph.tensors[port.tensor].channels, " channels, ",
+                                             inputs[given].channels, " given"));
+        arrays[port.tensor] = inputs[given++];
+    }
+    if (given != inputs.size())
+        throw std::invalid_argument(
+            text("graph ", graph.name, ": ", inputs.size(), " arrays given, it has ", given, " input ports"));
+
+    std::vector<size_t> lastUse(graph.tensors.size(), 0);
+    for (size_t i = 0; i < graph.ops.size(); ++i) {
+        for (uint32_t tensor : graph.ops[i].inputs)
+            lastUse.at(tensor) = i;
+        if (graph.ops[i].residual != kNone)
+            lastUse.at(graph.ops[i].residual) = i;
+    }
+    for (size_t i = 0; i < graph.ops.size(); ++i) {
+        const Op &op = graph.ops[i];
+        std::vector<const Array<T> *> sources;
+        for (uint32_t tensor : op.inputs) {
+            sources.push_back(&arrays.at(tensor));
+            if (sources.back()->values.empty())
+                fail(op, text("input ", graph.tensors[tensor].name, " has not been computed"));
+        }
+        const Array<T> *residual = op.residual == kNone ? nullptr : &arrays.at(op.residual);
+        Array<T> output = runOp(op, sources, residual, tables, step);
+        const Tensor &tensor = graph.tensors.at(op.output);
+        if (output.channels != tensor.channels)
+            fail(op, text("output ", tensor.name, " has ", output.channels, " channels, declared ",
+                          tensor.channels));
+        if (storage == Storage::Half && tensor.kind == TensorKind::Activation)
+            roundToHalf(output);
+        arrays[op.output] = std::move(output);
+        if (keep == Keep::Release)
+            for (size_t t = 0; t < arrays.size(); ++t)
+                if (lastUse[t] == i && t != op.output && graph.tensors[t].kind == TensorKind::Activation)
+                    arrays[t] = {};
+    }
+    return arrays;
+}
+
+template <typename T> const Array<T> &modelOutput(const Graph &graph, const std::vector<Array<T>> &tensors) {
+    for (const Port &port : graph.ports)
+        if (port.output && port.source == PortSource::ModelOutput)
+            return tensors.at(port.tensor);
+    throw std::invalid_argument(text("graph ", graph.name, " has no model output port"));
+}
+
+template <typename T> Tables<T> tablesOf(const Network &network) {
+    Tables<T> tables;
+    for (const Constant &constant : network.constants)
+        tables.push_back({constant.shape, std::vector<T>(constant.values.begin(), constant.values.end())});
+    return tables;
+}
+
+template Array<float> runOp<float>(const Op &, const std::vector<const Array<float> *> &,
+                                   const Array<float> *, const Tables<float> &, const Step &);
+template Array<double> runOp<double>(const Op &, const std::vector<const Array<double> *> &,
+                                     const Array<double> *, const Tables<double> &, const Step &);
+template void roundToHalf<float>(Array<float> &);
+template void roundToHalf<double>(Array<double> &);
+template std::vector<Array<float>> runGraph<float>(const Graph &, const Tables<float> &,
+                                                   const std::vector<Array<float>> &, const Step &, Storage,
+                                                   Keep);
+template std::vector<Array<double>> runGraph<double>(const Graph &, const Tables<double> &,
+                                                     const std::vector<Array<double>> &, const Step &,
+                                                     Storage, Keep);
+template const Array<float> &modelOutput<float>(const Graph &, const std::vector<Array<float>> &);
+template const Array<double> &modelOutput<double>(const Graph &, const std::vector<Array<double>> &);
+template Tables<float> tablesOf<float>(const Network &);
+template Tables<double> tablesOf<double>(const Network &);
+
+} // namespace mote::convert::reference
