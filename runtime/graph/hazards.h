@@ -26,6 +26,8 @@ struct RecordEntry {
     RecordKind kind = RecordKind::Dispatch;
     std::string name; // of the dispatch, for messages
     std::vector<BufferRange> reads, writes;
+    bool pointwise =
+        false; // each invocation writes only what it alone reads, so reads and writes may share bytes
 };
 
 // For a list of dispatches only: needed[i] is true when a full barrier must stand before list[i], given that

@@ -35,12 +35,11 @@ struct GraphShapes {
 };
 
 // Shapes for a batch of n and an image of h x w pixels. h and w need not be multiples of graph.sizeMultiple:
-// where that makes two tensors disagree, the status names the op, both tensors and both sizes. Also takes the
-// converter's unfolded graphs (a Linear's or TimestepEmbedding's result is [N][C][1][1]).
+// where that makes two tensors disagree, the status names the op, both tensors and both sizes.
 Result<GraphShapes> inferShapes(const Model &model, const Graph &graph, uint32_t n, uint32_t h, uint32_t w);
 
 // The least number that H and W must be a multiple of for every map to halve and double exactly.
-Result<uint32_t> downsamplingFactor(const Model &model, const Graph &graph);
+Result<uint32_t> downsamplingFactor(const Graph &graph);
 
 // How far the outputs of one forward pass look, in pixels of the image. Exact: every phase of the up- and
 // downsampling is walked. GroupNorm counts as pointwise (its statistics are held fixed, see tiling);
