@@ -1,0 +1,106 @@
+#include "schedule/print.h"
+
+#include <nlohmann/json.hpp>
+
+namespace mote::convert::schedule {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json clipJson(const Clip &clip) {
+    switch (clip.kind) {
+    case ClipKind::None:
+        break;
+    case ClipKind::Clamp:
+        return {{"kind", "clamp"}, {"min", clip.low}, {"max", clip.high}};
+    case ClipKind::Threshold:
+        return {{"kind", "threshold"}, {"quantile", clip.quantile}, {"max", clip.maximum}};
+    }
+    return nullptr;
+}
+
+Json rowJson(const Row &row) {
+    Json flags = Json::array();
+    if (row.langevin)
+        flags.push_back("langevin");
+    if (row.known)
+        flags.push_back("known");
+    if (row.logVariance)
+        flags.push_back("learned_variance");
+    Json out = {{"t", row.timestep}, {"p", row.p}, {"q", row.q}, {"clip", clipJson(row.clip)},
+                {"a", row.a},        {"b", row.b}, {"g", row.g}, {"h", row.h},
+                {"e", row.e},        {"c", row.c}};
+    out["store"] = nullptr;
+    if (row.store >= 0)
+        out["store"] = {{"register", row.store}, {"u", row.u}, {"v", row.v}, {"w", row.w}};
+    out["draws"] = row.draws;
+    out["scale"] = row.scale;
+    out["flags"] = flags;
+    if (row.known)
+        out["known"] = {{"e", (*row.known)[0]}, {"c", (*row.known)[1]}};
+    if (row.logVariance)
+        out["log_variance"] = {{"low", (*row.logVariance)[0]}, {"high", (*row.logVariance)[1]}};
+    return out;
+}
+
+std::string settingLine(const SettingInfo &setting) {
+    std::string line = "      " + std::string(setting.name) + " = " + setting.fallback;
+    if (*setting.choices)
+        line += " (" + std::string(setting.choices) + ")";
+    return line + ": " + setting.meaning + "\n";
+}
+
+std::string givenTimesteps(GivenTimesteps given) {
+    switch (given) {
+    case GivenTimesteps::AnyOrder:
+        return "any, in any order";
+    case GivenTimesteps::Decreasing:
+        return "any, decreasing";
+    case GivenTimesteps::Refused:
+        break;
+    }
+    return "its own";
+}
+
+} // namespace
+
+std::string describeSamplers() {
+    std::string text;
+    for (const SamplerInfo &sampler : samplers()) {
+        text += std::string(sampler.name);
+        if (!sampler.className.empty())
+            text += " (" + std::string(sampler.className) + ")";
+        text += "\n    " + std::string(sampler.source) + "\n    timesteps: " + givenTimesteps(sampler.given) +
+                "\n    settings, by --option name=value or from the scheduler's configuration:\n";
+        for (const SettingInfo &setting : sampler.settings())
+            text += settingLine(setting);
+    }
+    return text;
+}
+
+std::string describeSamplersAsMarkdown() {
+    std::string text = "| sampler | diffusers class | timesteps | source |\n|---|---|---|---|\n";
+    for (const SamplerInfo &sampler : samplers())
+        text += "| `" + std::string(sampler.name) + "` | " + std::string(sampler.className) + " | " +
+                givenTimesteps(sampler.given) + " | " + std::string(sampler.source) + " |\n";
+    return text;
+}
+
+std::string stepTableJson(const Table &table) {
+    Json out = {{"sampler", table.sampler},
+                {"steps", table.steps},
+                {"init", {{"z", table.initNoise}, {"y", table.initCondition}, {"scale", table.initScale}}},
+                {"rows", Json::array()}};
+    for (const Row &row : table.rows)
+        out["rows"].push_back(rowJson(row));
+    return out.dump(1) + "\n";
+}
+
+std::pair<std::string, std::string> parseOption(const std::string &text) {
+    const size_t equals = text.find('=');
+    if (equals == 0 || equals == std::string::npos)
+        throw ScheduleError("--option: found \"" + text + "\", expected name=value");
+    return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+} // namespace mote::convert::schedule

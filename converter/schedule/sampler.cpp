@@ -1,0 +1,157 @@
+#include "schedule/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "schedule/families.h"
+
+namespace mote::convert::schedule {
+namespace {
+
+constexpr int64_t kMaxSteps = 10000;
+
+const SamplerInfo kSamplers[] = {
+    {"ddim", "DDIMScheduler", "Song, Meng and Ermon 2021 (DDIM), equations 12 and 16",
+     GivenTimesteps::AnyOrder, ddimSettings, compileDdim},
+};
+
+std::string samplerNames() {
+    std::string all;
+    for (const SamplerInfo &sampler : kSamplers)
+        all += (all.empty() ? "" : ", ") + std::string(sampler.name);
+    return all;
+}
+
+const SamplerInfo *lookUp(std::string_view name) {
+    for (const SamplerInfo &sampler : kSamplers)
+        if (name == sampler.name || (!sampler.className.empty() && name == sampler.className))
+            return &sampler;
+    return nullptr;
+}
+
+void checkRequest(const SamplerInfo &sampler, const Request &request) {
+    const std::string who = "sampler \"" + std::string(sampler.name) + "\": ";
+    if (request.timesteps.empty()) {
+        if (request.steps < 1 || request.steps > kMaxSteps)
+            throw ScheduleError(who + "steps: found " + std::to_string(request.steps) + ", expected 1 to " +
+                                std::to_string(kMaxSteps));
+        return;
+    }
+    if (request.steps != 0 && request.steps != static_cast<int64_t>(request.timesteps.size()))
+        throw ScheduleError(who + "found " + std::to_string(request.steps) + " steps and " +
+                            std::to_string(request.timesteps.size()) + " timesteps, expected one of the two");
+    if (sampler.given == GivenTimesteps::Refused)
+        throw ScheduleError(who + "timesteps: found " + std::to_string(request.timesteps.size()) +
+                            " given timesteps, expected --steps: this sampler makes its own");
+    if (request.timesteps.size() > static_cast<size_t>(kMaxSteps))
+        throw ScheduleError(who + "timesteps: found " + std::to_string(request.timesteps.size()) +
+                            ", expected at most " + std::to_string(kMaxSteps));
+    for (size_t i = 0; i < request.timesteps.size(); ++i) {
+        const bool ordered = i == 0 || request.timesteps[i] < request.timesteps[i - 1];
+        if (!std::isfinite(request.timesteps[i]) || (sampler.given == GivenTimesteps::Decreasing && !ordered))
+            throw ScheduleError(who + "timesteps: found " + std::to_string(request.timesteps[i]) +
+                                " at position " + std::to_string(i) +
+                                ", expected finite, strictly decreasing timesteps");
+    }
+}
+
+} // namespace
+
+std::span<const SamplerInfo> samplers() {
+    return kSamplers;
+}
+
+const SamplerInfo &findSampler(std::string_view name) {
+    if (const SamplerInfo *sampler = lookUp(name))
+        return *sampler;
+    throw ScheduleError("sampler: found \"" + std::string(name) + "\", supported: " + samplerNames());
+}
+
+Table compile(const SchedulerConfig &config, std::string_view sampler, const Request &request) {
+    std::string ownClass;
+    if (const auto found = config.values.find("_class_name");
+        found != config.values.end() && found->is_string())
+        ownClass = found->get<std::string>();
+    if (sampler.empty() && ownClass.empty())
+        throw ScheduleError(config.file +
+                            ": key \"_class_name\": not found, expected a scheduler's class, or --sampler");
+    if (sampler.empty() && !lookUp(ownClass))
+        throw ScheduleError(config.file + ": key \"_class_name\": found \"" + ownClass +
+                            "\", supported: " + samplerNames() + " (or the diffusers class of one of them)");
+    const SamplerInfo &chosen = findSampler(sampler.empty() ? ownClass : sampler);
+    std::vector<std::string> tolerated;
+    if (const SamplerInfo *own = lookUp(ownClass); own && own != &chosen)
+        for (const SettingInfo &setting : own->settings())
+            tolerated.emplace_back(setting.name);
+    checkRequest(chosen, request);
+    const Settings settings(config, std::string(chosen.name), chosen.settings(), tolerated, request.options);
+    return chosen.compile({settings, request.steps, request.timesteps, request.rounding});
+}
+
+std::vector<SettingInfo> joinSettings(std::initializer_list<std::vector<SettingInfo>> parts) {
+    std::vector<SettingInfo> all;
+    for (const std::vector<SettingInfo> &part : parts)
+        all.insert(all.end(), part.begin(), part.end());
+    return all;
+}
+
+std::vector<SettingInfo> clipSettings(const char *clipSampleFallback) {
+    return {
+        {"clip_sample", SettingType::Boolean, clipSampleFallback, 0, 0, "",
+         "x0 is clamped to +-clip_sample_range"},
+        {"clip_sample_range", SettingType::Number, "1.0", 0, 1e6, "", "see clip_sample"},
+        {"thresholding", SettingType::Boolean, "false", 0, 0, "",
+         "dynamic thresholding of x0 (Saharia et al. 2022, Imagen, section 2.3) instead of clip_sample"},
+        {"dynamic_thresholding_ratio", SettingType::Number, "0.995", 0, 1, "", "quantile of |x0|"},
+        {"sample_max_value", SettingType::Number, "1.0", 1, 1e6, "", "upper bound of the threshold"},
+    };
+}
+
+Clip readClip(const Settings &settings) {
+    Clip clip;
+    if (settings.boolean("thresholding")) {
+        clip.kind = ClipKind::Threshold;
+        clip.quantile = settings.number("dynamic_thresholding_ratio");
+        clip.maximum = settings.number("sample_max_value");
+    } else if (settings.declared("clip_sample") && settings.boolean("clip_sample")) {
+        clip.kind = ClipKind::Clamp;
+        clip.high = settings.number("clip_sample_range");
+        clip.low = -clip.high;
+    }
+    return clip;
+}
+
+std::vector<double> jobTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule) {
+    const double last = static_cast<double>(noise.trainTimesteps() - 1);
+    const char *what = "timesteps";
+    std::vector<double> timesteps = job.timesteps;
+    if (timesteps.empty()) {
+        what = "steps_offset";
+        if (job.steps > noise.trainTimesteps())
+            throw ScheduleError(
+                "sampler \"" + job.settings.sampler() + "\": steps: found " + std::to_string(job.steps) +
+                ", expected at most num_train_timesteps = " + std::to_string(noise.trainTimesteps()));
+        const int64_t offset =
+            job.settings.declared("steps_offset") ? job.settings.integer("steps_offset") : 0;
+        timesteps = spacedTimesteps(noise, readSpacing(job.settings), rule, job.steps, offset);
+    }
+    for (const double timestep : timesteps)
+        if (timestep < 0 || timestep > last)
+            throw ScheduleError(job.settings.file() + ": " + what + ": found timestep " +
+                                std::to_string(timestep) + ", expected 0 to " +
+                                std::to_string(noise.trainTimesteps() - 1));
+    return timesteps;
+}
+
+std::vector<int64_t> jobWholeTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule) {
+    std::vector<int64_t> whole;
+    for (const double timestep : jobTimesteps(job, noise, rule)) {
+        if (timestep != std::nearbyint(timestep))
+            throw ScheduleError("sampler \"" + job.settings.sampler() + "\": timesteps: found " +
+                                std::to_string(timestep) + ", expected whole numbers");
+        whole.push_back(static_cast<int64_t>(timestep));
+    }
+    return whole;
+}
+
+} // namespace mote::convert::schedule
