@@ -1,0 +1,90 @@
+// Dispatches around the network: start and step of the sampler, noise, tiles, images.
+//
+// Whole-image buffers (state x, condition y, model output m, registers, noise) are fp32 planar [N][C][H][W]
+// with H and W padded to the graph's multiple. All are element-wise over such a buffer; one that exceeds what
+// a binding may span is processed in runs: firstElement says where the bound ranges start within the whole.
+#pragma once
+
+#include "kernels/kernels.h"
+#include "kernels/session.h"
+
+namespace mote {
+
+// The pipelines of everything in this header, for prepare.
+std::vector<gpu::PipelineDescription> imagePipelines();
+
+struct ImageExtent {
+    uint32_t batch = 1, channels = 3, height = 0, width = 0; // padded
+};
+
+// Streams of the noise generator: the counter of a normal is (y * noiseWidth + x, channel, draw, stream).
+constexpr uint32_t kInitialNoiseStream = 0; // draw 0
+constexpr uint32_t kStepNoiseStream = 1;    // draw = how many draws of the recipe came before
+constexpr uint32_t kAppNoiseStream = 2;     // ports with PortSource::Noise; draw = port index
+
+// ---- sampler
+struct SamplerBuffers {
+    BufferRange state; // x, read and written
+    BufferRange modelOutput, condition;
+    BufferRange noise;           // empty: z is generated
+    BufferRange registers;       // [registers][registerStride] floats; empty where the recipe has none
+    uint64_t registerStride = 0; // elements from one register to the next
+    BufferRange session;
+    uint64_t firstElement = 0, elements = 0; // the run that the ranges above cover
+};
+
+// How many registers a recipe needs: 0..4.
+uint32_t registerCount(const Recipe &recipe);
+
+// x, r_store <- row (see StepRow). Terms with coefficient 0 and registers not yet written are not read.
+// `written`: bit k set when register k has been written by an earlier row. Unsupported: ClipKind::Threshold.
+Result<Dispatch> buildSamplerRow(const StepRow &row, uint32_t written, const ImageExtent &extent,
+                                 const SamplerBuffers &buffers, uint32_t draw, uint32_t errorCode,
+                                 const Traits &traits);
+
+// x = initNoise z + initCondition y. Uses state, condition, noise, session.
+Result<Dispatch> buildSamplerStart(const Recipe &recipe, const ImageExtent &extent,
+                                   const SamplerBuffers &buffers, const Traits &traits);
+
+// target = normals of the given stream and draw.
+Dispatch buildNoise(const ImageExtent &extent, BufferRange target, BufferRange session, uint64_t firstElement,
+                    uint64_t elements, uint32_t stream, uint32_t draw, const Traits &traits);
+
+// target = 0; `elements` floats.
+Dispatch buildClear(BufferRange target, BufferRange session, uint64_t elements, const Traits &traits);
+
+// ---- tiles
+// Weights of tiles along one axis: a partition of unity. Tile i covers [origins[i], origins[i] + length) of
+// [0, total); neighbours overlap (origins ascend, gaps are not allowed). weights[i * length + k] belongs to
+// pixel origins[i] + k; over each pixel the weights of all tiles sum to 1. Within an overlap they ramp
+// linearly; the outer `margin` pixels of a tile's inner edges get weight 0 where the overlap allows it, since
+// they lack context.
+std::vector<float> featherWeights(const std::vector<uint32_t> &origins, uint32_t length, uint32_t total,
+                                  uint32_t margin);
+
+// whole += tile * columnWeight * rowWeight. feather: floats; the session says where this tile's weights
+// start.
+Dispatch buildAccumulate(const ImageExtent &tile, const ImageExtent &whole, BufferRange tilePlanes,
+                         BufferRange wholePlanes, BufferRange feather, BufferRange session,
+                         const Traits &traits);
+
+// ---- images
+// 8-bit interleaved pixels in a buffer, rows `strideBytes` apart (any number for import, a multiple of 4 for
+// export), 1 (gray), 3 (RGB) or 4 (RGBA) bytes a pixel.
+struct PackedImage {
+    BufferRange buffer; // import: at least the last row's end, rounded up to 4 bytes
+    uint32_t height = 0, width = 0, bytesPerPixel = 3;
+    uint64_t strideBytes = 0;
+};
+
+// planes[n = 0][c][y][x] = low + (high - low) / 255 * pixel, reflected at the right and bottom up to the
+// padded size (1-pixel images too). Gray feeds every channel; RGB(A) feeds channel c from byte min(c, 2).
+Dispatch buildImageImport(const PackedImage &image, const ImageExtent &extent, float low, float high,
+                          BufferRange planes, const Traits &traits);
+
+// pixel = clamp(floor((value - low) / (high - low) * 255 + 0.5), 0, 255), the top left height x width. One
+// channel gives gray bytes in every colour byte; three give RGB. The fourth byte of RGBA is written as 255.
+Dispatch buildImageExport(const PackedImage &image, const ImageExtent &extent, float low, float high,
+                          BufferRange planes, const Traits &traits);
+
+} // namespace mote

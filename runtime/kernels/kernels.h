@@ -1,0 +1,145 @@
+// From ops to dispatches, without anybody else knowing a shader:
+//
+//   const Traits traits = traitsOf(device);
+//   MOTE_TRY_ASSIGN(GraphKernels kernels, chooseKernels(model, graph, shapes, traits, usable));
+//       // sizes of everything that the ops need beyond their tensors: kernels.ops[i].*Bytes,
+//       // kernels.statistics[tensor].bytes
+//   packWeights(kernels.ops[i], canonical, packed);                  // once per op that has a weight
+//   packBias(...), packAffine(...);
+//   MOTE_TRY_ASSIGN(std::vector<Dispatch> list, buildDispatches(kernels, graph, shapes, i, buffers, traits));
+//   for (const Dispatch &part : split(dispatch, budget, traits)) ...  // where one is too large
+//
+// Samplers, images, noise and tiles are in kernels/image_kernels.h, the session buffer in kernels/session.h.
+//
+// Everything here is plain data and pure functions: no Vulkan call is made. A buffer is a number that the
+// caller chose (mote::BufferRange); begins are multiples of 256.
+#pragma once
+
+#include "gpu/caps.h"
+#include "gpu/pipeline.h"
+#include "graph/hazards.h"
+#include "graph/shapes.h"
+#include "model/model.h"
+#include "model/status.h"
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace mote {
+
+// ----------------------------------------------------------------------------------------------- dispatches
+// What a shader does with a binding. Atomic: commutes with what other dispatches do to the same bytes; counts
+// as a read for barriers. Unused: bound only because the shader declares it; never touched.
+enum class Access : uint8_t { Read, Write, ReadWrite, Atomic, Unused };
+
+struct Binding {
+    BufferRange range;
+    Access access = Access::Read;
+};
+
+// One compute dispatch as data. Workgroups are numbered 0 .. groupCount-1 and folded into three dimensions;
+// the first two push constants say which of them this dispatch runs, so that any dispatch can be cut
+// anywhere.
+struct Dispatch {
+    std::string name; // op and kernel, for messages and timings
+    gpu::PipelineDescription pipeline;
+    std::vector<Binding> bindings; // bindings[i] at binding i
+    std::vector<uint32_t> push;    // 32-bit words; push[0] = first workgroup, push[1] = number of workgroups
+    std::array<uint32_t, 3> groups{};
+    uint32_t groupCount = 0;
+    bool pointwise = false; // see RecordEntry
+    uint64_t operations = 0, bytes = 0;
+};
+
+// Reads and writes of a dispatch for placeBarriers and checkHazards.
+RecordEntry recordEntry(const Dispatch &dispatch);
+
+// The workgroups [first, first + count) of a whole dispatch, cost in proportion.
+Dispatch slice(const Dispatch &whole, uint32_t first, uint32_t count, const struct Traits &traits);
+
+// Cuts a dispatch into slices of at most maxOperations each (at least one workgroup), equal to one workgroup.
+std::vector<Dispatch> split(const Dispatch &whole, uint64_t maxOperations, const struct Traits &traits);
+
+// --------------------------------------------------------------------------------------------------- device
+// What the choice of kernels depends on.
+struct Traits {
+    gpu::Caps caps;   // after the clamp
+    bool cpu = false; // a software device: wide register tiles pay, dispatch overhead is a thread wake-up
+};
+Traits traitsOf(const gpu::Device &device);
+
+// -------------------------------------------------------------------------------------------------- choices
+// Statistics of a tensor that a GroupNorm reads, written by the op that makes the tensor:
+// [N][C/8][tiles][8 channels] vec4 (count, mean, sum of squared deviations, 0), of the values as stored.
+struct TensorStatistics {
+    uint32_t tiles = 0;   // per image; 0: nobody needs them
+    uint64_t bytes = 0;   // of the buffer, 0 where tiles is 0
+    uint32_t lastUse = 0; // the last op that reads them
+};
+
+struct OpKernel {
+    std::string name; // of the variant, e.g. "conv2d row3 4x8"
+    uint32_t variant = 0;
+    std::vector<gpu::PipelineDescription> pipelines; // all that buildDispatches may use for the op
+    uint64_t weightBytes = 0;                        // packed
+    uint64_t biasBytes = 0;                          // whole table, all rows
+    uint64_t affineBytes = 0;                        // whole table, all rows
+    uint64_t scratchBytes = 0;                       // needed while the op runs
+    uint32_t tileLoops = 1;                          // Conv2d: pixel tiles that one workgroup walks
+};
+
+struct GraphKernels {
+    std::vector<OpKernel> ops;                // per Graph::ops
+    std::vector<TensorStatistics> statistics; // per Graph::tensors
+};
+
+// For each op the first variant whose pipelines are all usable, by stated order. `usable` makes (or finds) a
+// pipeline; a variant for which it says Unsupported is passed over, any other failure is returned. An
+// estimate without a device passes a function that always says ok. Unsupported: names the op and what no
+// variant does.
+Result<GraphKernels> chooseKernels(const Model &model, const Graph &graph, const GraphShapes &shapes,
+                                   const Traits &traits,
+                                   const std::function<Status(const gpu::PipelineDescription &)> &usable);
+
+// -------------------------------------------------------------------------------------------------- weights
+// Canonical to packed; `packed` has the kernel's *Bytes and is written whole, padding as zero.
+// Op::weight, [out][kh][kw][in] fp16 bit patterns.
+void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t op,
+                 const uint16_t *canonical, void *packed);
+// Op::bias [R][out] to [R][out padded to 8].
+void packBias(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t op,
+              const float *canonical, void *packed);
+// Op::affine [R][2][C] to [R][2][C padded to 8].
+void packAffine(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t op,
+                const float *canonical, void *packed);
+
+// ------------------------------------------------------------------------------------------------ recording
+// The planes that a Concat's input is read from: [N][C][height][width]. Windowed: the tensor is the window at
+// the session's tile origin; otherwise the planes have the tensor's own size.
+struct InputPlanes {
+    uint32_t height = 0, width = 0;
+    bool windowed = false;
+};
+
+// Where everything of one op is. Ranges of things that the op does not have stay empty (end = 0).
+struct OpBuffers {
+    std::vector<BufferRange> inputs;          // per Op::inputs
+    std::vector<InputPlanes> inputPlanes;     // Concat only, per Op::inputs
+    std::vector<BufferRange> inputStatistics; // GroupNorm only, per Op::inputs: statistics of that tensor
+    BufferRange output, residual;
+    BufferRange outputStatistics; // where kernels.statistics[op.output].tiles is not 0
+    BufferRange weights, bias, affine, scratch;
+    BufferRange session;
+    uint32_t row = 0;       // of tables with more than one row: StepRow::timestepIndex
+    uint32_t errorCode = 0; // what is reported when this op meets infinities or NaNs: step << 16 | op
+};
+
+// The dispatches of one op, in order. They may depend on each other: barriers are placed by placeBarriers.
+Result<std::vector<Dispatch>> buildDispatches(const GraphKernels &kernels, const Model &model,
+                                              const Graph &graph, const GraphShapes &shapes, uint32_t op,
+                                              const OpBuffers &buffers, const Traits &traits);
+
+} // namespace mote
