@@ -1,0 +1,66 @@
+// A checkpoint in diffusers layout:
+//   model_index.json, unet/config.json, unet/diffusion_pytorch_model.safetensors,
+//   scheduler/scheduler_config.json.
+#pragma once
+
+#include "read/safetensors.h"
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace mote::convert {
+
+// unet/config.json of a UNet2DModel. Absent keys take diffusers' defaults; a key or value that the converter
+// does not honour has been refused by name.
+struct UNetConfig {
+    uint32_t inChannels = 3, outChannels = 3;
+    std::vector<uint32_t> blockOutChannels; // per level, finest first
+    std::vector<std::string> downBlockTypes, upBlockTypes;
+    uint32_t layersPerBlock = 2;
+    bool centerInputSample = false;
+    bool flipSinToCos = true;
+    double freqShift = 0;
+    double midBlockScaleFactor = 1;
+    bool addAttention = true;
+    std::optional<uint32_t> attentionHeadDim; // size of one head; none: one head with all channels
+    std::optional<uint32_t> attnNormNumGroups;
+    uint32_t downsamplePadding = 1;                                // 0: pad right and bottom by one
+    bool downsampleWithResnet = false, upsampleWithResnet = false; // read by the attention blocks only
+    uint32_t normNumGroups = 32;
+    double normEps = 1e-5;
+    bool scaleShift = false; // resnet_time_scale_shift
+
+    uint32_t conditionChannels() const { return inChannels - outChannels; }
+};
+
+// `where` begins every message.
+UNetConfig parseUNetConfig(const nlohmann::json &config, const std::string &where);
+
+class Checkpoint {
+public:
+    explicit Checkpoint(const std::string &directory); // throws ReadError
+
+    const UNetConfig &unet() const { return unet_; }
+    const SafetensorsFile &weights() const { return weights_; }
+    std::string schedulerConfigPath() const { return directory_ + "/scheduler/scheduler_config.json"; }
+
+    // The values of a tensor, checked to have this shape and to be finite, and remembered as used. Attention
+    // tensors saved under their old names (query, key, value, proj_attn) are found under the new ones, as
+    // diffusers does.
+    std::vector<float> take(const std::string &name, const std::vector<uint64_t> &shape);
+
+    // Throws, naming the first, if a tensor of the file was never taken: the architecture would not be what
+    // was read.
+    void expectAllTaken() const;
+
+private:
+    std::string directory_;
+    UNetConfig unet_;
+    SafetensorsFile weights_;
+    std::set<std::string> taken_;
+};
+
+} // namespace mote::convert
