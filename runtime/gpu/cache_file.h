@@ -20,7 +20,7 @@ std::string cacheFilePath(const Device &device, const char *name);
 Result<std::vector<uint8_t>> readCacheFile(const Device &device, const char *name);
 
 // Writes to a temporary name in the same directory, then renames, so that a reader sees the old file or the
-// new one. Makes the directory (not its parents) where it is missing.
+// new one. The directory must exist. IoError names the file and what the system said.
 Status writeCacheFile(const Device &device, const char *name, const std::vector<uint8_t> &payload);
 
 } // namespace mote::gpu

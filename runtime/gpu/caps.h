@@ -82,8 +82,9 @@ struct DeviceInfo {
     uint8_t deviceUuid[VK_UUID_SIZE] = {};
     uint8_t driverUuid[VK_UUID_SIZE] = {};
     uint8_t pipelineCacheUuid[VK_UUID_SIZE] = {};
-    Caps caps;            // unclamped
-    std::string unusable; // empty, or why Mote cannot use this device
+    uint32_t queueFamily = 0; // the one with compute that Mote would use
+    Caps caps;                // unclamped
+    std::string unusable;     // empty, or why Mote cannot use this device
 };
 
 // "discrete", "integrated", "virtual", "cpu" or "other".

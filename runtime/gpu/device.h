@@ -28,7 +28,7 @@ namespace mote::gpu {
 class PipelineCache;
 class Queue;
 
-enum class LogLevel { Debug, Info, Warning, Error };
+enum class LogLevel { Error, Warning, Info };
 
 // Where the library speaks; the text is one line without newline. Called from any thread that uses the
 // device.

@@ -38,6 +38,7 @@ private:
     Device *device_ = nullptr;
     VkFence handle_ = VK_NULL_HANDLE;
     bool pending_ = false;
+    bool signalled_ = false; // to be reset before the next submission
 };
 
 // The device's one compute queue; safe from any thread.

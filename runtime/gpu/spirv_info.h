@@ -14,7 +14,6 @@ struct SpirvInfo {
     uint32_t workgroupSize[3] = {1, 1, 1}; // after specialisation
     uint64_t sharedBytes = 0;              // Workgroup storage, tightly packed, after specialisation
     uint32_t bindings = 0;                 // highest binding used + 1
-    uint32_t storageBuffers = 0;           // distinct buffer variables
     uint32_t pushBytes = 0;                // end of the last push constant member
     uint32_t constants = 0;                // highest constant_id used + 1
 };

@@ -1,0 +1,280 @@
+#include "gpu/pipeline.h"
+
+#include <cstring>
+
+#include "gpu/cache_file.h"
+#include "gpu/spirv_info.h"
+
+namespace mote::gpu {
+
+namespace {
+
+constexpr const char *kCacheName = "pipelines";
+
+// The driver's own header, which it checks too, but not every driver has done so well.
+bool belongsTo(const std::vector<uint8_t> &data, const DeviceInfo &info) {
+    VkPipelineCacheHeaderVersionOne header = {};
+    if (data.size() < sizeof header)
+        return false;
+    std::memcpy(&header, data.data(), sizeof header);
+    return header.headerSize >= sizeof header && header.headerSize <= data.size() &&
+           header.headerVersion == VK_PIPELINE_CACHE_HEADER_VERSION_ONE && header.vendorID == info.vendorId &&
+           header.deviceID == info.deviceId &&
+           std::memcmp(header.pipelineCacheUUID, info.pipelineCacheUuid, VK_UUID_SIZE) == 0;
+}
+
+} // namespace
+
+Result<std::unique_ptr<PipelineCache>> PipelineCache::create(Device &device) {
+    std::unique_ptr<PipelineCache> cache(new PipelineCache(device));
+    std::vector<uint8_t> data;
+    if (!device.cacheDirectory().empty()) {
+        Result<std::vector<uint8_t>> read = readCacheFile(device, kCacheName);
+        if (read.ok() && belongsTo(read.value(), device.info()))
+            data = std::move(read.value());
+        else
+            device.log(LogLevel::Info, "pipeline cache: %s",
+                       read.ok() ? "the driver's header differs" : read.status().message.c_str());
+    }
+    VkPipelineCacheCreateInfo info = {};
+    info.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO;
+    info.initialDataSize = data.size();
+    info.pInitialData = data.data();
+    VkPipelineCache handle = VK_NULL_HANDLE;
+    VkResult result = device.vk().vkCreatePipelineCache(device.handle(), &info, nullptr, &handle);
+    cache->loadedFromDisk_ = result == VK_SUCCESS && !data.empty();
+    if (result != VK_SUCCESS && !data.empty()) { // data that the driver does not take is a miss as well
+        info.initialDataSize = 0;
+        info.pInitialData = nullptr;
+        result = device.vk().vkCreatePipelineCache(device.handle(), &info, nullptr, &handle);
+    }
+    MOTE_TRY(device.check(result, "vkCreatePipelineCache"));
+    cache->cache_ = handle;
+    return cache;
+}
+
+PipelineCache::~PipelineCache() {
+    DeviceTable &vk = device_.vk();
+    for (const auto &[key, entry] : entries_) {
+        (void)key;
+        if (entry->pipeline.handle != VK_NULL_HANDLE)
+            vk.vkDestroyPipeline(device_.handle(), entry->pipeline.handle, nullptr);
+    }
+    for (const auto &[key, layout] : layouts_) {
+        (void)key;
+        if (layout != VK_NULL_HANDLE)
+            vk.vkDestroyPipelineLayout(device_.handle(), layout, nullptr);
+    }
+    for (const auto &[bindings, layout] : setLayouts_) {
+        (void)bindings;
+        if (layout != VK_NULL_HANDLE)
+            vk.vkDestroyDescriptorSetLayout(device_.handle(), layout, nullptr);
+    }
+    if (cache_ != VK_NULL_HANDLE)
+        vk.vkDestroyPipelineCache(device_.handle(), cache_, nullptr);
+}
+
+Result<const Pipeline *> PipelineCache::get(const PipelineDescription &description) {
+    MOTE_TRY(device_.alive());
+    const uint64_t address = reinterpret_cast<uintptr_t>(description.shader.words);
+    Key key = {description.shader.id, static_cast<uint32_t>(address), static_cast<uint32_t>(address >> 32),
+               description.bindings,  description.pushBytes,          description.requiredSubgroupSize};
+    key.insert(key.end(), description.constants.begin(), description.constants.end());
+    Entry *entry = nullptr;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        std::unique_ptr<Entry> &slot = entries_[std::move(key)];
+        if (slot == nullptr)
+            slot = std::make_unique<Entry>();
+        entry = slot.get();
+    }
+    const std::lock_guard<std::mutex> lock(entry->mutex);
+    if (!entry->made) {
+        Status status = make(description, entry->pipeline);
+        if (!status.ok()) {
+            status.message = std::string("pipeline ") + description.shader.name + ": " + status.message;
+            return status;
+        }
+        entry->made = true;
+        const std::lock_guard<std::mutex> counting(mutex_);
+        ++madeCount_;
+    }
+    return &entry->pipeline;
+}
+
+Result<PipelineCache::Layout> PipelineCache::layoutFor(uint32_t bindings, uint32_t pushBytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    VkDescriptorSetLayout &setLayout = setLayouts_[bindings];
+    if (setLayout == VK_NULL_HANDLE) {
+        std::vector<VkDescriptorSetLayoutBinding> list(bindings);
+        for (uint32_t i = 0; i < bindings; ++i) {
+            list[i].binding = i;
+            list[i].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+            list[i].descriptorCount = 1;
+            list[i].stageFlags = VK_SHADER_STAGE_COMPUTE_BIT;
+            list[i].pImmutableSamplers = nullptr;
+        }
+        VkDescriptorSetLayoutCreateInfo info = {};
+        info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO;
+        info.bindingCount = bindings;
+        info.pBindings = list.data();
+        VkDescriptorSetLayout made = VK_NULL_HANDLE;
+        MOTE_TRY(
+            device_.check(device_.vk().vkCreateDescriptorSetLayout(device_.handle(), &info, nullptr, &made),
+                          "vkCreateDescriptorSetLayout"));
+        setLayout = made;
+    }
+    VkPipelineLayout &layout = layouts_[{bindings, pushBytes}];
+    if (layout == VK_NULL_HANDLE) {
+        VkPushConstantRange range = {};
+        range.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT;
+        range.size = pushBytes;
+        VkPipelineLayoutCreateInfo info = {};
+        info.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO;
+        info.setLayoutCount = 1;
+        info.pSetLayouts = &setLayout;
+        info.pushConstantRangeCount = pushBytes > 0 ? 1 : 0;
+        info.pPushConstantRanges = &range;
+        VkPipelineLayout made = VK_NULL_HANDLE;
+        MOTE_TRY(device_.check(device_.vk().vkCreatePipelineLayout(device_.handle(), &info, nullptr, &made),
+                               "vkCreatePipelineLayout"));
+        layout = made;
+    }
+    return Layout{setLayout, layout};
+}
+
+namespace {
+
+Status exceeds(const char *what, uint64_t asked, uint64_t limit) {
+    return makeStatus(StatusCode::Unsupported, "needs %llu %s, the device has %llu",
+                      static_cast<unsigned long long>(asked), what, static_cast<unsigned long long>(limit));
+}
+
+// Every limit that a pipeline can exceed.
+Status checkLimits(const PipelineDescription &description, const SpirvInfo &info, const Caps &caps) {
+    uint64_t invocations = 1;
+    for (int i = 0; i < 3; ++i) {
+        if (info.workgroupSize[i] == 0)
+            return makeStatus(StatusCode::InvalidArgument, "a workgroup of size 0");
+        if (info.workgroupSize[i] > caps.maxWorkgroupSize[i])
+            return exceeds("invocations in one dimension", info.workgroupSize[i], caps.maxWorkgroupSize[i]);
+        invocations *=
+            info.workgroupSize[i]; // each factor was just bounded, below 2^32; checked at each step
+        if (invocations > caps.maxWorkgroupInvocations)
+            return exceeds("invocations a workgroup", invocations, caps.maxWorkgroupInvocations);
+    }
+    if (info.sharedBytes > caps.maxSharedBytes)
+        return exceeds("bytes of shared memory", info.sharedBytes, caps.maxSharedBytes);
+    if (description.bindings > caps.maxStorageBuffers)
+        return exceeds("storage buffers", description.bindings, caps.maxStorageBuffers);
+    if (description.pushBytes > caps.maxPushConstantBytes)
+        return exceeds("bytes of push constants", description.pushBytes, caps.maxPushConstantBytes);
+    if (info.bindings > description.bindings)
+        return makeStatus(StatusCode::InvalidArgument, "the module uses %u bindings, %u are described",
+                          info.bindings, description.bindings);
+    if (info.pushBytes > description.pushBytes)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "the module uses %u push constant bytes, %u are described", info.pushBytes,
+                          description.pushBytes);
+    if (description.pushBytes % 4 != 0)
+        return makeStatus(StatusCode::InvalidArgument, "%u push constant bytes, a multiple of 4 is needed",
+                          description.pushBytes);
+    const uint32_t subgroup = description.requiredSubgroupSize;
+    if (subgroup != 0 && (!caps.subgroupSizeControl || subgroup < caps.minSubgroupSize ||
+                          subgroup > caps.maxSubgroupSize || (subgroup & (subgroup - 1)) != 0))
+        return makeStatus(StatusCode::Unsupported, "needs subgroups of %u, the device gives %u to %u%s",
+                          subgroup, caps.minSubgroupSize, caps.maxSubgroupSize,
+                          caps.subgroupSizeControl ? "" : " without a choice");
+    return {};
+}
+
+} // namespace
+
+Status PipelineCache::make(const PipelineDescription &description, Pipeline &pipeline) {
+    const ShaderCode &shader = description.shader;
+    MOTE_TRY_ASSIGN(const SpirvInfo info,
+                    inspectSpirv(shader.words, shader.wordCount, description.constants));
+    MOTE_TRY(checkLimits(description, info, device_.caps()));
+    MOTE_TRY_ASSIGN(const Layout layout, layoutFor(description.bindings, description.pushBytes));
+
+    std::vector<VkSpecializationMapEntry> entries(description.constants.size());
+    for (uint32_t i = 0; i < entries.size(); ++i)
+        entries[i] = {i, i * 4, 4};
+    VkSpecializationInfo specialization = {};
+    specialization.mapEntryCount = static_cast<uint32_t>(entries.size());
+    specialization.pMapEntries = entries.data();
+    specialization.dataSize = description.constants.size() * 4;
+    specialization.pData = description.constants.data();
+    pipeline.name = shader.name;
+
+    DeviceTable &vk = device_.vk();
+    VkShaderModuleCreateInfo moduleInfo = {};
+    moduleInfo.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO;
+    moduleInfo.codeSize = shader.wordCount * 4;
+    moduleInfo.pCode = shader.words;
+    VkShaderModule module = VK_NULL_HANDLE;
+    MOTE_TRY(device_.check(vk.vkCreateShaderModule(device_.handle(), &moduleInfo, nullptr, &module),
+                           "vkCreateShaderModule"));
+
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT required = {};
+    required.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT;
+    required.requiredSubgroupSize = description.requiredSubgroupSize;
+    VkComputePipelineCreateInfo pipelineInfo = {};
+    pipelineInfo.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO;
+    pipelineInfo.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
+    pipelineInfo.stage.pNext = description.requiredSubgroupSize != 0 ? &required : nullptr;
+    pipelineInfo.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
+    pipelineInfo.stage.module = module;
+    pipelineInfo.stage.pName = "main";
+    pipelineInfo.stage.pSpecializationInfo = entries.empty() ? nullptr : &specialization;
+    pipelineInfo.layout = layout.layout;
+    VkPipeline handle = VK_NULL_HANDLE;
+    const VkResult result =
+        vk.vkCreateComputePipelines(device_.handle(), cache_, 1, &pipelineInfo, nullptr, &handle);
+    vk.vkDestroyShaderModule(device_.handle(), module, nullptr);
+    Status status = device_.check(result, "vkCreateComputePipelines");
+    // Whatever else a driver's compiler answers, another variant may do; some answer success and no pipeline.
+    if (status.code == StatusCode::Internal)
+        status.code = StatusCode::Unsupported;
+    if (status.ok() && handle == VK_NULL_HANDLE)
+        status = makeStatus(StatusCode::Unsupported, "vkCreateComputePipelines returned no pipeline");
+    if (!status.ok())
+        return status;
+    pipeline.handle = handle;
+    pipeline.layout = layout.layout;
+    pipeline.setLayout = layout.setLayout;
+    pipeline.bindings = description.bindings;
+    pipeline.pushBytes = description.pushBytes;
+    std::memcpy(pipeline.workgroupSize, info.workgroupSize, sizeof pipeline.workgroupSize);
+    return {};
+}
+
+Status PipelineCache::save() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (device_.cacheDirectory().empty() || madeCount_ == savedCount_ || device_.lost())
+        return {};
+    std::vector<uint8_t> data;
+    for (;;) { // VK_INCOMPLETE: another thread made a pipeline between the two calls
+        size_t size = 0;
+        MOTE_TRY(device_.check(device_.vk().vkGetPipelineCacheData(device_.handle(), cache_, &size, nullptr),
+                               "vkGetPipelineCacheData"));
+        data.resize(size);
+        const VkResult result =
+            device_.vk().vkGetPipelineCacheData(device_.handle(), cache_, &size, data.data());
+        if (result == VK_INCOMPLETE)
+            continue;
+        MOTE_TRY(device_.check(result, "vkGetPipelineCacheData"));
+        data.resize(size);
+        break;
+    }
+    MOTE_TRY(writeCacheFile(device_, kCacheName, data));
+    savedCount_ = madeCount_;
+    return {};
+}
+
+size_t PipelineCache::pipelineCount() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return madeCount_;
+}
+
+} // namespace mote::gpu
