@@ -1,0 +1,197 @@
+#include "lower/builder.h"
+
+#include "read/text.h"
+
+namespace mote::convert {
+
+uint32_t Builder::append(Op op, uint32_t channelCount) {
+    const auto tensor = static_cast<uint32_t>(network_.graph.tensors.size());
+    network_.graph.tensors.push_back({op.name, TensorKind::Activation, channelCount});
+    op.output = tensor;
+    network_.graph.ops.push_back(std::move(op));
+    return tensor;
+}
+
+uint32_t Builder::constant(const std::string &constantName, std::vector<uint32_t> shape,
+                           std::vector<double> values) {
+    network_.constants.push_back({constantName, std::move(shape), std::move(values)});
+    return static_cast<uint32_t>(network_.constants.size() - 1);
+}
+
+uint32_t Builder::bias(const std::string &module, uint32_t outputs) {
+    const std::vector<float> values = checkpoint_.take(module + ".bias", {outputs});
+    return constant(module + ".bias", {1, outputs}, {values.begin(), values.end()});
+}
+
+void Builder::addPort(const std::string &portName, uint32_t tensor, bool output, PortSource source,
+                      const std::string &description) {
+    Port port;
+    port.name = portName;
+    port.output = output;
+    port.kind = PortKind::Image;
+    port.source = source;
+    port.tensor = tensor;
+    port.shape = {{DimensionSymbol::N, 1, 1},
+                  {DimensionSymbol::One, channels(tensor), 1},
+                  {DimensionSymbol::H, 1, 1},
+                  {DimensionSymbol::W, 1, 1}};
+    port.description = description;
+    network_.graph.ports.push_back(std::move(port));
+}
+
+uint32_t Builder::inputPort(const std::string &portName, uint32_t channelCount, PortSource source,
+                            const std::string &description) {
+    const auto tensor = static_cast<uint32_t>(network_.graph.tensors.size());
+    network_.graph.tensors.push_back({portName, TensorKind::Port, channelCount});
+    addPort(portName, tensor, false, source, description);
+    return tensor;
+}
+
+uint32_t Builder::timestepEmbedding(const std::string &opName, const TimestepFeatures &features) {
+    network_.timestepFeatures = features;
+    Op op;
+    op.kind = OpKind::TimestepEmbedding;
+    op.name = opName;
+    return append(op, features.channels);
+}
+
+uint32_t Builder::concat(const std::string &opName, const std::vector<uint32_t> &inputs) {
+    Op op;
+    op.kind = OpKind::Concat;
+    op.name = opName;
+    op.inputs = inputs;
+    op.inputScale.assign(inputs.size(), 1.0f);
+    op.inputOffset.assign(inputs.size(), 0.0f);
+    uint32_t total = 0;
+    for (uint32_t input : inputs)
+        total += channels(input);
+    return append(op, total);
+}
+
+uint32_t Builder::scale(const std::string &opName, uint32_t input, double factor, double offset) {
+    Op op;
+    op.kind = OpKind::Scale;
+    op.name = opName;
+    op.inputs = {input};
+    op.inputScale = {static_cast<float>(factor)};
+    op.inputOffset = {static_cast<float>(offset)};
+    return append(op, channels(input));
+}
+
+uint32_t Builder::conv2d(const std::string &module, uint32_t input, uint32_t outputs, uint32_t kernel,
+                         uint32_t stride, bool padTopLeft) {
+    const uint32_t inputs = channels(input), taps = kernel * kernel;
+    const std::vector<float> values = checkpoint_.take(module + ".weight", {outputs, inputs, kernel, kernel});
+    std::vector<double> canonical(values.size()); // [out][in][taps] -> [out][taps][in]
+    for (size_t o = 0; o < outputs; ++o)
+        for (size_t i = 0; i < inputs; ++i)
+            for (size_t t = 0; t < taps; ++t)
+                canonical[(o * taps + t) * inputs + i] = values[(o * inputs + i) * taps + t];
+    Op op;
+    op.kind = OpKind::Conv2d;
+    op.name = module;
+    op.inputs = {input};
+    op.weight = constant(module + ".weight", {outputs, kernel, kernel, inputs}, std::move(canonical));
+    op.bias = bias(module, outputs);
+    op.stride = stride;
+    op.padBottom = op.padRight = kernel / 2;
+    op.padTop = op.padLeft = padTopLeft ? kernel / 2 : 0;
+    return append(op, outputs);
+}
+
+uint32_t Builder::linear(const std::string &module, uint32_t input, uint32_t outputs) {
+    const std::vector<float> values = checkpoint_.take(module + ".weight", {outputs, channels(input)});
+    Op op;
+    op.kind = OpKind::Linear;
+    op.name = module;
+    op.inputs = {input};
+    op.weight = constant(module + ".weight", {outputs, 1, 1, channels(input)},
+                         std::vector<double>(values.begin(), values.end()));
+    op.bias = bias(module, outputs);
+    return append(op, outputs);
+}
+
+uint32_t Builder::groupNorm(const std::string &module, uint32_t input, uint32_t groups, double epsilon) {
+    const uint32_t count = channels(input);
+    if (count % groups != 0)
+        throw ReadError(
+            text("unet/config.json: ", groups, " groups do not divide the ", count, " channels of ", module,
+                 "; norm_num_groups and attn_norm_num_groups must divide the channels of every norm"));
+    const std::vector<float> gamma = checkpoint_.take(module + ".weight", {count});
+    const std::vector<float> beta = checkpoint_.take(module + ".bias", {count});
+    std::vector<double> affine(gamma.begin(), gamma.end());
+    affine.insert(affine.end(), beta.begin(), beta.end());
+    Op op;
+    op.kind = OpKind::GroupNorm;
+    op.name = module;
+    op.inputs = {input};
+    op.affine = constant(module + ".affine", {1, 2, count}, std::move(affine));
+    op.groups = groups;
+    op.epsilon = static_cast<float>(epsilon);
+    return append(op, count);
+}
+
+uint32_t Builder::silu(const std::string &opName, uint32_t input) {
+    Op op;
+    op.kind = OpKind::Activation;
+    op.name = opName;
+    op.inputs = {input};
+    op.activation = ActivationFunction::Silu;
+    return append(op, channels(input));
+}
+
+uint32_t Builder::add(const std::string &opName, uint32_t a, uint32_t b) {
+    Op op;
+    op.kind = OpKind::Add;
+    op.name = opName;
+    op.inputs = {a, b};
+    return append(op, channels(a));
+}
+
+uint32_t Builder::modulate(const std::string &opName, uint32_t input, uint32_t scaleShift) {
+    Op op;
+    op.kind = OpKind::Modulate;
+    op.name = opName;
+    op.inputs = {input, scaleShift};
+    return append(op, channels(input));
+}
+
+uint32_t Builder::upsample(const std::string &opName, uint32_t input) {
+    Op op;
+    op.kind = OpKind::Upsample;
+    op.name = opName;
+    op.inputs = {input};
+    return append(op, channels(input));
+}
+
+uint32_t Builder::averagePool(const std::string &opName, uint32_t input) {
+    Op op;
+    op.kind = OpKind::AvgPool;
+    op.name = opName;
+    op.inputs = {input};
+    return append(op, channels(input));
+}
+
+uint32_t Builder::attention(const std::string &opName, uint32_t q, uint32_t k, uint32_t v, uint32_t heads) {
+    Op op;
+    op.kind = OpKind::Attention;
+    op.name = opName;
+    op.inputs = {q, k, v};
+    op.heads = heads;
+    return append(op, channels(q));
+}
+
+void Builder::outputPort(const std::string &portName, uint32_t tensor, const std::string &description) {
+    network_.graph.tensors[tensor].kind = TensorKind::Port;
+    network_.graph.tensors[tensor].name = portName;
+    addPort(portName, tensor, true, PortSource::ModelOutput, description);
+}
+
+Network Builder::finish(const std::string &graphName, uint32_t sizeMultiple) {
+    checkpoint_.expectAllTaken();
+    network_.graph.name = graphName;
+    network_.graph.sizeMultiple = sizeMultiple;
+    return std::move(network_);
+}
+
+} // namespace mote::convert

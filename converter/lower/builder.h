@@ -1,0 +1,54 @@
+// Appends ops to a network, one per layer of the original, taking their weights from the checkpoint.
+#pragma once
+
+#include "read/checkpoint.h"
+#include "reference/network.h"
+
+#include <string>
+#include <vector>
+
+namespace mote::convert {
+
+class Builder {
+public:
+    explicit Builder(Checkpoint &checkpoint) : checkpoint_(checkpoint) {}
+
+    uint32_t channels(uint32_t tensor) const { return network_.graph.tensors[tensor].channels; }
+    const std::string &name(uint32_t tensor) const { return network_.graph.tensors[tensor].name; }
+
+    // Each returns the tensor that it makes, called as the op.
+    uint32_t inputPort(const std::string &name, uint32_t channels, PortSource source,
+                       const std::string &description);
+    uint32_t timestepEmbedding(const std::string &name, const TimestepFeatures &features);
+    uint32_t concat(const std::string &name, const std::vector<uint32_t> &inputs);
+    uint32_t scale(const std::string &name, uint32_t input, double factor, double offset);
+    // `module`.weight [out][in][k][k] and .bias
+    uint32_t conv2d(const std::string &module, uint32_t input, uint32_t outputs, uint32_t kernel,
+                    uint32_t stride = 1, bool padTopLeft = true);
+    uint32_t linear(const std::string &module, uint32_t input, uint32_t outputs); // .weight [out][in]
+    uint32_t groupNorm(const std::string &module, uint32_t input, uint32_t groups, double epsilon);
+    uint32_t silu(const std::string &name, uint32_t input);
+    uint32_t add(const std::string &name, uint32_t a,
+                 uint32_t b); // b: a map, or a vector added to every pixel
+    uint32_t modulate(const std::string &name, uint32_t input, uint32_t scaleShift);
+    uint32_t upsample(const std::string &name, uint32_t input);
+    uint32_t averagePool(const std::string &name, uint32_t input);
+    uint32_t attention(const std::string &name, uint32_t q, uint32_t k, uint32_t v, uint32_t heads);
+
+    // The last op's output becomes a port.
+    void outputPort(const std::string &name, uint32_t tensor, const std::string &description);
+
+    Network finish(const std::string &graphName, uint32_t sizeMultiple);
+
+private:
+    uint32_t append(Op op, uint32_t channels);
+    uint32_t constant(const std::string &name, std::vector<uint32_t> shape, std::vector<double> values);
+    uint32_t bias(const std::string &module, uint32_t outputs);
+    void addPort(const std::string &name, uint32_t tensor, bool output, PortSource source,
+                 const std::string &description);
+
+    Checkpoint &checkpoint_;
+    Network network_;
+};
+
+} // namespace mote::convert

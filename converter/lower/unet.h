@@ -1,0 +1,15 @@
+// UNet2DModel -> an unfolded graph, op for op what diffusers 0.29.2 computes
+// (models/unets/unet_2d.py, unet_2d_blocks.py, models/resnet.py, models/attention_processor.py).
+#pragma once
+
+#include "read/checkpoint.h"
+#include "reference/network.h"
+
+namespace mote::convert {
+
+// Takes every tensor of the checkpoint; throws ReadError on a missing, misshapen or unused one, and where a
+// group count or head size does not divide its channels. Ports: "x" (State), "condition" (App, where there is
+// one), "model_output". Ops are named after the checkpoint's modules.
+Network lowerUNet(Checkpoint &checkpoint);
+
+} // namespace mote::convert
