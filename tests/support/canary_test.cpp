@@ -3,7 +3,10 @@
 
 #include "gpu/device.h"
 
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
 
 namespace mote::test {
 namespace {
@@ -142,6 +145,17 @@ TEST_F(Canary, BarriersInPlaceAreSilent) {
     copy(first);
     submit(first);
     EXPECT_EQ(0u, messages.ids().size());
+}
+
+TEST_F(Canary, MistakeThatNobodyExpectsFailsTheTest) {
+    EXPECT_NONFATAL_FAILURE(
+        {
+            VkCommandBuffer commands = begin();
+            fill(commands);
+            copy(commands);
+            submit(commands);
+        },
+        "SYNC-HAZARD-READ-AFTER-WRITE");
 }
 
 TEST_F(Canary, LeakedBufferIsCaught) {
