@@ -53,7 +53,7 @@ enum class OpKind : uint8_t {
     Add = 67,
     Upsample = 68, // nearest x2
     AvgPool = 69,  // 2x2, stride 2
-    Scale = 70, // out = inputScale[0] * in + inputOffset[0]
+    Scale = 70,    // out = inputScale[0] * in + inputOffset[0]
     Modulate = 71, // inputs h and a vector of 2C: h * (1 + first half) + second half
 };
 
@@ -211,6 +211,7 @@ struct Segment {
     SegmentKind kind = SegmentKind::Weights;
     uint64_t offset = 0; // bytes from the start of the file, a multiple of 64
     uint64_t bytes = 0;
+    bool known = true;               // false: an optional kind of a newer version, skipped
     std::vector<uint64_t> checksums; // xxHash64 (seed 0), one per chunk
 };
 

@@ -24,6 +24,7 @@ public:
     // Borrows the memory: it must stay as it is while the source is used.
     static Result<Source> fromMemory(const void *data, size_t bytes, const std::string &name);
     // Duplicates the descriptor, so that the caller may close theirs. The file must allow pread (no pipes).
+    // bytes = 0: up to the file's end.
     static Result<Source> fromDescriptor(int descriptor, uint64_t offset, uint64_t bytes,
                                          const std::string &name);
     static Result<Source> fromCallback(Callback callback, uint64_t bytes, const std::string &name);

@@ -59,7 +59,7 @@ makeStatus(StatusCode code, const char *format, ...) {
 
 // Either a value or a Status that is not ok.
 template <typename T> class [[nodiscard]] Result {
-  public:
+public:
     Result(T value) : value_(std::move(value)) {}
     Result(Status status) : status_(std::move(status)) {}
 
@@ -70,7 +70,7 @@ template <typename T> class [[nodiscard]] Result {
     T *operator->() { return &*value_; }
     const T *operator->() const { return &*value_; }
 
-  private:
+private:
     Status status_;
     std::optional<T> value_;
 };
