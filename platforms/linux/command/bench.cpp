@@ -1,0 +1,225 @@
+// mote bench: how long loading, the first and the next images take, and what the time of a forward pass is
+// made of. In the order of a user's day: nothing is warmed up before the first image.
+#include "commands.h"
+#include "description.h"
+#include "inputs.h"
+#include "progress.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cinttypes>
+#include <cstdio>
+
+#include <sys/resource.h>
+
+namespace mote::command {
+namespace {
+
+using nlohmann::ordered_json;
+
+double millisecondsSince(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+struct Spread {
+    double minimum = 0, median = 0;
+};
+
+Spread spreadOf(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    const size_t middle = values.size() / 2;
+    const double median = values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+    return {values.front(), median};
+}
+
+struct OpTime {
+    mote_op_time op; // of the first pass; milliseconds: the median over the passes
+    std::vector<double> milliseconds;
+};
+
+struct Result {
+    std::string device, driver, model, recipe;
+    mote_session_info info = MOTE_SESSION_INFO_INIT;
+    mote_estimate estimate = MOTE_ESTIMATE_INIT;
+    double deviceMilliseconds = 0; // opening the device
+    double firstMilliseconds = 0;
+    Spread next, wallPass;
+    Spread gpuPass; // of one tile
+    std::vector<OpTime> ops;
+    std::string noOps; // why there is no per-op table
+    uint64_t residentBytes = 0;
+};
+
+// GPU times, op by op, of `passes` forward passes.
+void measureOps(mote_session *session, uint32_t passes, Result &result) {
+    std::vector<double> totals;
+    for (uint32_t pass = 0; pass < passes; ++pass) {
+        uint32_t count = static_cast<uint32_t>(result.ops.size());
+        const mote_op_time initial = MOTE_OP_TIME_INIT;
+        if (pass == 0) {
+            const mote_status status = mote_session_measure(session, nullptr, &count);
+            if (status == MOTE_UNSUPPORTED) {
+                result.noOps = mote_last_message();
+                return;
+            }
+            check(status);
+        }
+        std::vector<mote_op_time> ops(count, initial);
+        check(mote_session_measure(session, ops.data(), &count));
+        double total = 0;
+        for (size_t i = 0; i < ops.size(); ++i) {
+            if (pass == 0)
+                result.ops.push_back({ops[i], {}});
+            result.ops[i].milliseconds.push_back(ops[i].milliseconds);
+            total += ops[i].milliseconds;
+        }
+        totals.push_back(total);
+    }
+    for (OpTime &op : result.ops)
+        op.op.milliseconds = spreadOf(op.milliseconds).median;
+    result.gpuPass = spreadOf(totals);
+}
+
+double perSecond(uint64_t amount, double milliseconds) {
+    return milliseconds > 0 ? static_cast<double>(amount) / milliseconds * 1e-6 : 0; // 1e9 a second
+}
+
+double mebibytes(uint64_t bytes) {
+    return static_cast<double>(bytes) / (1 << 20);
+}
+
+ordered_json json(const Spread &spread) {
+    return {{"min", spread.minimum}, {"median", spread.median}};
+}
+
+void printJson(const Result &result) {
+    const mote_session_info &info = result.info;
+    ordered_json out;
+    out["device"] = result.device;
+    out["driver"] = result.driver;
+    out["model"] = result.model;
+    out["recipe"] = result.recipe;
+    out["width"] = info.width;
+    out["height"] = info.height;
+    out["steps"] = info.steps;
+    out["tiles"] = info.tile_count;
+    out["dispatches"] = info.dispatches;
+    out["pipelines"] = info.pipelines;
+    out["submissions"] = info.submissions;
+    out["device_ms"] = result.deviceMilliseconds;
+    out["load_ms"] = info.open_milliseconds;
+    out["create_ms"] = info.create_milliseconds;
+    out["first_image_ms"] = result.firstMilliseconds;
+    out["next_image_ms"] = json(result.next);
+    out["pass_wall_ms"] = json(result.wallPass);
+    out["pass_gpu_ms"] = result.noOps.empty() ? json(result.gpuPass) : ordered_json();
+    out["operations"] = result.estimate.operations;
+    out["planned_bytes"] = info.planned_bytes;
+    out["peak_allocated_bytes"] = info.peak_allocated_bytes;
+    out["resident_bytes"] = result.residentBytes;
+    out["ops"] = ordered_json::array();
+    for (const OpTime &time : result.ops)
+        out["ops"].push_back({{"name", time.op.name},
+                              {"kind", time.op.kind},
+                              {"dispatches", time.op.dispatches},
+                              {"operations", time.op.operations},
+                              {"bytes", time.op.bytes},
+                              {"ms", time.op.milliseconds}});
+    std::printf("%s\n", out.dump(2).c_str());
+}
+
+void printText(const Result &result) {
+    const mote_session_info &info = result.info;
+    std::printf("%s (%s)\n", result.device.c_str(), result.driver.c_str());
+    std::printf("%s, recipe %s: %u forward passes of %ux%u in %u tiles, %u dispatches each, %u pipelines, %u "
+                "submissions\n",
+                result.model.c_str(), result.recipe.c_str(), info.steps, info.width, info.height,
+                info.tile_count, info.dispatches, info.pipelines, info.submissions);
+    std::printf("device         %9.1f ms\n", result.deviceMilliseconds);
+    std::printf("load           %9.1f ms, session %.1f ms\n", info.open_milliseconds,
+                info.create_milliseconds);
+    std::printf("first image    %9.1f ms\n", result.firstMilliseconds);
+    std::printf("next image     %9.1f ms min, %.1f ms median (%.2f GFLOP/s)\n", result.next.minimum,
+                result.next.median, perSecond(result.estimate.operations, result.next.median));
+    std::printf("a pass, wall   %9.2f ms min, %.2f ms median\n", result.wallPass.minimum,
+                result.wallPass.median);
+    if (result.noOps.empty())
+        std::printf("a pass, GPU    %9.2f ms min, %.2f ms median, of one tile\n", result.gpuPass.minimum,
+                    result.gpuPass.median);
+    else
+        std::printf("a pass, GPU    not known: %s\n", result.noOps.c_str());
+    std::printf("memory         %9.1f MiB on the device at most, %.1f planned; %.1f resident\n",
+                mebibytes(info.peak_allocated_bytes), mebibytes(info.planned_bytes),
+                mebibytes(result.residentBytes));
+    if (result.ops.empty())
+        return;
+    std::printf("\n%9s %6s %9s %8s  %-10s %s\n", "ms", "%", "GFLOP/s", "GB/s", "kind", "op");
+    for (const OpTime &time : result.ops) {
+        const mote_op_time &op = time.op;
+        const double share = result.gpuPass.median > 0 ? 100 * op.milliseconds / result.gpuPass.median : 0;
+        std::printf("%9.3f %6.1f %9.2f %8.2f  %-10s %s\n", op.milliseconds, share,
+                    perSecond(op.operations, op.milliseconds), perSecond(op.bytes, op.milliseconds), op.kind,
+                    op.name);
+    }
+}
+
+} // namespace
+
+void runBench(const BenchOptions &options, Interrupts &interrupts) {
+    Result result;
+    auto start = std::chrono::steady_clock::now();
+    const DeviceHandle device = openDevice(options.device);
+    result.deviceMilliseconds = millisecondsSince(start);
+    const mote_device_properties properties = propertiesOf(device.get());
+    result.device = properties.name;
+    result.driver = properties.driver;
+
+    const ModelHandle handle = openModel(device.get(), options.model);
+    const ModelDescription model = describe(handle.get());
+    const RecipeDescription &recipe = chooseRecipe(model, options.steps, options.model);
+    result.model = model.name;
+    result.recipe = recipe.name;
+    mote_session_desc desc = MOTE_SESSION_DESC_INIT;
+    desc.width = options.size.width;
+    desc.height = options.size.height;
+    desc.recipe = recipe.name.c_str();
+    check(mote_model_estimate(handle.get(), &desc, &result.estimate));
+    const MadeUpInputs inputs(model, desc.width, desc.height);
+    const SessionHandle session = createSession(handle.get(), desc);
+    inputs.bind(session.get());
+    std::vector<float> sample(static_cast<size_t>(model.stateChannels()) * desc.width * desc.height);
+    mote_tensor output = MOTE_TENSOR_INIT;
+    const uint32_t shape[4] = {1, model.stateChannels(), desc.height, desc.width};
+    std::copy(shape, shape + 4, output.shape);
+    output.data = sample.data();
+    check(mote_session_bind_output_tensor(session.get(), &output));
+
+    std::vector<double> images, passes;
+    {
+        Progress progress("bench");
+        for (uint32_t run = 0; run <= options.runs; ++run) {
+            start = std::chrono::steady_clock::now();
+            runSession(session.get(), 0, progress, interrupts);
+            const double milliseconds = millisecondsSince(start);
+            if (run == 0) {
+                result.firstMilliseconds = milliseconds;
+                continue;
+            }
+            images.push_back(milliseconds);
+            passes.push_back(milliseconds / static_cast<double>(recipe.rows.size()));
+        }
+    }
+    result.next = spreadOf(images);
+    result.wallPass = spreadOf(passes);
+    result.info = infoOf(session.get());
+    rusage usage = {};
+    getrusage(RUSAGE_SELF, &usage);
+    result.residentBytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+    measureOps(session.get(), options.runs, result);
+    if (options.json)
+        printJson(result);
+    else
+        printText(result);
+}
+
+} // namespace mote::command

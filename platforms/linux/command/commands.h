@@ -1,0 +1,74 @@
+// The subcommands: their options as plain values, and one function each. They return normally on success and
+// throw CommandError otherwise; main.cpp fills the options and translates.
+#pragma once
+
+#include "handles.h"
+#include "interrupts.h"
+
+#include <cstdint>
+#include <string>
+
+namespace mote::command {
+
+struct Size {
+    uint32_t width = 0, height = 0; // 0x0: not given
+};
+
+// "640x480"; throws CommandError (Usage) naming `option`.
+Size parseSize(const std::string &text, const std::string &option);
+
+struct InfoOptions {
+    std::string file;
+    bool json = false;
+    Size size = {512, 512};
+};
+
+struct CheckOptions {
+    DeviceOptions device;
+    std::string model;
+    bool layers = false;
+    uint32_t repeat = 0; // runs to compare bit by bit
+};
+
+struct RestoreOptions {
+    DeviceOptions device;
+    std::string input, output, model;
+    uint32_t steps = 0;
+    uint64_t seed = 0, memoryBudgetMegabytes = 0;
+    Size tile;
+};
+
+struct GenerateOptions {
+    DeviceOptions device;
+    std::string output, model;
+    uint32_t steps = 0;
+    uint64_t seed = 0;
+    Size size;
+};
+
+struct TensorOptions { // run and eval
+    DeviceOptions device;
+    std::string model, input, output;
+    uint32_t steps = 0;
+    uint64_t seed = 0;
+    bool trace = false;
+};
+
+struct BenchOptions {
+    DeviceOptions device;
+    std::string model;
+    Size size;
+    uint32_t steps = 0, runs = 5;
+    bool json = false;
+};
+
+void runDevices();
+void runInfo(const InfoOptions &options);
+void runCheck(const CheckOptions &options, Interrupts &interrupts);
+void runRestore(const RestoreOptions &options, Interrupts &interrupts);
+void runGenerate(const GenerateOptions &options, Interrupts &interrupts);
+void runTensors(const TensorOptions &options, Interrupts &interrupts);
+void evaluateTensors(const TensorOptions &options);
+void runBench(const BenchOptions &options, Interrupts &interrupts);
+
+} // namespace mote::command

@@ -1,0 +1,136 @@
+#include "description.h"
+
+#include "errors.h"
+
+#include <algorithm>
+#include <climits>
+
+#include <unistd.h>
+
+namespace mote::command {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char *kDefaultModel = "share/mote/models/denoise-edge.mote";
+
+PortDescription portOf(const ordered_json &json) {
+    PortDescription port;
+    port.name = json.at("name").get<std::string>();
+    port.kind = json.at("kind").get<std::string>();
+    port.source = json.at("source").get<std::string>();
+    port.description = json.at("description").get<std::string>();
+    port.output = json.at("direction").get<std::string>() == "output";
+    port.channels = json.at("channels").get<uint32_t>();
+    port.low = json.at("range").at(0).get<float>();
+    port.high = json.at("range").at(1).get<float>();
+    return port;
+}
+
+RecipeDescription recipeOf(const ordered_json &json) {
+    RecipeDescription recipe;
+    recipe.name = json.at("name").get<std::string>();
+    recipe.sampler = json.at("sampler").get<std::string>();
+    recipe.steps = json.at("steps").get<uint32_t>();
+    for (const ordered_json &row : json.at("rows"))
+        recipe.rows.push_back({row.at("t").get<double>(), row.at("draws").get<uint32_t>() != 0});
+    return recipe;
+}
+
+const PortDescription *findPort(const ModelDescription &model, bool output, const std::string &source) {
+    for (const PortDescription &port : model.ports)
+        if (port.output == output && port.source == source)
+            return &port;
+    return nullptr;
+}
+
+uint32_t channelsOf(const ModelDescription &model, bool output, const std::string &source) {
+    const PortDescription *port = findPort(model, output, source);
+    if (!port)
+        throw CommandError(ExitCode::BadInput,
+                           model.name + ": ports: found none with source '" + source + "', expected one");
+    return port->channels;
+}
+
+} // namespace
+
+std::vector<const PortDescription *> ModelDescription::appInputs() const {
+    std::vector<const PortDescription *> inputs;
+    for (const PortDescription &port : ports)
+        if (!port.output && port.source == "app")
+            inputs.push_back(&port);
+    return inputs;
+}
+
+uint32_t ModelDescription::stateChannels() const {
+    return channelsOf(*this, false, "state");
+}
+uint32_t ModelDescription::outputChannels() const {
+    return channelsOf(*this, true, "model_output");
+}
+
+ModelDescription describe(const mote_model *model) {
+    ModelDescription result;
+    const char *text = mote_model_describe(model);
+    try {
+        result.json = ordered_json::parse(text ? text : "");
+        const ordered_json &json = result.json;
+        result.name = json.at("name").get<std::string>();
+        result.version = json.at("version").get<std::string>();
+        result.licence = json.at("licence").get<std::string>();
+        result.task = json.at("task").get<std::string>();
+        result.description = json.at("description").get<std::string>();
+        result.parameters = json.at("parameters").get<uint64_t>();
+        result.weightBytes = json.at("weight_bytes").get<uint64_t>();
+        result.statisticsWindow = json.at("statistics_window").get<uint32_t>();
+        if (!json.at("receptive_field").is_null())
+            result.receptiveField = json.at("receptive_field").get<uint32_t>();
+        for (const ordered_json &graph : json.at("graphs")) {
+            result.sizeMultiple = std::max(result.sizeMultiple, graph.at("size_multiple").get<uint32_t>());
+            for (const ordered_json &port : graph.at("ports"))
+                result.ports.push_back(portOf(port));
+            for (const auto &[kind, count] : graph.at("ops_by_kind").items())
+                result.opsByKind[kind] += count.get<uint64_t>();
+        }
+        for (const ordered_json &recipe : json.at("recipes"))
+            result.recipes.push_back(recipeOf(recipe));
+    } catch (const nlohmann::json::exception &error) {
+        throw CommandError(ExitCode::RunFailed,
+                           std::string("the library's description of the model: ") + error.what());
+    }
+    return result;
+}
+
+const RecipeDescription &chooseRecipe(const ModelDescription &model, uint32_t steps,
+                                      const std::string &path) {
+    if (steps == 0 && !model.recipes.empty())
+        return model.recipes.front();
+    std::string available;
+    for (const RecipeDescription &recipe : model.recipes) {
+        if (recipe.steps == steps)
+            return recipe;
+        available += (available.empty() ? "" : ", ") + std::to_string(recipe.steps);
+    }
+    throw CommandError(ExitCode::Usage, path + ": steps: found no recipe of " + std::to_string(steps) +
+                                            " steps, expected one of: " + available);
+}
+
+std::string modelPath(const std::string &given) {
+    if (!given.empty())
+        return given;
+    char executable[PATH_MAX];
+    const ssize_t length = readlink("/proc/self/exe", executable, sizeof executable);
+    if (length <= 0 || static_cast<size_t>(length) >= sizeof executable)
+        throw CommandError(ExitCode::BadInput,
+                           "default model: /proc/self/exe cannot be read; give --model FILE");
+    std::string directory(executable, static_cast<size_t>(length));
+    for (int levels = 0; levels < 2; ++levels) // the executable's name, then bin
+        directory.resize(std::min(directory.find_last_of('/'), directory.size()));
+    const std::string path = directory + "/" + kDefaultModel;
+    if (access(path.c_str(), R_OK) != 0)
+        throw CommandError(ExitCode::BadInput,
+                           "default model: tried " + path + ", which is not there; give --model FILE");
+    return path;
+}
+
+} // namespace mote::command

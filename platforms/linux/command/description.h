@@ -1,0 +1,60 @@
+// What a model says of itself: mote_model_describe's JSON as plain values, and the questions that the
+// subcommands ask of it.
+#pragma once
+
+#include <mote/mote.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace mote::command {
+
+struct PortDescription {
+    std::string name, kind, source, description; // kind "image", "tensor", ...; source "app", "state", ...
+    bool output = false;
+    uint32_t channels = 0;
+    float low = -1, high = 1; // of images: what 0 and 255 become
+};
+
+struct RowDescription {
+    double timestep = 0;
+    bool draws = false; // reads its row of step_noise
+};
+
+struct RecipeDescription {
+    std::string name, sampler;
+    uint32_t steps = 0;
+    std::vector<RowDescription> rows; // forward passes
+};
+
+struct ModelDescription {
+    nlohmann::ordered_json json; // the whole text
+    std::string name, version, licence, task, description;
+    uint64_t parameters = 0, weightBytes = 0;
+    std::map<std::string, uint64_t> opsByKind;
+    uint32_t sizeMultiple = 1, statisticsWindow = 0;
+    std::optional<uint32_t> receptiveField; // pixels to each side; none: the whole image
+    std::vector<PortDescription> ports;
+    std::vector<RecipeDescription> recipes;
+
+    std::vector<const PortDescription *> appInputs() const;
+    // The state's channels and the model output's.
+    uint32_t stateChannels() const, outputChannels() const;
+};
+
+ModelDescription describe(const mote_model *model);
+
+// The recipe of that many steps, 0: the first. Throws CommandError (Usage) with the list of those there are.
+const RecipeDescription &chooseRecipe(const ModelDescription &model, uint32_t steps, const std::string &path);
+
+// The given path, or, if that is empty, the model that comes with the command: where it is installed, in
+// ../share/mote/models beside the executable's directory. Throws CommandError (BadInput) with the place
+// tried.
+std::string modelPath(const std::string &given);
+
+} // namespace mote::command

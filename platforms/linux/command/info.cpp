@@ -1,0 +1,133 @@
+// mote info: what is in a file, without a device.
+#include "commands.h"
+#include "description.h"
+#include "files.h"
+
+#include <cinttypes>
+#include <cstdio>
+
+namespace mote::command {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Need {
+    mote_estimate estimate = MOTE_ESTIMATE_INIT;
+    std::string refusal; // why there is no estimate
+};
+
+Need needAt(const mote_model *model, const RecipeDescription &recipe, Size size) {
+    mote_session_desc desc = MOTE_SESSION_DESC_INIT;
+    desc.width = size.width;
+    desc.height = size.height;
+    desc.recipe = recipe.name.c_str();
+    Need need;
+    if (mote_model_estimate(model, &desc, &need.estimate) != MOTE_OK)
+        need.refusal = mote_last_message();
+    return need;
+}
+
+void printJson(ordered_json json, uint64_t bytes, Size size, const Need &need) {
+    json["file_bytes"] = bytes;
+    ordered_json memory = {{"width", size.width}, {"height", size.height}};
+    if (need.refusal.empty()) {
+        const mote_estimate &estimate = need.estimate;
+        memory["peak_bytes"] = estimate.peak_bytes;
+        memory["weight_bytes"] = estimate.weight_bytes;
+        memory["activation_bytes"] = estimate.activation_bytes;
+        memory["image_bytes"] = estimate.image_bytes;
+        memory["staging_bytes"] = estimate.staging_bytes;
+        memory["operations"] = estimate.operations;
+        memory["tile_width"] = estimate.tile_width;
+        memory["tile_height"] = estimate.tile_height;
+        memory["tile_count"] = estimate.tile_count;
+        memory["tile_overlap"] = estimate.tile_overlap;
+    } else {
+        memory["refused"] = need.refusal;
+    }
+    json["memory"] = std::move(memory);
+    std::printf("%s\n", json.dump(2).c_str());
+}
+
+double mebibytes(uint64_t bytes) {
+    return static_cast<double>(bytes) / (1 << 20);
+}
+
+void printPorts(const ModelDescription &model) {
+    for (const PortDescription &port : model.ports) {
+        std::printf("%-14s %s (%s from %s), %u channels", port.output ? "output" : "input", port.name.c_str(),
+                    port.kind.c_str(), port.source.c_str(), port.channels);
+        if (port.kind == "image")
+            std::printf(", %g to %g", static_cast<double>(port.low), static_cast<double>(port.high));
+        std::printf("%s%s\n", port.description.empty() ? "" : ": ", port.description.c_str());
+    }
+}
+
+void printRecipes(const ModelDescription &model) {
+    for (const RecipeDescription &recipe : model.recipes) {
+        std::printf("%-14s %s: %u steps of %s, timesteps", "recipe", recipe.name.c_str(), recipe.steps,
+                    recipe.sampler.c_str());
+        bool draws = false;
+        for (const RowDescription &row : recipe.rows) {
+            std::printf(" %g", row.timestep);
+            draws = draws || row.draws;
+        }
+        std::printf("%s\n", draws ? ", draws noise" : "");
+    }
+}
+
+void printText(const ModelDescription &model, uint64_t bytes, Size size, const Need &need) {
+    std::printf("%-14s %s %s\n", "name", model.name.c_str(), model.version.c_str());
+    std::printf("%-14s %s\n", "licence", model.licence.c_str());
+    std::printf("%-14s %s\n", "task", model.task.c_str());
+    if (!model.description.empty())
+        std::printf("%-14s %s\n", "description", model.description.c_str());
+    std::printf("%-14s %" PRIu64 " (%.2f MiB of weights, file %.2f MiB)\n", "parameters", model.parameters,
+                mebibytes(model.weightBytes), mebibytes(bytes));
+    uint64_t ops = 0;
+    std::string kinds;
+    for (const auto &[kind, count] : model.opsByKind) {
+        ops += count;
+        if (count > 0)
+            kinds += (kinds.empty() ? "" : ", ") + std::to_string(count) + " " + kind;
+    }
+    std::printf("%-14s %" PRIu64 " (%s)\n", "ops", ops, kinds.c_str());
+    printPorts(model);
+    printRecipes(model);
+    std::printf("%-14s multiples of %u; other sizes are reflected up and cropped back\n", "sizes",
+                model.sizeMultiple);
+    if (model.receptiveField)
+        std::printf("%-14s %u pixels to each side\n", "sees", *model.receptiveField);
+    else
+        std::printf("%-14s the whole image\n", "sees");
+    if (model.statisticsWindow > 0)
+        std::printf("%-14s learnt over %u x %u pixels\n", "statistics", model.statisticsWindow,
+                    model.statisticsWindow);
+    if (!need.refusal.empty()) {
+        std::printf("%-14s at %ux%u: %s\n", "memory", size.width, size.height, need.refusal.c_str());
+        return;
+    }
+    const mote_estimate &estimate = need.estimate;
+    std::printf("%-14s at %ux%u: %.1f MiB (weights %.1f, activations %.1f, images %.1f, staging %.1f)\n",
+                "memory", size.width, size.height, mebibytes(estimate.peak_bytes),
+                mebibytes(estimate.weight_bytes), mebibytes(estimate.activation_bytes),
+                mebibytes(estimate.image_bytes), mebibytes(estimate.staging_bytes));
+    std::printf("%-14s at %ux%u: %.3g operations with recipe %s\n", "work", size.width, size.height,
+                static_cast<double>(estimate.operations), model.recipes.front().name.c_str());
+}
+
+} // namespace
+
+void runInfo(const InfoOptions &options) {
+    const uint64_t bytes = fileBytes(options.file);
+    const ModelHandle handle = openModel(nullptr, options.file);
+    const ModelDescription model = describe(handle.get());
+    const RecipeDescription &recipe = chooseRecipe(model, 0, options.file);
+    const Need need = needAt(handle.get(), recipe, options.size);
+    if (options.json)
+        printJson(model.json, bytes, options.size, need);
+    else
+        printText(model, bytes, options.size, need);
+}
+
+} // namespace mote::command

@@ -1,0 +1,175 @@
+// The `mote` command: options, and how it ends.
+#include "commands.h"
+
+#include <charconv>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include <CLI/CLI.hpp>
+
+namespace mote::command {
+
+Size parseSize(const std::string &text, const std::string &option) {
+    Size size;
+    const char *end = text.data() + text.size();
+    const auto [cross, widthError] = std::from_chars(text.data(), end, size.width);
+    if (widthError == std::errc() && cross != end && *cross == 'x') {
+        const auto [stop, heightError] = std::from_chars(cross + 1, end, size.height);
+        if (heightError == std::errc() && stop == end && size.width > 0 && size.height > 0)
+            return size;
+    }
+    throw CommandError(ExitCode::Usage,
+                       option + ": found '" + text + "', expected WIDTHxHEIGHT, for example 640x480");
+}
+
+namespace {
+
+const char *const kFooter = R"(Exit codes:
+  0  done
+  1  the run failed (non-finite values, a defect in Mote)
+  2  wrong options, or a wish that the model cannot fulfil
+  3  an input file is missing, damaged or of the wrong kind
+  4  no Vulkan, no such device, or the device was lost
+  5  the memory, or the budget given, does not suffice
+  6  the self-check or a repeated run gave wrong results
+  7  the output cannot be written
+130  cancelled by Ctrl-C (143: terminated)
+
+Environment: compiled pipelines are kept in $XDG_CACHE_HOME/mote, else in ~/.cache/mote.)";
+
+void addDevice(CLI::App *command, DeviceOptions &options) {
+    command->add_option("--device", options.device,
+                        "number or part of the name of a device of 'mote devices'; default: the best");
+    command->add_flag("!--no-cache", options.useCache, "neither read nor write compiled pipelines on disk");
+}
+
+void addSize(CLI::App *command, const char *name, Size &size, const std::string &help) {
+    command
+        ->add_option_function<std::string>(
+            name, [name, &size](const std::string &text) { size = parseSize(text, name); }, help)
+        ->type_name("WxH");
+}
+
+constexpr const char *kStepsHelp = "forward passes; the file must have a recipe for it; default: its first";
+constexpr const char *kSeedHelp = "of everything that is drawn; default 0";
+
+// One subcommand with its options and what it does.
+void addSubcommands(CLI::App &app, Interrupts &interrupts) {
+    app.add_subcommand("devices", "List the devices to run on")->callback([] { runDevices(); });
+
+    auto *info = app.add_subcommand("info", "Say what is in a model file");
+    auto infoOptions = std::make_shared<InfoOptions>();
+    info->add_option("FILE", infoOptions->file, "model file")->required();
+    info->add_flag("--json", infoOptions->json, "for a program");
+    addSize(info, "--size", infoOptions->size, "image size for the memory needed; default 512x512");
+    info->callback([infoOptions] { runInfo(*infoOptions); });
+
+    auto *check = app.add_subcommand("check", "Play a model's self-check on a device");
+    auto checkOptions = std::make_shared<CheckOptions>();
+    check->add_option("MODEL", checkOptions->model, "model file")->required();
+    check->add_flag("--layers", checkOptions->layers, "the error of every op as a fraction of its tolerance");
+    check->add_option("--repeat", checkOptions->repeat, "run N times and compare bit by bit")
+        ->check(CLI::Range(2, 1000000));
+    addDevice(check, checkOptions->device);
+    check->callback([checkOptions, &interrupts] { runCheck(*checkOptions, interrupts); });
+
+    auto *restore = app.add_subcommand("restore", "Restore a photo");
+    auto restoreOptions = std::make_shared<RestoreOptions>();
+    restore->add_option("IN", restoreOptions->input, "PNG or JPEG")->required();
+    restore->add_option("-o,--output", restoreOptions->output, ".png, .jpg or .jpeg")->required();
+    restore->add_option("--model", restoreOptions->model,
+                        "model file; default: the one that comes with mote");
+    restore->add_option("--steps", restoreOptions->steps, kStepsHelp)->check(CLI::PositiveNumber);
+    restore->add_option("--seed", restoreOptions->seed, kSeedHelp);
+    restore
+        ->add_option("--memory-budget", restoreOptions->memoryBudgetMegabytes,
+                     "megabytes of device memory to stay within; larger photos are tiled")
+        ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));
+    addSize(restore, "--tile", restoreOptions->tile, "tile size; default: as large as memory allows");
+    addDevice(restore, restoreOptions->device);
+    restore->callback([restoreOptions, &interrupts] { runRestore(*restoreOptions, interrupts); });
+
+    auto *generate = app.add_subcommand("generate", "Make an image from noise");
+    auto generateOptions = std::make_shared<GenerateOptions>();
+    generate->add_option("-o,--output", generateOptions->output, ".png, .jpg or .jpeg")->required();
+    generate->add_option("--seed", generateOptions->seed, "which image; the same on every device")
+        ->required();
+    generate->add_option("--model", generateOptions->model,
+                         "model file; default: the one that comes with mote");
+    addSize(generate, "--size", generateOptions->size, "image size; default: what the model was trained at");
+    generate->add_option("--steps", generateOptions->steps, kStepsHelp)->check(CLI::PositiveNumber);
+    addDevice(generate, generateOptions->device);
+    generate->callback([generateOptions, &interrupts] { runGenerate(*generateOptions, interrupts); });
+
+    const auto addTensors = [&app](const char *name, const char *help) {
+        auto *command = app.add_subcommand(name, help);
+        auto options = std::make_shared<TensorOptions>();
+        command->add_option("MODEL", options->model, "model file")->required();
+        command
+            ->add_option("--tensors", options->input, "safetensors: x_start, step_noise, and inputs by name")
+            ->required();
+        command->add_option("-o,--output", options->output, "safetensors")->required();
+        command->add_option("--steps", options->steps, kStepsHelp)->check(CLI::PositiveNumber);
+        addDevice(command, options->device);
+        return std::pair(command, options);
+    };
+    const auto [run, runOptions] = addTensors("run", "Run a model from tensors to tensors");
+    run->add_option("--seed", runOptions->seed, kSeedHelp);
+    run->add_flag("--trace", runOptions->trace, "write every state (x) and every model_output, too");
+    run->callback([options = runOptions, &interrupts] { runTensors(*options, interrupts); });
+    const auto [eval, evalOptions] = addTensors("eval", "One forward pass of x_start at each timestep");
+    eval->callback([options = evalOptions] { evaluateTensors(*options); });
+
+    auto *bench = app.add_subcommand("bench", "Measure times and memory");
+    auto benchOptions = std::make_shared<BenchOptions>();
+    bench->add_option("MODEL", benchOptions->model, "model file")->required();
+    addSize(bench, "--size", benchOptions->size, "image size");
+    bench->get_option("--size")->required();
+    bench->add_option("--steps", benchOptions->steps, kStepsHelp)->check(CLI::PositiveNumber);
+    bench->add_option("--runs", benchOptions->runs, "images after the first; default 5")
+        ->check(CLI::Range(1, 100000));
+    bench->add_flag("--json", benchOptions->json, "for a program");
+    addDevice(bench, benchOptions->device);
+    bench->callback([benchOptions, &interrupts] { runBench(*benchOptions, interrupts); });
+}
+
+int fail(ExitCode code, const char *message) {
+    std::fprintf(stderr, "mote: %s\n", message);
+    return static_cast<int>(code);
+}
+
+int run(int argumentCount, char **arguments) {
+    Interrupts interrupts;
+    CLI::App app("Few-step diffusion models on the GPU, through Vulkan.", "mote");
+    app.set_version_flag("--version", std::string("mote ") + mote_version_string());
+    app.require_subcommand(1);
+    app.footer(kFooter);
+    addSubcommands(app, interrupts);
+    try {
+        app.parse(argumentCount, arguments);
+    } catch (const CLI::ParseError &error) {
+        if (app.exit(error) != 0)
+            return static_cast<int>(ExitCode::Usage);
+    }
+    // Standard output may be a full disk or a closed pipe.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout))
+        return fail(ExitCode::Output, "standard output: cannot write");
+    return 0;
+}
+
+} // namespace
+} // namespace mote::command
+
+int main(int argumentCount, char **arguments) {
+    using namespace mote::command;
+    try {
+        return run(argumentCount, arguments);
+    } catch (const CommandError &error) {
+        return fail(error.code, error.what());
+    } catch (const std::bad_alloc &) {
+        return fail(ExitCode::Memory, "out of memory");
+    } catch (const std::exception &error) {
+        return fail(ExitCode::RunFailed, error.what());
+    }
+}

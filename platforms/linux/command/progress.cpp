@@ -1,0 +1,74 @@
+#include "progress.h"
+
+#include "handles.h"
+
+#include <cstdio>
+#include <utility>
+
+#include <unistd.h>
+
+namespace mote::command {
+namespace {
+
+constexpr auto kShortestInterval = std::chrono::milliseconds(100);
+
+struct RunContext {
+    Progress *progress;
+    Interrupts *interrupts;
+    mote_session *session;
+};
+
+void onPrepare(void *user, float fraction, const char *what) {
+    static_cast<Progress *>(user)->show(fraction, what);
+}
+
+void onRun(void *user, float fraction, const char *what) {
+    const auto *context = static_cast<RunContext *>(user);
+    context->progress->show(fraction, what);
+    // A signal that came just before the run began found nothing to cancel.
+    if (context->interrupts->requested())
+        mote_session_cancel(context->session);
+}
+
+} // namespace
+
+Progress::Progress(std::string name) : title(std::move(name)), terminal(isatty(STDERR_FILENO) == 1) {}
+
+Progress::~Progress() {
+    if (shown)
+        std::fputs("\r\033[K", stderr);
+}
+
+void Progress::show(float fraction, const char *what) {
+    if (!terminal)
+        return;
+    const auto now = std::chrono::steady_clock::now();
+    if (shown && now - last < kShortestInterval)
+        return;
+    last = now;
+    shown = true;
+    std::fprintf(stderr, "\r\033[K%s: %3.0f%% %s", title.c_str(), 100.0 * static_cast<double>(fraction),
+                 what ? what : "");
+    std::fflush(stderr);
+}
+
+void prepareSession(mote_session *session, Progress &progress) {
+    mote_prepare_desc desc = MOTE_PREPARE_DESC_INIT;
+    desc.progress = onPrepare;
+    desc.progress_user = &progress;
+    check(mote_session_prepare(session, &desc));
+}
+
+void runSession(mote_session *session, uint64_t seed, Progress &progress, Interrupts &interrupts,
+                const mote_trace *trace) {
+    RunContext context = {&progress, &interrupts, session};
+    mote_run_desc desc = MOTE_RUN_DESC_INIT;
+    desc.seed = seed;
+    desc.progress = onRun;
+    desc.progress_user = &context;
+    desc.trace = trace;
+    const Interrupts::Run run(interrupts, session);
+    check(mote_session_run(session, &desc));
+}
+
+} // namespace mote::command

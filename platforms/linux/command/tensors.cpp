@@ -1,0 +1,257 @@
+// mote run and mote eval: tensors in by name, tensors out by name. For comparing with other implementations.
+#include "commands.h"
+#include "description.h"
+#include "files.h"
+#include "progress.h"
+
+#include "read/safetensors.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace mote::command {
+namespace {
+
+using convert::ReadError;
+using convert::SafetensorsEntry;
+using convert::SafetensorsFile;
+using convert::TensorToWrite;
+
+constexpr const char *kStart = "x_start", *kNoise = "step_noise";
+
+struct NamedTensor {
+    std::string name;
+    std::vector<float> values;
+    mote_tensor tensor = MOTE_TENSOR_INIT;
+};
+
+struct TensorInputs {
+    std::vector<NamedTensor> tensors;
+    uint32_t width = 0, height = 0;
+};
+
+std::string shapeText(const std::vector<uint64_t> &shape) {
+    std::string text = "[";
+    for (const uint64_t extent : shape)
+        text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+    return text + "]";
+}
+
+// The tensor names that this model and recipe know, with [N, C] of each.
+struct KnownTensor {
+    std::string name;
+    uint64_t count, channels;
+};
+
+std::vector<KnownTensor> knownTensors(const ModelDescription &model, const RecipeDescription &recipe) {
+    std::vector<KnownTensor> known = {{kStart, 1, model.stateChannels()}};
+    for (const PortDescription *port : model.appInputs())
+        if (port->kind == "image" || port->kind == "tensor")
+            known.push_back({port->name, 1, port->channels});
+    known.push_back({kNoise, recipe.rows.size(), model.stateChannels()});
+    return known;
+}
+
+const KnownTensor &lookUp(const std::vector<KnownTensor> &known, const std::string &name,
+                          const std::string &path) {
+    std::string names;
+    for (const KnownTensor &tensor : known) {
+        if (tensor.name == name)
+            return tensor;
+        names += (names.empty() ? "" : ", ") + tensor.name;
+    }
+    throw CommandError(ExitCode::BadInput, path + ": tensor: found '" + name + "', expected only: " + names);
+}
+
+TensorInputs readInputs(const std::string &path, const ModelDescription &model,
+                        const RecipeDescription &recipe) {
+    const std::vector<KnownTensor> known = knownTensors(model, recipe);
+    const SafetensorsFile file(path);
+    TensorInputs inputs;
+    // x_start or, without it, the first of the others says what H and W are; all must agree.
+    std::string sizedBy;
+    for (const KnownTensor &tensor : known) {
+        const SafetensorsEntry *entry = file.find(tensor.name);
+        if (!entry)
+            continue;
+        const std::string expected =
+            "[" + std::to_string(tensor.count) + ", " + std::to_string(tensor.channels);
+        const std::string found =
+            path + ": " + tensor.name + ": found shape " + shapeText(entry->shape) + ", expected ";
+        if (entry->shape.size() != 4 || entry->shape[0] != tensor.count || entry->shape[1] != tensor.channels)
+            throw CommandError(ExitCode::BadInput, found + expected + ", H, W]");
+        const uint64_t height = entry->shape[2], width = entry->shape[3];
+        if (height == 0 || width == 0 || height > UINT32_MAX || width > UINT32_MAX)
+            throw CommandError(ExitCode::BadInput, found + "H and W from 1 to 4294967295");
+        if (sizedBy.empty()) {
+            sizedBy = tensor.name;
+            inputs.height = static_cast<uint32_t>(height);
+            inputs.width = static_cast<uint32_t>(width);
+        } else if (height != inputs.height || width != inputs.width) {
+            throw CommandError(ExitCode::BadInput, found + expected + ", " + std::to_string(inputs.height) +
+                                                       ", " + std::to_string(inputs.width) + "] as " +
+                                                       sizedBy + " has");
+        }
+    }
+    for (const SafetensorsEntry &entry : file.entries()) {
+        const KnownTensor &tensor = lookUp(known, entry.name, path);
+        NamedTensor &input = inputs.tensors.emplace_back();
+        input.name = entry.name;
+        input.values = file.readFloats(entry);
+        input.tensor.shape[0] = static_cast<uint32_t>(tensor.count);
+        input.tensor.shape[1] = static_cast<uint32_t>(tensor.channels);
+        input.tensor.shape[2] = inputs.height;
+        input.tensor.shape[3] = inputs.width;
+    }
+    if (inputs.tensors.empty())
+        throw CommandError(ExitCode::BadInput, path + ": tensors: found none, expected " + kStart +
+                                                   " or another input, which says the size");
+    for (const PortDescription *port : model.appInputs())
+        if (!file.find(port->name))
+            throw CommandError(ExitCode::BadInput,
+                               path + ": tensors: found no '" + port->name + "', which the model needs");
+    for (NamedTensor &input : inputs.tensors)
+        input.tensor.data = input.values.data();
+    return inputs;
+}
+
+// [rows][1][channels][height][width], filled from values of the padded size.
+struct Recording {
+    Recording(std::string tensorName, uint64_t rowCount, uint32_t channelCount, const TensorInputs &size)
+        : name(std::move(tensorName)), rows(rowCount), channels(channelCount), height(size.height),
+          width(size.width), values(rows * channels * height * width) {}
+
+    size_t rowSize() const { return static_cast<size_t>(channels) * height * width; }
+    bool record(uint64_t row, const uint32_t shape[4], const float *data) {
+        if (row >= rows || shape[0] != 1 || shape[1] != channels || shape[2] < height || shape[3] < width)
+            return false;
+        float *target = values.data() + row * rowSize();
+        for (size_t c = 0; c < channels; ++c)
+            for (size_t y = 0; y < height; ++y, target += width)
+                std::memcpy(target, data + (c * shape[2] + y) * shape[3], width * sizeof(float));
+        ++recorded;
+        return true;
+    }
+    TensorToWrite take() { return {name, {rows, 1, channels, height, width}, std::move(values)}; }
+
+    std::string name;
+    uint64_t rows;
+    uint32_t channels, height, width;
+    std::vector<float> values;
+    uint64_t recorded = 0;
+};
+
+struct Trace {
+    Recording states, outputs;
+    bool failed = false;
+};
+
+// Called by the library: must not throw.
+void onTrace(void *user, uint32_t step, const char *tensor, const uint32_t shape[4], const float *data) {
+    auto *trace = static_cast<Trace *>(user);
+    if (std::strcmp(tensor, "x") == 0)
+        trace->failed |= !trace->states.record(step, shape, data);
+    else if (std::strcmp(tensor, "model_output") == 0)
+        trace->failed |= !trace->outputs.record(step, shape, data);
+}
+
+// What both subcommands begin with.
+struct Opened {
+    DeviceHandle device;
+    ModelHandle handle;
+    ModelDescription model;
+    const RecipeDescription *recipe = nullptr;
+    TensorInputs inputs;
+    SessionHandle session;
+};
+
+void open(const TensorOptions &options, Opened &opened) {
+    checkWritable(options.output);
+    opened.device = openDevice(options.device);
+    opened.handle = openModel(opened.device.get(), options.model);
+    opened.model = describe(opened.handle.get());
+    opened.recipe = &chooseRecipe(opened.model, options.steps, options.model);
+    try {
+        opened.inputs = readInputs(options.input, opened.model, *opened.recipe);
+    } catch (const ReadError &error) {
+        throw CommandError(ExitCode::BadInput, error.what());
+    }
+    mote_session_desc desc = MOTE_SESSION_DESC_INIT;
+    desc.width = opened.inputs.width;
+    desc.height = opened.inputs.height;
+    desc.recipe = opened.recipe->name.c_str();
+    opened.session = createSession(opened.handle.get(), desc);
+    for (const NamedTensor &input : opened.inputs.tensors)
+        check(mote_session_bind_tensor(opened.session.get(), input.name.c_str(), &input.tensor));
+}
+
+void write(const std::string &path, const std::vector<TensorToWrite> &tensors) {
+    try {
+        convert::writeSafetensors(path, tensors);
+    } catch (const ReadError &error) {
+        throw CommandError(ExitCode::Output, error.what());
+    }
+}
+
+} // namespace
+
+void runTensors(const TensorOptions &options, Interrupts &interrupts) {
+    Opened opened;
+    open(options, opened);
+    const TensorInputs &inputs = opened.inputs;
+    const uint32_t channels = opened.model.stateChannels();
+    const size_t rows = opened.recipe->rows.size();
+
+    TensorToWrite sample = {"sample", {1, channels, inputs.height, inputs.width}, {}};
+    sample.values.resize(static_cast<size_t>(channels) * inputs.height * inputs.width);
+    mote_tensor output = MOTE_TENSOR_INIT;
+    const uint32_t shape[4] = {1, channels, inputs.height, inputs.width};
+    std::copy(shape, shape + 4, output.shape);
+    output.data = sample.values.data();
+    check(mote_session_bind_output_tensor(opened.session.get(), &output));
+
+    const uint64_t traced = options.trace ? rows : 0;
+    Trace trace = {Recording("x", options.trace ? rows + 1 : 0, channels, inputs),
+                   Recording("model_output", traced, opened.model.outputChannels(), inputs)};
+    mote_trace desc = MOTE_TRACE_INIT;
+    desc.callback = onTrace;
+    desc.user = &trace;
+    {
+        Progress progress("run");
+        runSession(opened.session.get(), options.seed, progress, interrupts, options.trace ? &desc : nullptr);
+    }
+    std::vector<TensorToWrite> tensors;
+    tensors.push_back(std::move(sample));
+    if (options.trace) {
+        if (trace.failed || trace.states.recorded != rows + 1 || trace.outputs.recorded != rows)
+            throw CommandError(ExitCode::RunFailed,
+                               "trace: found " + std::to_string(trace.states.recorded) + " states and " +
+                                   std::to_string(trace.outputs.recorded) + " model outputs" +
+                                   (trace.failed ? ", some of another shape" : "") + ", expected " +
+                                   std::to_string(rows + 1) + " and " + std::to_string(rows));
+        tensors.push_back(trace.states.take());
+        tensors.push_back(trace.outputs.take());
+    }
+    write(options.output, tensors);
+}
+
+void evaluateTensors(const TensorOptions &options) {
+    Opened opened;
+    open(options, opened);
+    const TensorInputs &inputs = opened.inputs;
+    const uint32_t channels = opened.model.outputChannels();
+    const uint64_t rows = opened.recipe->rows.size();
+    TensorToWrite result = {"model_output", {rows, 1, channels, inputs.height, inputs.width}, {}};
+    const size_t rowSize = static_cast<size_t>(channels) * inputs.height * inputs.width;
+    result.values.resize(rows * rowSize);
+    for (uint32_t row = 0; row < rows; ++row) {
+        mote_tensor output = MOTE_TENSOR_INIT;
+        const uint32_t shape[4] = {1, channels, inputs.height, inputs.width};
+        std::copy(shape, shape + 4, output.shape);
+        output.data = result.values.data() + row * rowSize;
+        check(mote_session_evaluate(opened.session.get(), row, &output));
+    }
+    write(options.output, {std::move(result)});
+}
+
+} // namespace mote::command
