@@ -1,12 +1,60 @@
-// The sampler families; each is one file. Used by sampler.cpp, which lists them.
+// The sampler families, one file each. sampler.cpp lists them; families share the helpers at the end.
 #pragma once
+
+#include <initializer_list>
 
 #include "schedule/sampler.h"
 
 namespace mote::convert::schedule {
 
+// ddim.cpp, ddim_inverse.cpp, ddpm.cpp, pndm.cpp
 std::vector<SettingInfo> ddimSettings();
 Table compileDdim(const Job &job);
+std::vector<SettingInfo> ddimInverseSettings();
+Table compileDdimInverse(const Job &job);
+std::vector<SettingInfo> ddpmSettings();
+Table compileDdpm(const Job &job);
+std::vector<SettingInfo> pndmSettings();
+Table compilePndm(const Job &job);
+
+// euler.cpp, heun.cpp, kdpm2.cpp, lms.cpp
+std::vector<SettingInfo> eulerSettings();
+Table compileEuler(const Job &job);
+std::vector<SettingInfo> eulerAncestralSettings();
+Table compileEulerAncestral(const Job &job);
+std::vector<SettingInfo> heunSettings();
+Table compileHeun(const Job &job);
+std::vector<SettingInfo> kdpm2Settings();
+Table compileKdpm2(const Job &job);
+Table compileKdpm2Ancestral(const Job &job);
+std::vector<SettingInfo> lmsSettings();
+Table compileLms(const Job &job);
+
+// dpm_solver.cpp, unipc.cpp, deis.cpp
+std::vector<SettingInfo> dpmMultistepSettings();
+Table compileDpmMultistep(const Job &job);
+std::vector<SettingInfo> dpmSinglestepSettings();
+Table compileDpmSinglestep(const Job &job);
+std::vector<SettingInfo> uniPcSettings();
+Table compileUniPc(const Job &job);
+std::vector<SettingInfo> deisSettings();
+Table compileDeis(const Job &job);
+
+// lcm.cpp, ipndm.cpp, flow_match.cpp, edm.cpp, consistency_model.cpp
+std::vector<SettingInfo> lcmSettings();
+Table compileLcm(const Job &job);
+std::vector<SettingInfo> tcdSettings();
+Table compileTcd(const Job &job);
+std::vector<SettingInfo> ipndmSettings();
+Table compileIpndm(const Job &job);
+std::vector<SettingInfo> flowMatchSettings();
+Table compileFlowMatch(const Job &job);
+std::vector<SettingInfo> edmEulerSettings();
+Table compileEdmEuler(const Job &job);
+std::vector<SettingInfo> edmDpmSettings();
+Table compileEdmDpm(const Job &job);
+std::vector<SettingInfo> consistencyModelSettings();
+Table compileConsistencyModel(const Job &job);
 
 // clip_sample, clip_sample_range, thresholding and its two parameters, shared by the samplers that clip x0.
 std::vector<SettingInfo> clipSettings(const char *clipSampleFallback);

@@ -10,9 +10,52 @@ namespace {
 
 constexpr int64_t kMaxSteps = 10000;
 
+using enum GivenTimesteps;
+
 const SamplerInfo kSamplers[] = {
-    {"ddim", "DDIMScheduler", "Song, Meng and Ermon 2021 (DDIM), equations 12 and 16",
-     GivenTimesteps::AnyOrder, ddimSettings, compileDdim},
+    {"ddim", "DDIMScheduler", "Song, Meng and Ermon 2021 (DDIM), equations 12 and 16", AnyOrder, ddimSettings,
+     compileDdim},
+    {"ddim-inverse", "DDIMInverseScheduler", "Song, Meng and Ermon 2021 (DDIM), section 4.3", Refused,
+     ddimInverseSettings, compileDdimInverse},
+    {"ddpm", "DDPMScheduler", "Ho, Jain and Abbeel 2020 (DDPM), equations 6 and 7", Decreasing, ddpmSettings,
+     compileDdpm},
+    {"pndm", "PNDMScheduler", "Liu et al. 2022 (PNDM), equations 9, 12 and 13", Refused, pndmSettings,
+     compilePndm},
+    {"euler", "EulerDiscreteScheduler", "Karras et al. 2022 (EDM), algorithm 1 without correction",
+     Decreasing, eulerSettings, compileEuler},
+    {"euler-ancestral", "EulerAncestralDiscreteScheduler",
+     "Karras et al. 2022 (EDM), algorithm 1; noise as Song et al. 2021 (DDIM), equation 16", Decreasing,
+     eulerAncestralSettings, compileEulerAncestral},
+    {"heun", "HeunDiscreteScheduler", "Karras et al. 2022 (EDM), algorithm 1", Decreasing, heunSettings,
+     compileHeun},
+    {"kdpm2", "KDPM2DiscreteScheduler",
+     "Karras et al. 2022 (EDM), appendix D.2; Lu et al. 2022 (DPM-Solver-2)", Decreasing, kdpm2Settings,
+     compileKdpm2},
+    {"kdpm2-ancestral", "KDPM2AncestralDiscreteScheduler", "as kdpm2, with the noise of euler-ancestral",
+     Decreasing, kdpm2Settings, compileKdpm2Ancestral},
+    {"lms", "LMSDiscreteScheduler", "Adams-Bashforth on sigma (k-diffusion)", Decreasing, lmsSettings,
+     compileLms},
+    {"dpm-multistep", "DPMSolverMultistepScheduler", "Lu et al. 2022 (DPM-Solver, DPM-Solver++), algorithm 2",
+     Decreasing, dpmMultistepSettings, compileDpmMultistep},
+    {"dpm-singlestep", "DPMSolverSinglestepScheduler",
+     "Lu et al. 2022 (DPM-Solver, DPM-Solver++), algorithm 1", Refused, dpmSinglestepSettings,
+     compileDpmSinglestep},
+    {"unipc", "UniPCMultistepScheduler", "Zhao et al. 2023 (UniPC), algorithms 5 to 8", Decreasing,
+     uniPcSettings, compileUniPc},
+    {"deis", "DEISMultistepScheduler", "Zhang and Chen 2023 (DEIS), equations 14 and 15", Decreasing,
+     deisSettings, compileDeis},
+    {"lcm", "LCMScheduler", "Luo et al. 2023 (LCM), algorithm 3", Decreasing, lcmSettings, compileLcm},
+    {"tcd", "TCDScheduler", "Zheng et al. 2024 (TCD), algorithm 2", Decreasing, tcdSettings, compileTcd},
+    {"ipndm", "IPNDMScheduler", "Liu et al. 2022 (PNDM), equation 12", Refused, ipndmSettings, compileIpndm},
+    {"flow-match-euler", "FlowMatchEulerDiscreteScheduler",
+     "Lipman et al. 2023; Esser et al. 2024, equation 23", Refused, flowMatchSettings, compileFlowMatch},
+    {"edm-euler", "EDMEulerScheduler", "Karras et al. 2022 (EDM), algorithm 1 without correction, table 1",
+     Refused, edmEulerSettings, compileEdmEuler},
+    {"edm-dpm-multistep", "EDMDPMSolverMultistepScheduler",
+     "Lu et al. 2022 (DPM-Solver++) on Karras et al. 2022, table 1", Refused, edmDpmSettings, compileEdmDpm},
+    {"consistency-model", "CMStochasticIterativeScheduler",
+     "Song et al. 2023 (consistency models), algorithm 1", Decreasing, consistencyModelSettings,
+     compileConsistencyModel},
 };
 
 std::string samplerNames() {
@@ -109,7 +152,7 @@ std::vector<SettingInfo> clipSettings(const char *clipSampleFallback) {
 
 Clip readClip(const Settings &settings) {
     Clip clip;
-    if (settings.boolean("thresholding")) {
+    if (settings.declared("thresholding") && settings.boolean("thresholding")) {
         clip.kind = ClipKind::Threshold;
         clip.quantile = settings.number("dynamic_thresholding_ratio");
         clip.maximum = settings.number("sample_max_value");

@@ -139,6 +139,8 @@ NoiseSchedule makeNoiseSchedule(const Settings &settings, Rounding rounding, boo
         const double previous = i > 0 ? noise.alphasCumprod[i - 1] : 1.0;
         // Strictly falling, positive but for a last zero: everything later divides by differences of these.
         const bool last = i + 1 == noise.alphasCumprod.size();
+        if (last && finiteSigmas && settings.boolean("rescale_betas_zero_snr"))
+            continue; // the floor
         const double here = noise.alphasCumprod[i];
         if (!(here < previous) || !(here > 0 || (last && here == 0)))
             throw ScheduleError(settings.file() +
@@ -168,9 +170,12 @@ double NoiseSchedule::timestepOfSigma(double sigma) const {
     if (logSigmas.size() == 1)
         return 0;
     const double value = std::log(std::max(sigma, 1e-10));
-    const auto above = std::upper_bound(logSigmas.begin(), logSigmas.end(), value);
-    const auto below = std::max<std::ptrdiff_t>(above - logSigmas.begin() - 1, 0);
-    const size_t low = std::min(static_cast<size_t>(below), logSigmas.size() - 2);
+    // The last entry not above it: a floored zero-SNR schedule need not rise in its last step.
+    const auto notAbove =
+        std::find_if(logSigmas.rbegin(), logSigmas.rend(), [&](double entry) { return entry <= value; });
+    const size_t last =
+        notAbove == logSigmas.rend() ? 0 : static_cast<size_t>(logSigmas.rend() - notAbove) - 1;
+    const size_t low = std::min(last, logSigmas.size() - 2);
     const double weight =
         std::clamp((logSigmas[low] - value) / (logSigmas[low] - logSigmas[low + 1]), 0.0, 1.0);
     return (1 - weight) * static_cast<double>(low) + weight * static_cast<double>(low + 1);

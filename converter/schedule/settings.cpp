@@ -62,7 +62,7 @@ std::string supportedValues(const SettingInfo &setting) {
     std::string all;
     for (const std::string &choice : splitChoices(setting.choices))
         all += (all.empty() ? "\"" : ", \"") + choice + "\"";
-    return all;
+    return all.empty() ? "null" : all;
 }
 
 // The value of --option name=value: JSON where it is JSON, "True" and "False" as Python writes them, else a

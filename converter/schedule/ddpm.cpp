@@ -1,0 +1,64 @@
+// DDPM: Ho, Jain and Abbeel 2020, "Denoising diffusion probabilistic models", equations 6 and 7, for a step
+// from alphasCumprod A to B (A / B is the product of alpha over the step):
+//   x' = sqrt(B) beta / (1 - A) x0 + sqrt(A / B) (1 - B) / (1 - A) x + s z,   beta = 1 - A / B
+//   s^2 = (1 - B) / (1 - A) beta (fixed_small) or beta (fixed_large)
+// learned_range: log s^2 is interpolated between the two by the network (Nichol and Dhariwal 2021, equation
+// 15).
+#include <algorithm>
+#include <cmath>
+
+#include "schedule/families.h"
+
+namespace mote::convert::schedule {
+namespace {
+
+constexpr double kLeastVariance = 1e-20; // as diffusers clamps before it takes the logarithm
+
+} // namespace
+
+std::vector<SettingInfo> ddpmSettings() {
+    return joinSettings({
+        noiseSettings(),
+        {predictionSetting(), spacingSetting("\"leading\""), stepsOffsetSetting()},
+        clipSettings("true"),
+        {{"variance_type", SettingType::Choice, "\"fixed_small\"", 0, 0,
+          "fixed_small|fixed_small_log|fixed_large|learned_range", "variance of a step"}},
+    });
+}
+
+Table compileDdpm(const Job &job) {
+    const Settings &settings = job.settings;
+    const NoiseSchedule noise = makeNoiseSchedule(settings, job.rounding, false);
+    const std::vector<int64_t> timesteps = jobWholeTimesteps(job, noise, SpacingRule::Whole);
+    const Prediction prediction = readPrediction(settings);
+    const Clip clip = readClip(settings);
+    const std::string varianceType = settings.choice("variance_type");
+    const int64_t stride = noise.trainTimesteps() / job.count();
+
+    std::vector<Step> steps;
+    for (size_t i = 0; i < timesteps.size(); ++i) {
+        const int64_t t = timesteps[i];
+        const int64_t target = job.timesteps.empty()      ? t - stride
+                               : i + 1 < timesteps.size() ? timesteps[i + 1]
+                                                          : -1;
+        const double A = noise.alphasCumprod[static_cast<size_t>(t)];
+        const double B = target >= 0 ? noise.alphasCumprod[static_cast<size_t>(target)] : 1.0;
+        const double beta = 1 - A / B;
+        const double small = std::max((1 - B) / (1 - A) * beta, kLeastVariance);
+        Step step;
+        step.timestep = static_cast<double>(t);
+        step.prediction = estimateAt(prediction, std::sqrt(A), std::sqrt(1 - A), step.timestep).x0;
+        step.clip = clip;
+        step.next = std::sqrt(B) * beta / (1 - A) * kX0 + std::sqrt(A / B) * (1 - B) / (1 - A) * kX;
+        if (t > 0 && varianceType == "learned_range") {
+            step.next += kZ;
+            step.logVariance = {std::log(small), std::log(std::max(beta, kLeastVariance))};
+        } else if (t > 0) {
+            step.next += std::sqrt(varianceType == "fixed_large" ? beta : small) * kZ;
+        }
+        steps.push_back(step);
+    }
+    return finishTable("ddpm", job.count(), {}, steps);
+}
+
+} // namespace mote::convert::schedule

@@ -1,0 +1,72 @@
+#include "schedule/sigma_space.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mote::convert::schedule {
+
+std::vector<SettingInfo> sigmaSettings(const char *spacingFallback) {
+    return joinSettings({
+        noiseSettings(),
+        {predictionSetting(),
+         spacingSetting(spacingFallback),
+         stepsOffsetSetting(),
+         {"use_karras_sigmas", SettingType::Boolean, "false", 0, 0, "",
+          "sigmas of Karras et al. 2022, equation 5, between the ends of the spaced ones"}},
+    });
+}
+
+SigmaRun makeSigmaRun(const Job &job, const NoiseSchedule &noise) {
+    SigmaRun run;
+    run.timesteps = jobTimesteps(job, noise, SpacingRule::Fractional);
+    for (const double timestep : run.timesteps)
+        run.sigmas.push_back(noise.sigmaAt(timestep));
+    if (job.settings.boolean("use_karras_sigmas")) {
+        double low = run.sigmas.back(), high = run.sigmas.front();
+        if (job.settings.declared("sigma_min")) {
+            low = job.settings.optionalNumber("sigma_min").value_or(low);
+            high = job.settings.optionalNumber("sigma_max").value_or(high);
+        }
+        run.sigmas = karrasSigmas(low, high, job.count());
+        std::transform(run.sigmas.begin(), run.sigmas.end(), run.timesteps.begin(),
+                       [&](double sigma) { return noise.timestepOfSigma(sigma); });
+    }
+    const bool least =
+        job.settings.declared("final_sigmas_type") && job.settings.choice("final_sigmas_type") == "sigma_min";
+    run.sigmas.push_back(least ? noise.sigmas.front() : 0.0);
+    for (double &sigma : run.sigmas)
+        sigma = noise.round(sigma);
+    const double top = *std::max_element(run.sigmas.begin(), run.sigmas.end());
+    run.initialSigma = readSpacing(job.settings) == Spacing::Leading ? std::sqrt(top * top + 1) : top;
+    return run;
+}
+
+Form sigmaPrediction(Prediction prediction, double sigma) {
+    switch (prediction) {
+    case Prediction::Epsilon:
+        return kX - sigma * kM;
+    case Prediction::Sample:
+        return kM;
+    case Prediction::V: // Salimans and Ho 2022 with alpha = 1 / sqrt(sigma^2 + 1) and x scaled by it
+        break;
+    }
+    return kX / (sigma * sigma + 1) - sigma / std::sqrt(sigma * sigma + 1) * kM;
+}
+
+Form sigmaDerivative(double sigma) {
+    return (kX - kX0) / sigma;
+}
+
+Step sigmaStep(double timestep, double sigma, const Form &prediction) {
+    Step step;
+    step.timestep = timestep;
+    step.inputScale = 1 / std::sqrt(sigma * sigma + 1);
+    step.prediction = prediction;
+    return step;
+}
+
+AncestralSplit splitAncestral(double from, double to) {
+    return {to * to / from, to * std::sqrt((from - to) * (from + to)) / from};
+}
+
+} // namespace mote::convert::schedule
