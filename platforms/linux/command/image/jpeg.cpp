@@ -186,6 +186,7 @@ Image decodeJpeg(std::span<const uint8_t> bytes, const std::string &name) {
     if (decoder.arith_code)
         fail(name, "JPEG coding: found arithmetic coding, expected Huffman coding");
     decoder.out_color_space = space == JCS_GRAYSCALE ? JCS_GRAYSCALE : JCS_RGB;
+    const uint32_t orientation = orientationOf(decoder); // before the end of decoding frees the markers
     if (!start(reader))
         fail(name, std::string("JPEG data: ") + reader.errors.message);
 
@@ -200,7 +201,7 @@ Image decodeJpeg(std::span<const uint8_t> bytes, const std::string &name) {
         rows[y] = image.pixels.data() + y * stride;
     if (!readRows(reader, rows.data()))
         fail(name, std::string("JPEG data: ") + reader.errors.message);
-    return orientImage(std::move(image), orientationOf(decoder));
+    return orientImage(std::move(image), orientation);
 }
 
 std::vector<uint8_t> encodeJpeg(const Image &image) {

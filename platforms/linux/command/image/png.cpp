@@ -45,9 +45,9 @@ void readBytes(png_structp png, png_bytep target, size_t size) {
 }
 
 // The chunks that change nothing here, and whose contents therefore cannot do harm: skipped unread, their
-// checksums checked. Not in the list: tRNS and eXIf.
+// checksums checked. Not in the list: tRNS.
 const png_byte kSkippedChunks[] =
-    "bKGD\0cHRM\0gAMA\0hIST\0iCCP\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sRGB\0"
+    "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sRGB\0"
     "sTER\0tEXt\0tIME\0zTXt";
 constexpr int kSkippedChunkCount = sizeof kSkippedChunks / 5;
 
@@ -136,6 +136,21 @@ void checkHeader(std::span<const uint8_t> bytes, const std::string &name) {
         fail(name, "PNG interlace method: found " + std::to_string(interlace) + ", expected 0 or 1");
 }
 
+// The orientation in the first eXIf chunk, which libpng would refuse to meet twice. It has checked the
+// chunks' lengths and checksums by now.
+uint32_t orientationOf(std::span<const uint8_t> bytes) {
+    size_t offset = 8;
+    while (bytes.size() - offset >= 12) { // length, type and checksum
+        const size_t length = bigEndian32(bytes, offset);
+        if (length > bytes.size() - offset - 12)
+            break;
+        if (std::memcmp(bytes.data() + offset + 4, "eXIf", 4) == 0)
+            return exifOrientation(bytes.subspan(offset + 8, length));
+        offset += 12 + length;
+    }
+    return 1;
+}
+
 struct PngWriter {
     uint8_t *bytes;
     size_t size, capacity;
@@ -200,11 +215,7 @@ Image decodePng(std::span<const uint8_t> bytes, const std::string &name) {
     if (!readRows(reader, rows.data()))
         fail(name, std::string("PNG pixels: ") + reader.message);
 
-    png_uint_32 exifBytes = 0;
-    png_bytep exif = nullptr;
-    if (png_get_eXIf_1(reader.png, reader.info, &exifBytes, &exif) && exif)
-        return orientImage(std::move(image), exifOrientation({exif, exifBytes}));
-    return image;
+    return orientImage(std::move(image), orientationOf(bytes));
 }
 
 std::vector<uint8_t> encodePng(const Image &image) {
