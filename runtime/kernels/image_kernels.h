@@ -47,11 +47,12 @@ Result<Dispatch> buildSamplerStart(const Recipe &recipe, const ImageExtent &exte
                                    const SamplerBuffers &buffers, const Traits &traits);
 
 // target = normals of the given stream and draw.
-Dispatch buildNoise(const ImageExtent &extent, BufferRange target, BufferRange session, uint64_t firstElement,
-                    uint64_t elements, uint32_t stream, uint32_t draw, const Traits &traits);
+Result<Dispatch> buildNoise(const ImageExtent &extent, BufferRange target, BufferRange session,
+                            uint64_t firstElement, uint64_t elements, uint32_t stream, uint32_t draw,
+                            const Traits &traits);
 
 // target = 0; `elements` floats.
-Dispatch buildClear(BufferRange target, BufferRange session, uint64_t elements, const Traits &traits);
+Result<Dispatch> buildClear(BufferRange target, BufferRange session, uint64_t elements, const Traits &traits);
 
 // ---- tiles
 // Weights of tiles along one axis: a partition of unity. Tile i covers [origins[i], origins[i] + length) of
@@ -64,9 +65,9 @@ std::vector<float> featherWeights(const std::vector<uint32_t> &origins, uint32_t
 
 // whole += tile * columnWeight * rowWeight. feather: floats; the session says where this tile's weights
 // start.
-Dispatch buildAccumulate(const ImageExtent &tile, const ImageExtent &whole, BufferRange tilePlanes,
-                         BufferRange wholePlanes, BufferRange feather, BufferRange session,
-                         const Traits &traits);
+Result<Dispatch> buildAccumulate(const ImageExtent &tile, const ImageExtent &whole, BufferRange tilePlanes,
+                                 BufferRange wholePlanes, BufferRange feather, BufferRange session,
+                                 const Traits &traits);
 
 // ---- images
 // 8-bit interleaved pixels in a buffer, rows `strideBytes` apart (any number for import, a multiple of 4 for
@@ -79,12 +80,12 @@ struct PackedImage {
 
 // planes[n = 0][c][y][x] = low + (high - low) / 255 * pixel, reflected at the right and bottom up to the
 // padded size (1-pixel images too). Gray feeds every channel; RGB(A) feeds channel c from byte min(c, 2).
-Dispatch buildImageImport(const PackedImage &image, const ImageExtent &extent, float low, float high,
-                          BufferRange planes, const Traits &traits);
+Result<Dispatch> buildImageImport(const PackedImage &image, const ImageExtent &extent, float low, float high,
+                                  BufferRange planes, const Traits &traits);
 
 // pixel = clamp(floor((value - low) / (high - low) * 255 + 0.5), 0, 255), the top left height x width. One
 // channel gives gray bytes in every colour byte; three give RGB. The fourth byte of RGBA is written as 255.
-Dispatch buildImageExport(const PackedImage &image, const ImageExtent &extent, float low, float high,
-                          BufferRange planes, const Traits &traits);
+Result<Dispatch> buildImageExport(const PackedImage &image, const ImageExtent &extent, float low, float high,
+                                  BufferRange planes, const Traits &traits);
 
 } // namespace mote

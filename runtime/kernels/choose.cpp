@@ -1,0 +1,163 @@
+#include "kernels/ops.h"
+
+#include <algorithm>
+
+namespace mote {
+
+using namespace kernels;
+
+namespace kernels {
+
+Status requireActivation(const OpView &view, uint32_t tensor, const char *what) {
+    if (view.kind(tensor) == TensorKind::Activation)
+        return {};
+    return makeStatus(StatusCode::Unsupported, "%s: %s '%s' is a port, expected an activation",
+                      view.where().c_str(), what, view.graph.tensors[tensor].name.c_str());
+}
+
+Status requireShape(const OpView &view, uint32_t weight, std::initializer_list<uint64_t> shape,
+                    const char *what) {
+    const Weight &table = view.model.weights[weight];
+    bool same =
+        table.shape.size() == shape.size() && std::equal(shape.begin(), shape.end(), table.shape.begin(),
+                                                         [](uint64_t a, uint32_t b) { return a == b; });
+    if (same)
+        return {};
+    std::string found, expected;
+    for (uint32_t extent : table.shape)
+        found += (found.empty() ? "" : "x") + std::to_string(extent);
+    for (uint64_t extent : shape)
+        expected += (expected.empty() ? "" : "x") + std::to_string(extent);
+    return makeStatus(StatusCode::InvalidModel, "%s: %s '%s' is %s, expected %s", view.where().c_str(), what,
+                      table.name.c_str(), found.c_str(), expected.c_str());
+}
+
+uint32_t rowsOf(const OpView &view, uint32_t weight) {
+    if (weight == kNone || view.model.weights[weight].shape.empty())
+        return 1;
+    return view.model.weights[weight].shape[0];
+}
+
+} // namespace kernels
+
+namespace {
+
+Result<std::vector<OpKernel>> kernelsFor(const OpView &view, const Traits &traits, bool statistics) {
+    std::vector<OpKernel> kernels;
+    switch (view.op.kind) {
+    case OpKind::Concat: {
+        MOTE_TRY_ASSIGN(kernels, concatKernels(view, traits));
+        break;
+    }
+    case OpKind::Conv2d: {
+        MOTE_TRY_ASSIGN(kernels, conv2dKernels(view, traits, statistics));
+        return kernels; // writes its statistics itself
+    }
+    case OpKind::GroupNorm: {
+        MOTE_TRY_ASSIGN(kernels, groupNormKernels(view, traits));
+        break;
+    }
+    case OpKind::Attention: {
+        MOTE_TRY_ASSIGN(kernels, attentionKernels(view, traits));
+        break;
+    }
+    default:
+        return makeStatus(StatusCode::Unsupported,
+                          "%s: found kind %u, expected Concat, Conv2d, GroupNorm or Attention",
+                          view.where().c_str(), static_cast<unsigned>(view.op.kind));
+    }
+    if (statistics)
+        for (OpKernel &kernel : kernels)
+            kernel.pipelines.push_back(separateStatisticsPipeline());
+    return kernels;
+}
+
+} // namespace
+
+Result<GraphKernels> chooseKernels(const Model &model, const Graph &graph, const GraphShapes &shapes,
+                                   const Traits &traits,
+                                   const std::function<Status(const gpu::PipelineDescription &)> &usable) {
+    GraphKernels chosen;
+    chosen.statistics.resize(graph.tensors.size());
+    std::vector<bool> needed(graph.tensors.size(), false);
+    for (uint32_t i = 0; i < graph.ops.size(); ++i) {
+        if (graph.ops[i].kind != OpKind::GroupNorm)
+            continue;
+        for (uint32_t input : graph.ops[i].inputs) {
+            needed[input] = true;
+            chosen.statistics[input].lastUse = i;
+        }
+    }
+    for (uint32_t i = 0; i < graph.ops.size(); ++i) {
+        const OpView view{model, graph, shapes, graph.ops[i], i};
+        const bool statistics = needed[view.op.output];
+        if (statistics && view.kind(view.op.output) != TensorKind::Activation)
+            return makeStatus(StatusCode::Unsupported,
+                              "%s: a group norm reads its port, expected an activation",
+                              view.where().c_str());
+        MOTE_TRY_ASSIGN(std::vector<OpKernel> candidates, kernelsFor(view, traits, statistics));
+        Status last;
+        bool found = false;
+        for (OpKernel &candidate : candidates) {
+            last = {};
+            for (const gpu::PipelineDescription &pipeline : candidate.pipelines) {
+                last = usable(pipeline);
+                if (!last.ok())
+                    break;
+            }
+            if (last.ok()) {
+                chosen.ops.push_back(std::move(candidate));
+                found = true;
+                break;
+            }
+            if (last.code != StatusCode::Unsupported)
+                return last;
+        }
+        if (!found)
+            return makeStatus(StatusCode::Unsupported,
+                              "%s: none of its %zu kernels can be used, the last because: %s",
+                              view.where().c_str(), candidates.size(), last.message.c_str());
+        if (statistics) {
+            TensorStatistics &entry = chosen.statistics[view.op.output];
+            entry.tiles = view.op.kind == OpKind::Conv2d ? conv2dStatisticsTiles(view, chosen.ops.back())
+                                                         : separateStatisticsTiles(view.output());
+            entry.bytes =
+                uint64_t{view.output().n} * blocksOf(view.output().c) * entry.tiles * 8 * 4 * sizeof(float);
+        }
+    }
+    return chosen;
+}
+
+Result<std::vector<Dispatch>> buildDispatches(const GraphKernels &kernels, const Model &model,
+                                              const Graph &graph, const GraphShapes &shapes, uint32_t op,
+                                              const OpBuffers &buffers, const Traits &traits) {
+    const OpView view{model, graph, shapes, graph.ops[op], op};
+    const bool statistics = kernels.statistics[view.op.output].tiles != 0;
+    std::vector<Dispatch> dispatches;
+    switch (view.op.kind) {
+    case OpKind::Concat: {
+        MOTE_TRY_ASSIGN(dispatches, buildConcat(view, buffers, traits));
+        break;
+    }
+    case OpKind::Conv2d:
+        return buildConv2d(view, kernels.ops[op], buffers, statistics, traits);
+    case OpKind::GroupNorm: {
+        MOTE_TRY_ASSIGN(dispatches, buildGroupNorm(view, kernels, buffers, traits));
+        break;
+    }
+    case OpKind::Attention: {
+        MOTE_TRY_ASSIGN(dispatches, buildAttention(view, kernels.ops[op], buffers, traits));
+        break;
+    }
+    default:
+        return makeStatus(StatusCode::Unsupported, "%s: found kind %u", view.where().c_str(),
+                          static_cast<unsigned>(view.op.kind));
+    }
+    if (statistics) {
+        MOTE_TRY_ASSIGN(Dispatch extra, buildSeparateStatistics(view, buffers, traits));
+        dispatches.push_back(std::move(extra));
+    }
+    return dispatches;
+}
+
+} // namespace mote

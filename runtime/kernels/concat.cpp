@@ -1,0 +1,84 @@
+// Concat: ports to an activation, up to four inputs a dispatch. See shaders/concat.comp.
+#include "kernels/ops.h"
+
+#include <algorithm>
+
+namespace mote::kernels {
+
+namespace {
+
+constexpr uint32_t kBindings = 6, kPushWords = 29, kInputs = 4;
+constexpr uint32_t kWindowed = 0x80000000u; // in the word of an input's plane height
+
+gpu::PipelineDescription pipeline() {
+    return pipelineOf(ShaderId::Concat, {}, kBindings, kPushWords);
+}
+
+} // namespace
+
+Result<std::vector<OpKernel>> concatKernels(const OpView &view, const Traits &) {
+    const Op &op = view.op;
+    if (op.inputs.empty() || op.inputScale.size() != op.inputs.size() ||
+        op.inputOffset.size() != op.inputs.size())
+        return makeStatus(StatusCode::InvalidModel, "%s: found %zu inputs, %zu scales and %zu offsets",
+                          view.where().c_str(), op.inputs.size(), op.inputScale.size(),
+                          op.inputOffset.size());
+    for (uint32_t input : op.inputs)
+        if (view.kind(input) != TensorKind::Port)
+            return makeStatus(StatusCode::Unsupported, "%s: input '%s' is an activation, expected a port",
+                              view.where().c_str(), view.graph.tensors[input].name.c_str());
+    MOTE_TRY(requireActivation(view, op.output, "output"));
+    OpKernel kernel;
+    kernel.name = "concat";
+    kernel.pipelines = {pipeline()};
+    return std::vector<OpKernel>{std::move(kernel)};
+}
+
+Result<std::vector<Dispatch>> buildConcat(const OpView &view, const OpBuffers &buffers,
+                                          const Traits &traits) {
+    const Op &op = view.op;
+    const TensorShape &output = view.output();
+    std::vector<Dispatch> dispatches;
+    uint32_t firstChannel = 0;
+    for (size_t first = 0; first < op.inputs.size(); first += kInputs) {
+        const size_t count = std::min<size_t>(kInputs, op.inputs.size() - first);
+        uint32_t endChannel = firstChannel;
+        for (size_t i = 0; i < count; ++i)
+            endChannel += view.input(first + i).c;
+        const uint32_t firstBlock = firstChannel / 8, blocks = blocksOf(endChannel) - firstBlock;
+        const uint64_t tiles = divideUp(planeOf(output), kLocalSize);
+
+        PushWords push;
+        push.add({output.h, output.w, blocksOf(output.c), firstBlock, blocks, firstChannel, tiles});
+        for (size_t i = 0; i < kInputs; ++i)
+            push.add(i < count ? view.input(first + i).c : 0);
+        for (size_t i = 0; i < kInputs; ++i)
+            push.add(i < count ? buffers.inputPlanes[first + i].height |
+                                     (buffers.inputPlanes[first + i].windowed ? kWindowed : 0)
+                               : 1);
+        for (size_t i = 0; i < kInputs; ++i)
+            push.add(i < count ? buffers.inputPlanes[first + i].width : 1);
+        for (size_t i = 0; i < kInputs; ++i)
+            push.addFloat(i < count ? op.inputScale[first + i] : 0);
+        for (size_t i = 0; i < kInputs; ++i)
+            push.addFloat(i < count ? op.inputOffset[first + i] : 0);
+
+        std::vector<Binding> bindings;
+        for (size_t i = 0; i < kInputs; ++i)
+            bindings.push_back(i < count ? Binding{buffers.inputs[first + i], Access::Read}
+                                         : unused(buffers.session));
+        bindings.push_back({buffers.output, firstChannel % 8 != 0 ? Access::ReadWrite : Access::Write});
+        bindings.push_back({buffers.session, Access::Read});
+        MOTE_TRY_ASSIGN(Dispatch dispatch,
+                        makeDispatch(op.name + " (concat)", pipeline(), std::move(bindings), std::move(push),
+                                     uint64_t{output.n} * blocks * tiles, traits));
+        dispatch.pointwise = true;
+        dispatch.operations = 2 * uint64_t{output.n} * (endChannel - firstChannel) * planeOf(output);
+        dispatch.bytes = 6 * uint64_t{output.n} * (endChannel - firstChannel) * planeOf(output);
+        dispatches.push_back(std::move(dispatch));
+        firstChannel = endChannel;
+    }
+    return dispatches;
+}
+
+} // namespace mote::kernels

@@ -1,0 +1,251 @@
+// Convolution: variants, weight packing, dispatch. The shader's header (shaders/conv2d.comp) states the
+// layouts.
+#include "kernels/ops.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace mote {
+namespace kernels {
+
+namespace {
+
+constexpr uint32_t kBindings = 7, kPushWords = 19;
+
+struct Variant {
+    const char *name;
+    ShaderId shader;
+    uint32_t pixels; // neighbouring pixels of an invocation
+    bool row3;       // only kernels 3 wide with stride 1
+};
+constexpr Variant kVariants[] = {
+    {"conv2d row3 4x8", ShaderId::Conv2dRow3, 4, true},
+    {"conv2d row3 8x8", ShaderId::Conv2dRow3Wide, 8, true},
+    {"conv2d 4x8", ShaderId::Conv2dAny, 4, false},
+    {"conv2d 8x8", ShaderId::Conv2dAnyWide, 8, false},
+};
+
+struct Facts {
+    uint32_t kernelHeight, kernelWidth;
+    uint32_t blocks0, blocks1, outputBlocks;
+    bool port;
+    // The maps as the kernel sees them: a pointwise convolution takes the whole map as one row, so that no
+    // pixel of a segment is wasted at a row's end.
+    TensorShape input, output, residual;
+};
+
+Facts factsOf(const OpView &view) {
+    const Op &op = view.op;
+    const std::vector<uint32_t> &shape = view.model.weights[op.weight].shape;
+    Facts facts;
+    facts.kernelHeight = shape[1];
+    facts.kernelWidth = shape[2];
+    facts.input = view.input(0);
+    facts.output = view.output();
+    facts.residual = op.residual == kNone ? TensorShape{1, 1, 1, 1} : view.shapes.tensors[op.residual];
+    facts.blocks0 = blocksOf(view.input(0).c);
+    facts.blocks1 = op.inputs.size() > 1 ? blocksOf(view.input(1).c) : 0;
+    facts.outputBlocks = blocksOf(facts.output.c);
+    facts.port = view.kind(op.output) == TensorKind::Port;
+    const bool pointwise = facts.kernelHeight == 1 && facts.kernelWidth == 1 && op.stride == 1 &&
+                           op.padTop + op.padLeft + op.padBottom + op.padRight == 0 &&
+                           op.inputResample == Resample::None &&
+                           (op.residual == kNone || op.residualResample == Resample::None);
+    if (pointwise) {
+        for (TensorShape *map : {&facts.input, &facts.output, &facts.residual}) {
+            map->w *= map->h;
+            map->h = 1;
+        }
+    }
+    return facts;
+}
+
+struct Geometry {
+    uint32_t segmentsPerRow = 0;
+    uint64_t walks = 0; // of 64 segments, per image
+    uint32_t tiles = 0; // workgroups per image and output block
+};
+
+Geometry geometryOf(const Facts &facts, uint32_t pixels, uint32_t tileLoops) {
+    Geometry geometry;
+    geometry.segmentsPerRow = static_cast<uint32_t>(divideUp(facts.output.w, pixels));
+    geometry.walks = divideUp(uint64_t{facts.output.h} * geometry.segmentsPerRow, kLocalSize);
+    geometry.tiles = static_cast<uint32_t>(divideUp(geometry.walks, tileLoops));
+    return geometry;
+}
+
+uint32_t residualConstant(const Op &op) {
+    if (op.residual == kNone)
+        return 0;
+    return op.residualResample == Resample::None ? 1u : op.residualResample == Resample::NearestUp2 ? 2u : 3u;
+}
+
+gpu::PipelineDescription pipelineFor(const OpView &view, const Facts &facts, const Variant &variant,
+                                     bool statistics) {
+    const Op &op = view.op;
+    return pipelineOf(variant.shader,
+                      {facts.kernelHeight, facts.kernelWidth, op.stride,
+                       op.inputResample == Resample::NearestUp2 ? 1u : 0u, facts.blocks1 != 0 ? 2u : 1u,
+                       residualConstant(op), facts.port ? 1u : 0u, statistics ? 1u : 0u},
+                      kBindings, kPushWords);
+}
+
+Status check(const OpView &view) {
+    const Op &op = view.op;
+    if (op.weight == kNone || view.model.weights[op.weight].shape.size() != 4)
+        return makeStatus(StatusCode::InvalidModel, "%s: found no weight of four dimensions",
+                          view.where().c_str());
+    if (op.inputs.empty() || op.inputs.size() > 2)
+        return makeStatus(StatusCode::Unsupported, "%s: found %zu inputs, expected 1 or 2",
+                          view.where().c_str(), op.inputs.size());
+    uint64_t channels = 0;
+    for (uint32_t input : op.inputs) {
+        MOTE_TRY(requireActivation(view, input, "input"));
+        channels += view.graph.tensors[input].channels;
+    }
+    const std::vector<uint32_t> &shape = view.model.weights[op.weight].shape;
+    MOTE_TRY(requireShape(view, op.weight, {view.output().c, shape[1], shape[2], channels}, "weight"));
+    if (op.bias != kNone)
+        MOTE_TRY(requireShape(view, op.bias, {rowsOf(view, op.bias), view.output().c}, "bias"));
+    if (op.residual != kNone)
+        MOTE_TRY(requireActivation(view, op.residual, "residual"));
+    if (op.stride != 1 && op.stride != 2)
+        return makeStatus(StatusCode::Unsupported, "%s: found stride %u, expected 1 or 2",
+                          view.where().c_str(), op.stride);
+    if (op.inputResample == Resample::AverageDown2)
+        return makeStatus(StatusCode::Unsupported, "%s: found an averaged input, expected none or nearest x2",
+                          view.where().c_str());
+    return {};
+}
+
+} // namespace
+
+// In order: the wide tile first on software devices, whose loads cost more than its registers, unless rows
+// are so short that it would idle; the row kernel before the general one where it applies.
+Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &traits, bool statistics) {
+    MOTE_TRY(check(view));
+    const Facts facts = factsOf(view);
+    const bool row3 = facts.kernelWidth == 3 && view.op.stride == 1;
+    const uint64_t wideWork = divideUp(facts.output.w, 8) * 8, narrowWork = divideUp(facts.output.w, 4) * 4;
+    const bool wide = traits.cpu && 4 * wideWork <= 5 * narrowWork;
+    constexpr uint32_t kOrders[2][4] = {{0, 2, 1, 3}, {1, 0, 3, 2}};
+    std::vector<OpKernel> kernels;
+    for (uint32_t index : kOrders[wide ? 1 : 0]) {
+        const Variant &variant = kVariants[index];
+        if (variant.row3 && !row3)
+            continue;
+        const uint64_t iterations =
+            uint64_t{facts.kernelHeight} * (facts.blocks0 + facts.blocks1) * (facts.kernelWidth + 1u) +
+            facts.kernelHeight + 1;
+        if (iterations > kMaxLoopIterations)
+            return makeStatus(
+                StatusCode::Unsupported,
+                "%s: found %llu loop iterations a pixel (kernel %ux%u, %u blocks), expected at most %llu",
+                view.where().c_str(), static_cast<unsigned long long>(iterations), facts.kernelHeight,
+                facts.kernelWidth, facts.blocks0 + facts.blocks1,
+                static_cast<unsigned long long>(kMaxLoopIterations));
+        OpKernel kernel;
+        kernel.name = variant.name;
+        kernel.variant = index;
+        const uint64_t walks = geometryOf(facts, variant.pixels, 1).walks;
+        const uint64_t wanted = statistics ? divideUp(walks, kStatisticsTiles) : 1;
+        kernel.tileLoops =
+            static_cast<uint32_t>(std::clamp<uint64_t>(wanted, 1, kMaxLoopIterations / iterations));
+        kernel.pipelines = {pipelineFor(view, facts, variant, statistics)};
+        kernel.weightBytes = uint64_t{facts.outputBlocks} * facts.kernelHeight * facts.kernelWidth *
+                             (facts.blocks0 + facts.blocks1) * 8 * kActivationBlockBytes;
+        kernel.biasBytes = uint64_t{rowsOf(view, view.op.bias)} * facts.outputBlocks * 8 * sizeof(float);
+        kernels.push_back(std::move(kernel));
+    }
+    return kernels;
+}
+
+uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
+    return geometryOf(factsOf(view), kVariants[kernel.variant].pixels, kernel.tileLoops).tiles;
+}
+
+Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &kernel,
+                                          const OpBuffers &buffers, bool statistics, const Traits &traits) {
+    const Op &op = view.op;
+    const Facts facts = factsOf(view);
+    const Variant &variant = kVariants[kernel.variant];
+    const Geometry geometry = geometryOf(facts, variant.pixels, kernel.tileLoops);
+    const uint32_t row = rowsOf(view, op.bias) > 1 ? buffers.row : 0;
+
+    PushWords push;
+    push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,
+              facts.outputBlocks, facts.blocks0, facts.blocks1, geometry.tiles, kernel.tileLoops,
+              geometry.segmentsPerRow, op.padTop, op.padLeft, uint64_t{row} * facts.outputBlocks * 2});
+    push.addFloat(op.outputScale);
+    push.add({facts.residual.h, facts.residual.w});
+
+    const Binding none = unused(buffers.weights);
+    std::vector<Binding> bindings = {
+        {buffers.inputs[0], Access::Read},
+        facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
+        {buffers.weights, Access::Read},
+        {buffers.bias, Access::Read},
+        op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
+        {buffers.output, Access::Write},
+        statistics ? Binding{buffers.outputStatistics, Access::Write} : none,
+    };
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    makeDispatch(op.name + " (" + kernel.name + ")",
+                                 pipelineFor(view, facts, variant, statistics), std::move(bindings),
+                                 std::move(push),
+                                 uint64_t{facts.output.n} * geometry.tiles * facts.outputBlocks, traits));
+    dispatch.operations = view.shapes.costs[view.index].operations;
+    dispatch.bytes = view.shapes.costs[view.index].bytes;
+    return std::vector<Dispatch>{std::move(dispatch)};
+}
+
+} // namespace kernels
+
+// [outputBlock][ky][source, block][kx][8 inputs][8 outputs]
+void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t opIndex,
+                 const uint16_t *canonical, void *packed) {
+    using namespace kernels;
+    const Op &op = graph.ops[opIndex];
+    const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
+    const size_t outputs = shape[0], height = shape[1], width = shape[2], inputs = shape[3];
+    std::memset(packed, 0, kernel.weightBytes);
+    auto *halfs = static_cast<uint16_t *>(packed);
+    size_t position = 0;
+    for (size_t outputBlock = 0; outputBlock < divideUp(outputs, 8); ++outputBlock) {
+        for (size_t ky = 0; ky < height; ++ky) {
+            size_t firstInput = 0;
+            for (uint32_t source : op.inputs) {
+                const size_t channels = graph.tensors[source].channels;
+                for (size_t block = 0; block < divideUp(channels, 8); ++block) {
+                    for (size_t kx = 0; kx < width; ++kx, position += 64) {
+                        const size_t inputEnd = std::min<size_t>(8, channels - 8 * block);
+                        const size_t outputEnd = std::min<size_t>(8, outputs - 8 * outputBlock);
+                        for (size_t o = 0; o < outputEnd; ++o) {
+                            const uint16_t *from =
+                                canonical + (((8 * outputBlock + o) * height + ky) * width + kx) * inputs +
+                                firstInput + 8 * block;
+                            for (size_t i = 0; i < inputEnd; ++i)
+                                halfs[position + 8 * i + o] = from[i];
+                        }
+                    }
+                }
+                firstInput += channels;
+            }
+        }
+    }
+}
+
+void packBias(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t opIndex,
+              const float *canonical, void *packed) {
+    using namespace kernels;
+    std::memset(packed, 0, kernel.biasBytes);
+    const Op &op = graph.ops[opIndex];
+    if (op.bias == kNone)
+        return;
+    const size_t rows = model.weights[op.bias].shape[0], outputs = model.weights[op.bias].shape[1];
+    for (size_t row = 0; row < rows; ++row)
+        std::memcpy(static_cast<float *>(packed) + row * divideUp(outputs, 8) * 8, canonical + row * outputs,
+                    outputs * sizeof(float));
+}
+
+} // namespace mote

@@ -1,0 +1,150 @@
+// GroupNorm, and statistics of activations whose maker does not write them. See shaders/groupnorm.comp.
+#include "kernels/ops.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace mote {
+namespace kernels {
+
+namespace {
+
+constexpr uint32_t kBindings = 7, kPushWords = 19;
+
+gpu::PipelineDescription pipelineFor(const OpView &view) {
+    const Op &op = view.op;
+    return pipelineOf(ShaderId::GroupNorm,
+                      {op.activation == ActivationFunction::Silu ? 1u : 0u,
+                       op.outputResample == Resample::AverageDown2 ? 1u : 0u,
+                       static_cast<uint32_t>(op.inputs.size()),
+                       op.inputs.size() > 1 ? view.input(0).c % 8 : 0},
+                      kBindings, kPushWords);
+}
+
+uint32_t separateTileLoops(const TensorShape &shape) {
+    const uint64_t walks = divideUp(planeOf(shape), kLocalSize);
+    return static_cast<uint32_t>(std::max(divideUp(walks, kStatisticsTiles), std::min<uint64_t>(walks, 8)));
+}
+
+} // namespace
+
+Result<std::vector<OpKernel>> groupNormKernels(const OpView &view, const Traits &) {
+    const Op &op = view.op;
+    if (op.inputs.empty() || op.inputs.size() > 2)
+        return makeStatus(StatusCode::Unsupported, "%s: found %zu inputs, expected 1 or 2",
+                          view.where().c_str(), op.inputs.size());
+    uint64_t channels = 0;
+    for (uint32_t input : op.inputs) {
+        MOTE_TRY(requireActivation(view, input, "input"));
+        channels += view.graph.tensors[input].channels;
+    }
+    MOTE_TRY(requireActivation(view, op.output, "output"));
+    if (op.groups == 0 || channels % op.groups != 0)
+        return makeStatus(StatusCode::InvalidModel,
+                          "%s: found %u groups, expected a divisor of %llu channels", view.where().c_str(),
+                          op.groups, static_cast<unsigned long long>(channels));
+    if (op.outputResample == Resample::NearestUp2)
+        return makeStatus(StatusCode::Unsupported, "%s: found a doubled output, expected none or average 2x2",
+                          view.where().c_str());
+    if (op.affine == kNone)
+        return makeStatus(StatusCode::InvalidModel, "%s: found no affine table", view.where().c_str());
+    MOTE_TRY(requireShape(view, op.affine, {rowsOf(view, op.affine), 2, channels}, "affine table"));
+    OpKernel kernel;
+    kernel.name = "groupnorm";
+    kernel.pipelines = {pipelineFor(view)};
+    kernel.affineBytes = uint64_t{rowsOf(view, op.affine)} * 2 * divideUp(channels, 8) * 8 * sizeof(float);
+    return std::vector<OpKernel>{std::move(kernel)};
+}
+
+Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKernels &kernels,
+                                             const OpBuffers &buffers, const Traits &traits) {
+    const Op &op = view.op;
+    const bool two = op.inputs.size() > 1;
+    const TensorShape &input = view.input(0), &output = view.output();
+    const uint32_t channels0 = input.c, channels = channels0 + (two ? view.input(1).c : 0);
+    const uint32_t tiles0 = kernels.statistics[op.inputs[0]].tiles;
+    const uint32_t tiles1 = two ? kernels.statistics[op.inputs[1]].tiles : 0;
+    const uint32_t groupChannels = channels / op.groups;
+
+    // A workgroup reads its groups' entries anew: give it at least four pixels an invocation for each entry
+    // that an invocation reads, and at least eight.
+    uint32_t norms = 1; // that a block of eight channels touches, at most
+    for (uint32_t first = 0; first < channels; first += 8)
+        norms =
+            std::max(norms, std::min(first + 7, channels - 1) / groupChannels - first / groupChannels + 1);
+    const uint32_t lanes = norms == 1 ? 64 : norms == 2 ? 32 : norms <= 4 ? 16 : 8;
+    const uint64_t entries = divideUp(uint64_t{groupChannels} * std::max(tiles0, tiles1), lanes);
+    if (2 * entries + 64 > kMaxLoopIterations)
+        return makeStatus(StatusCode::Unsupported,
+                          "%s: found %llu statistics entries to combine, expected at most %llu",
+                          view.where().c_str(), static_cast<unsigned long long>(entries),
+                          static_cast<unsigned long long>(kMaxLoopIterations / 2));
+    const bool average = op.outputResample == Resample::AverageDown2;
+    const uint64_t loopLimit = (kMaxLoopIterations - 2 * entries) / (average ? 5 : 2);
+    const uint64_t walks = divideUp(planeOf(output), kLocalSize);
+    const uint64_t chunkLoops =
+        std::max<uint64_t>(std::min({std::max<uint64_t>(8, 4 * entries), walks, loopLimit}), 1);
+    const uint64_t chunks = divideUp(walks, chunkLoops);
+
+    const uint32_t row = rowsOf(view, op.affine) > 1 ? buffers.row : 0;
+    PushWords push;
+    push.add({channels0, channels, blocksOf(channels0), two ? blocksOf(view.input(1).c) : 0,
+              blocksOf(channels), groupChannels, tiles0, tiles1, input.h, input.w, output.h, output.w, chunks,
+              chunkLoops, uint64_t{row} * 4 * blocksOf(channels)});
+    push.addFloat(op.epsilon);
+    push.add(buffers.errorCode);
+
+    const Binding none = unused(buffers.affine);
+    std::vector<Binding> bindings = {
+        {buffers.inputs[0], Access::Read},
+        two ? Binding{buffers.inputs[1], Access::Read} : none,
+        {buffers.affine, Access::Read},
+        {buffers.inputStatistics[0], Access::Read},
+        two ? Binding{buffers.inputStatistics[1], Access::Read} : none,
+        {buffers.output, Access::Write},
+        {buffers.session, Access::Atomic},
+    };
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    makeDispatch(op.name + " (groupnorm)", pipelineFor(view), std::move(bindings),
+                                 std::move(push), uint64_t{output.n} * blocksOf(channels) * chunks, traits));
+    dispatch.operations = view.shapes.costs[view.index].operations;
+    dispatch.bytes = view.shapes.costs[view.index].bytes;
+    return std::vector<Dispatch>{std::move(dispatch)};
+}
+
+uint32_t separateStatisticsTiles(const TensorShape &shape) {
+    return static_cast<uint32_t>(divideUp(divideUp(planeOf(shape), kLocalSize), separateTileLoops(shape)));
+}
+
+gpu::PipelineDescription separateStatisticsPipeline() {
+    return pipelineOf(ShaderId::Statistics, {}, 2, 5);
+}
+
+Result<Dispatch> buildSeparateStatistics(const OpView &view, const OpBuffers &buffers, const Traits &traits) {
+    const TensorShape &shape = view.output();
+    const uint64_t tiles = separateStatisticsTiles(shape);
+    PushWords push;
+    push.add({planeOf(shape), tiles, separateTileLoops(shape)});
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    makeDispatch(view.op.name + " (statistics)", separateStatisticsPipeline(),
+                                 {{buffers.output, Access::Read}, {buffers.outputStatistics, Access::Write}},
+                                 std::move(push), uint64_t{shape.n} * blocksOf(shape.c) * tiles, traits));
+    dispatch.bytes = tensorBytes(TensorKind::Activation, shape);
+    dispatch.operations = 4 * uint64_t{shape.n} * shape.c * planeOf(shape);
+    return dispatch;
+}
+
+} // namespace kernels
+
+void packAffine(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t opIndex,
+                const float *canonical, void *packed) {
+    using namespace kernels;
+    std::memset(packed, 0, kernel.affineBytes);
+    const std::vector<uint32_t> &shape = model.weights[graph.ops[opIndex].affine].shape;
+    const size_t rows = size_t{shape[0]} * shape[1], channels = shape[2];
+    for (size_t row = 0; row < rows; ++row)
+        std::memcpy(static_cast<float *>(packed) + row * divideUp(channels, 8) * 8,
+                    canonical + row * channels, channels * sizeof(float));
+}
+
+} // namespace mote

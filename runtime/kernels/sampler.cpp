@@ -1,0 +1,165 @@
+// Rows of the step table, and what can be said as such rows. See shaders/sampler.comp.
+#include "kernels/image_kernels.h"
+#include "kernels/ops.h"
+
+#include "shaders/session.glsl"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace mote {
+
+using namespace kernels;
+
+static_assert(offsetof(SessionWords, seedLow) == 4 * SESSION_SEED_LOW, "");
+static_assert(offsetof(SessionWords, seedHigh) == 4 * SESSION_SEED_HIGH, "");
+static_assert(offsetof(SessionWords, tileX) == 4 * SESSION_TILE_X, "");
+static_assert(offsetof(SessionWords, tileY) == 4 * SESSION_TILE_Y, "");
+static_assert(offsetof(SessionWords, featherX) == 4 * SESSION_FEATHER_X, "");
+static_assert(offsetof(SessionWords, featherY) == 4 * SESSION_FEATHER_Y, "");
+static_assert(offsetof(SessionWords, noiseWidth) == 4 * SESSION_NOISE_WIDTH, "");
+static_assert(offsetof(SessionWords, nonFinite) == 4 * SESSION_NON_FINITE, "");
+static_assert(sizeof(SessionWords) == 4 * SESSION_WORDS, "");
+
+namespace {
+
+constexpr uint32_t kBindings = 6, kPushWords = 29;
+constexpr uint32_t kElementsPerGroup = 256;
+
+// As in the shader.
+enum Flag : uint32_t {
+    ReadState = 1,
+    ReadModelOutput = 2,
+    ReadCondition = 4,
+    ReadRegister = 8, // << k
+    ReadNoise = 128,
+    MakeNoise = 256,
+    FormX0 = 512,
+    Clamp = 1024,
+    Store = 2048,
+    Check = 4096,
+};
+
+gpu::PipelineDescription pipeline() {
+    return pipelineOf(ShaderId::Sampler, {}, kBindings, kPushWords);
+}
+
+struct Row {
+    StepRow step;
+    uint32_t flags = 0, stream = 0, draw = 0, errorCode = 0;
+};
+
+Result<Dispatch> build(const char *name, const Row &row, const ImageExtent &extent,
+                       const SamplerBuffers &buffers, const Traits &traits) {
+    const StepRow &step = row.step;
+    if (buffers.firstElement + buffers.elements > 0xffffffffu || buffers.registerStride * 4 > 0xffffffffu)
+        return makeStatus(StatusCode::Unsupported, "%s: found an image of %llu values, expected at most 2^32",
+                          name, static_cast<unsigned long long>(buffers.firstElement + buffers.elements));
+    PushWords push;
+    push.add({buffers.elements, buffers.firstElement, extent.height, extent.width, extent.channels,
+              buffers.registerStride, row.flags, step.store == kNone ? 0 : step.store, row.draw, row.stream,
+              row.errorCode});
+    for (float value : {step.p, step.q, step.clipLow, step.clipHigh, step.a, step.b, step.g, step.e, step.c,
+                        step.h[0], step.h[1], step.h[2], step.h[3], step.u, step.v, step.w})
+        push.addFloat(value);
+
+    const uint32_t anyRegister = 15u * ReadRegister;
+    const bool readsRegisters = (row.flags & anyRegister) != 0, stores = (row.flags & Store) != 0;
+    const auto bound = [&](const BufferRange &range, uint32_t flag) {
+        return (row.flags & flag) != 0 ? Binding{range, Access::Read} : unused(buffers.session);
+    };
+    std::vector<Binding> bindings = {
+        {buffers.state, (row.flags & ReadState) != 0 ? Access::ReadWrite : Access::Write},
+        bound(buffers.modelOutput, ReadModelOutput),
+        bound(buffers.condition, ReadCondition),
+        bound(buffers.noise, ReadNoise),
+        readsRegisters || stores ? Binding{buffers.registers, readsRegisters && stores ? Access::ReadWrite
+                                                              : stores                 ? Access::Write
+                                                                                       : Access::Read}
+                                 : unused(buffers.session),
+        {buffers.session, Access::Atomic},
+    };
+    MOTE_TRY_ASSIGN(Dispatch dispatch, makeDispatch(name, pipeline(), std::move(bindings), std::move(push),
+                                                    divideUp(buffers.elements, kElementsPerGroup), traits));
+    dispatch.pointwise = true;
+    dispatch.operations = buffers.elements * ((row.flags & MakeNoise) != 0 ? 250u : 30u);
+    dispatch.bytes = buffers.elements * 16;
+    return dispatch;
+}
+
+uint32_t noiseFlag(const SamplerBuffers &buffers) {
+    return buffers.noise.end != 0 ? ReadNoise : MakeNoise;
+}
+
+} // namespace
+
+uint32_t registerCount(const Recipe &recipe) {
+    uint32_t count = 0;
+    for (const StepRow &row : recipe.rows)
+        if (row.store != kNone)
+            count = std::max(count, row.store + 1);
+    return count;
+}
+
+Result<Dispatch> buildSamplerRow(const StepRow &step, uint32_t written, const ImageExtent &extent,
+                                 const SamplerBuffers &buffers, uint32_t draw, uint32_t errorCode,
+                                 const Traits &traits) {
+    if (step.clip == ClipKind::Threshold)
+        return makeStatus(StatusCode::Unsupported,
+                          "step at timestep %g: found a dynamic threshold, expected no clipping or a clamp",
+                          static_cast<double>(step.timestep));
+    const bool stores = step.store != kNone;
+    Row row{step, Check | ReadModelOutput, kStepNoiseStream, draw, errorCode};
+    const bool formsX0 = step.g != 0 || (stores && step.w != 0);
+    if (formsX0)
+        row.flags |= FormX0 | (step.clip == ClipKind::Clamp ? uint32_t{Clamp} : 0);
+    if (step.a != 0 || (formsX0 && step.p != 0) || (stores && step.u != 0))
+        row.flags |= ReadState;
+    if (step.e != 0)
+        row.flags |= ReadCondition;
+    for (uint32_t k = 0; k < 4; ++k)
+        if (step.h[k] != 0 && (written >> k & 1) != 0)
+            row.flags |= uint32_t{ReadRegister} << k;
+    if (step.c != 0)
+        row.flags |= noiseFlag(buffers);
+    if (stores)
+        row.flags |= Store;
+    return build("sampler step", row, extent, buffers, traits);
+}
+
+Result<Dispatch> buildSamplerStart(const Recipe &recipe, const ImageExtent &extent,
+                                   const SamplerBuffers &buffers, const Traits &traits) {
+    Row row;
+    row.step.c = recipe.initNoise;
+    row.step.e = recipe.initCondition;
+    row.stream = kInitialNoiseStream;
+    row.flags = (row.step.c != 0 ? noiseFlag(buffers) : 0) | (row.step.e != 0 ? uint32_t{ReadCondition} : 0);
+    return build("sampler start", row, extent, buffers, traits);
+}
+
+Result<Dispatch> buildNoise(const ImageExtent &extent, BufferRange target, BufferRange session,
+                            uint64_t firstElement, uint64_t elements, uint32_t stream, uint32_t draw,
+                            const Traits &traits) {
+    SamplerBuffers buffers;
+    buffers.state = target;
+    buffers.session = session;
+    buffers.firstElement = firstElement;
+    buffers.elements = elements;
+    Row row;
+    row.step.c = 1;
+    row.stream = stream;
+    row.draw = draw;
+    row.flags = MakeNoise;
+    return build("noise", row, extent, buffers, traits);
+}
+
+Result<Dispatch> buildClear(BufferRange target, BufferRange session, uint64_t elements,
+                            const Traits &traits) {
+    SamplerBuffers buffers;
+    buffers.state = target;
+    buffers.session = session;
+    buffers.elements = elements;
+    return build("clear", Row{}, ImageExtent{1, 1, 1, 1}, buffers, traits);
+}
+
+} // namespace mote

@@ -1,0 +1,51 @@
+// plane[c][y][x] = offset + scale * byte: 8-bit interleaved pixels become planar fp32, reflected at the right and the
+// bottom edge up to the padded size (without repeating the edge pixel; a single row or column is repeated).
+//
+//   pixels  words of four bytes, little endian; rows rowBytes apart, any number
+//   planes  [C][H][W] float
+//
+// Workgroup: 256 elements of the planes. Features: none.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "tensor.glsl"
+
+layout(local_size_x = LOCAL_SIZE) in;
+
+#define ELEMENTS 4 // an invocation
+
+layout(push_constant) uniform Push {
+    uint firstGroup, groupCount;
+    uint elements; // C * H * W
+    uint height, width;
+    uint imageHeight, imageWidth;
+    uint bytesPerPixel, rowBytes;
+    uint lastColour; // the byte of a pixel that channels from lastColour on read
+    float scale, offset;
+} pc;
+
+layout(binding = 0, std430) readonly buffer Pixels { uint pixels[]; };
+layout(binding = 1, std430) writeonly buffer Planes { float planes[]; };
+
+// ... 2 1 0 1 2 ... n-2 n-1 n-2 ... 1 0 1 ...
+uint reflected(uint i, uint n) {
+    uint period = max(2 * n - 2, 1);
+    uint phase = i % period;
+    return phase < n ? phase : period - phase;
+}
+
+void main() {
+    uint number = dispatchGroup();
+    uint elements = number < pc.groupCount ? pc.elements : 0;
+    uint first = (pc.firstGroup + number) * (LOCAL_SIZE * ELEMENTS) + gl_LocalInvocationID.x;
+    for (uint k = 0; k < ELEMENTS; ++k) {
+        uint i = first + k * LOCAL_SIZE;
+        if (i < elements) {
+            uint row = i / pc.width, x = i - row * pc.width;
+            uint channel = row / pc.height, y = row - channel * pc.height;
+            uint at = reflected(y, pc.imageHeight) * pc.rowBytes + reflected(x, pc.imageWidth) * pc.bytesPerPixel +
+                      min(channel, pc.lastColour);
+            uint value = (pixels[at >> 2] >> (8 * (at & 3))) & 0xff;
+            planes[i] = pc.offset + pc.scale * float(value);
+        }
+    }
+}

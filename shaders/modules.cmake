@@ -1,0 +1,15 @@
+# The SPIR-V modules that the library carries. What fits in a specialisation constant is one; a define only where
+# register tiles or loops differ.
+mote_shader(Conv2dRow3 conv2d.comp PIXELS=4 ROW3=1)
+mote_shader(Conv2dRow3Wide conv2d.comp PIXELS=8 ROW3=1)
+mote_shader(Conv2dAny conv2d.comp PIXELS=4 ROW3=0)
+mote_shader(Conv2dAnyWide conv2d.comp PIXELS=8 ROW3=0)
+mote_shader(GroupNorm groupnorm.comp)
+mote_shader(Statistics statistics.comp)
+mote_shader(Concat concat.comp)
+mote_shader(Attention attention.comp ALIGNED=1)
+mote_shader(AttentionAny attention.comp ALIGNED=0)
+mote_shader(Sampler sampler.comp)
+mote_shader(Accumulate accumulate.comp)
+mote_shader(ImageImport image_import.comp)
+mote_shader(ImageExport image_export.comp)

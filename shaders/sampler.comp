@@ -1,0 +1,115 @@
+// One row of a step table over a run of a whole-image buffer:
+//   x0  = N(p x + q m)                                              N: nothing or clamp
+//   x'  = a x + b m + g x0 + h0 r0 + h1 r1 + h2 r2 + h3 r3 + e y + c z
+//   r_s = u x + v m + w x0                                          with the old x
+// and, as rows with other terms absent: the start, a plain noise fill, a clear.
+//
+//   state, modelOutput, condition, noise   floats, element i of the run
+//   registers                              [register][registerStride] floats
+//   session                                seed; a non-finite m lowers the error code there
+//
+// A term whose coefficient is 0 is not formed, and what no term needs is not read (flags), so that what is not there
+// may hold anything. Terms are added pairwise: the error stays within 4 * 2^-24 * sum |terms|.
+// Workgroup: 256 elements. Features: none.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "noise.glsl"
+#include "numeric.glsl"
+#include "session.glsl"
+#include "tensor.glsl"
+
+layout(local_size_x = LOCAL_SIZE) in;
+
+#define READ_STATE 1
+#define READ_MODEL_OUTPUT 2
+#define READ_CONDITION 4
+#define READ_REGISTER 8 // << k
+#define READ_NOISE 128
+#define MAKE_NOISE 256
+#define FORM_X0 512
+#define CLAMP 1024
+#define STORE 2048
+#define CHECK 4096
+#define ELEMENTS 4 // an invocation
+
+layout(push_constant) uniform Push {
+    uint firstGroup, groupCount;
+    uint elements;       // of this run
+    uint firstElement;   // of this run in the whole image [N][C][H][W]
+    uint height, width, channels;
+    uint registerStride;
+    uint flags;
+    uint store;
+    uint draw, stream;
+    uint errorCode;
+    float p, q, low, high;
+    float a, b, g, e, c;
+    float h0, h1, h2, h3;
+    float u, v, w;
+} pc;
+
+layout(binding = 0, std430) buffer State { float state[]; };
+layout(binding = 1, std430) readonly buffer ModelOutput { float modelOutput[]; };
+layout(binding = 2, std430) readonly buffer Condition { float condition[]; };
+layout(binding = 3, std430) readonly buffer Noise { float noise[]; };
+layout(binding = 4, std430) buffer Registers { float registers[]; };
+layout(binding = 5, std430) buffer Session { uint session[]; };
+
+bool has(uint flag) { return (pc.flags & flag) != 0; }
+
+float term(float coefficient, float value) { return coefficient == 0.0 ? 0.0 : coefficient * value; }
+
+float registerTerm(uint k, float coefficient, uint i) {
+    float value = 0;
+    if (has(READ_REGISTER << k))
+        value = coefficient * registers[k * pc.registerStride + i];
+    return value;
+}
+
+float madeNoise(uint i) {
+    uint element = pc.firstElement + i;
+    uint row = element / pc.width, x = element - row * pc.width;
+    uint plane = row / pc.height, y = row - plane * pc.height;
+    uint image = plane / pc.channels, channel = plane - image * pc.channels;
+    uint carry;
+    uint keyLow = uaddCarry(session[SESSION_SEED_LOW], image, carry);
+    return noiseNormalOf(y * session[SESSION_NOISE_WIDTH] + x, channel, pc.draw, pc.stream, keyLow,
+                         session[SESSION_SEED_HIGH] + carry);
+}
+
+void main() {
+    uint number = dispatchGroup();
+    uint elements = number < pc.groupCount ? pc.elements : 0;
+    uint first = (pc.firstGroup + number) * (LOCAL_SIZE * ELEMENTS) + gl_LocalInvocationID.x;
+    for (uint k = 0; k < ELEMENTS; ++k) {
+        uint i = first + k * LOCAL_SIZE;
+        if (i < elements) {
+            float x = 0, m = 0, y = 0, z = 0;
+            if (has(READ_STATE))
+                x = state[i];
+            if (has(READ_MODEL_OUTPUT))
+                m = modelOutput[i];
+            if (has(READ_CONDITION))
+                y = condition[i];
+            if (has(READ_NOISE))
+                z = noise[i];
+            if (has(MAKE_NOISE))
+                z = madeNoise(i);
+            if (has(CHECK) && nonFinite(m))
+                atomicMin(session[SESSION_NON_FINITE], pc.errorCode);
+            float x0 = 0;
+            if (has(FORM_X0)) {
+                x0 = term(pc.p, x) + term(pc.q, m);
+                if (has(CLAMP))
+                    x0 = min(max(x0, pc.low), pc.high);
+            }
+            float next = ((term(pc.a, x) + term(pc.b, m)) + (term(pc.g, x0) + term(pc.e, y))) +
+                         (((registerTerm(0, pc.h0, i) + registerTerm(1, pc.h1, i)) +
+                           (registerTerm(2, pc.h2, i) + registerTerm(3, pc.h3, i))) +
+                          term(pc.c, z));
+            if (has(STORE))
+                registers[pc.store * pc.registerStride + i] = (term(pc.u, x) + term(pc.v, m)) + term(pc.w, x0);
+            state[i] = next;
+        }
+    }
+}

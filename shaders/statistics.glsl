@@ -1,0 +1,66 @@
+// Per-channel statistics of a block of eight channels, gathered by the invocations of a workgroup.
+// Include after numeric.glsl and tensor.glsl. Uses 4352 bytes of shared memory where reduceStatistics is called.
+//
+// A statistics buffer is [N][blocks][tiles][8 channels] vec4 (count, mean, sum of squared deviations, 0), of the
+// values as stored in fp16.
+#ifndef MOTE_STATISTICS_GLSL
+#define MOTE_STATISTICS_GLSL
+
+struct EightStatistics {
+    float count;
+    vec4 mean[2];
+    vec4 deviations[2]; // sums of squared deviations from the mean
+};
+
+shared float sharedCount[LOCAL_SIZE];
+shared vec4 sharedMean[LOCAL_SIZE][2];
+shared vec4 sharedDeviations[LOCAL_SIZE][2];
+
+EightStatistics noStatistics() {
+    EightStatistics none;
+    none.count = 0;
+    none.mean[0] = none.mean[1] = vec4(0);
+    none.deviations[0] = none.deviations[1] = vec4(0);
+    return none;
+}
+
+// As combineStatistics in numeric.glsl, for eight channels of one count.
+void combineEight(inout EightStatistics total, EightStatistics other) {
+    float count = total.count + other.count;
+    float share = other.count / max(count, 1.0);
+    [[unroll]] for (int i = 0; i < 2; ++i) {
+        vec4 delta = other.mean[i] - total.mean[i];
+        total.mean[i] += delta * share;
+        total.deviations[i] += other.deviations[i] + delta * delta * (total.count * share);
+    }
+    total.count = count;
+}
+
+void shareStatistics(uint slot, EightStatistics own) {
+    sharedCount[slot] = own.count;
+    sharedMean[slot] = own.mean;
+    sharedDeviations[slot] = own.deviations;
+}
+
+// Combines the statistics of all invocations in a fixed order, a binary tree. All invocations call it; afterwards
+// invocations 0..7 get the entry of their channel.
+vec4 reduceStatistics(uint local, EightStatistics own) {
+    shareStatistics(local, own);
+    for (uint reach = LOCAL_SIZE / 2; reach > 0; reach /= 2) {
+        barrier();
+        if (local < reach) {
+            EightStatistics other;
+            other.count = sharedCount[local + reach];
+            other.mean = sharedMean[local + reach];
+            other.deviations = sharedDeviations[local + reach];
+            combineEight(own, other);
+            shareStatistics(local, own);
+        }
+    }
+    barrier();
+    uint channel = local & 7;
+    return vec4(sharedCount[0], sharedMean[0][channel >> 2][channel & 3], sharedDeviations[0][channel >> 2][channel & 3],
+                0);
+}
+
+#endif
