@@ -12,7 +12,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr const char *kDefaultModel = "share/mote/models/denoise-edge.mote";
+// Beside the directory of the executable: as installed, and in a build tree.
+constexpr const char *kDefaultModels[] = {"share/mote/models/denoise-edge.mote", "models/denoise-edge.mote"};
 
 PortDescription portOf(const ordered_json &json) {
     PortDescription port;
@@ -126,11 +127,15 @@ std::string modelPath(const std::string &given) {
     std::string directory(executable, static_cast<size_t>(length));
     for (int levels = 0; levels < 2; ++levels) // the executable's name, then bin
         directory.resize(std::min(directory.find_last_of('/'), directory.size()));
-    const std::string path = directory + "/" + kDefaultModel;
-    if (access(path.c_str(), R_OK) != 0)
-        throw CommandError(ExitCode::BadInput,
-                           "default model: tried " + path + ", which is not there; give --model FILE");
-    return path;
+    std::string tried;
+    for (const char *model : kDefaultModels) {
+        const std::string path = directory + "/" + model;
+        if (access(path.c_str(), R_OK) == 0)
+            return path;
+        tried += (tried.empty() ? "" : " and ") + path;
+    }
+    throw CommandError(ExitCode::BadInput,
+                       "default model: tried " + tried + ", found neither; give --model FILE");
 }
 
 } // namespace mote::command

@@ -52,9 +52,9 @@ ModelDescription describe(const mote_model *model);
 // The recipe of that many steps, 0: the first. Throws CommandError (Usage) with the list of those there are.
 const RecipeDescription &chooseRecipe(const ModelDescription &model, uint32_t steps, const std::string &path);
 
-// The given path, or, if that is empty, the model that comes with the command: where it is installed, in
-// ../share/mote/models beside the executable's directory. Throws CommandError (BadInput) with the place
-// tried.
+// The given path, or, if that is empty, the model that comes with the command: ../share/mote/models beside
+// the executable's directory where it is installed, ../models in a build tree. Throws CommandError (BadInput)
+// with the places tried.
 std::string modelPath(const std::string &given);
 
 } // namespace mote::command
