@@ -2,6 +2,7 @@
 // with.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <functional>
 #include <span>
@@ -11,33 +12,47 @@
 
 namespace mote::convert::schedule {
 
-// Everything that a run takes besides the model. Arrays are [batch][elements]; Real is double, or float for
-// the arithmetic of the device.
+// Real is double, or float for the arithmetic of the device. Arrays are [batch][elements]; operands that a
+// row does not use may be empty, and are not read.
+template <typename Real> struct RowOperands {
+    std::span<const Real> x, m;
+    std::span<const Real> extra; // the network's variance output, [-1, 1]
+    std::span<const Real> y, z, mask;
+    std::array<std::span<const Real>, kRegisters> registers;
+};
+
+template <typename Real> struct RowResult {
+    std::vector<Real> next; // x'
+    std::vector<Real> x0;   // after N
+    std::vector<Real> kept; // what goes into row.store; empty if nothing does
+};
+
+template <typename Real>
+RowResult<Real> applyRow(const Row &row, size_t batch, const RowOperands<Real> &operands);
+
+// Everything that a run takes besides the model.
 template <typename Real> struct RunInputs {
     size_t batch = 1;
     std::span<const Real> noise;     // z of the start
-    std::span<const Real> condition; // y; empty where no row uses it
+    std::span<const Real> condition; // y
     std::span<const Real> mask;      // of known regions: 1 = known
     std::function<std::span<const Real>(size_t row)>
         stepNoise; // z of a row; asked only where the row uses it
 };
 
-// m = model(x, timestep of the row). `extra` is the variance output of rows with learned variance, else
-// empty.
+// Writes the network's output m for the state x, both [batch][elements]; `extra` is its variance output in
+// rows with learned variance, else empty.
 template <typename Real>
-using Model = std::function<void(std::span<const Real> x, const Row &row, size_t index, std::span<Real> m,
-                                 std::span<Real> extra)>;
+using Network = std::function<void(std::span<const Real> x, const Row &row, size_t index, std::span<Real> m,
+                                   std::span<Real> extra)>;
 
 template <typename Real> struct Run {
     std::vector<std::vector<Real>> states;   // rows + 1, in the scheduler's own scale (x / scale)
     std::vector<std::vector<Real>> outputs;  // m per row
-    std::vector<std::vector<Real>> previews; // x0 per row, after N
+    std::vector<std::vector<Real>> previews; // x0 per row
 };
 
 template <typename Real>
-Run<Real> runTable(const Table &table, const RunInputs<Real> &inputs, const Model<Real> &model);
-
-// x0 after N; `x0` is [batch][elements].
-template <typename Real> void applyClip(const Clip &clip, size_t batch, std::span<Real> x0);
+Run<Real> runTable(const Table &table, const RunInputs<Real> &inputs, const Network<Real> &network);
 
 } // namespace mote::convert::schedule

@@ -2,22 +2,35 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
+#include <cstdio>
+
+#include "read/json.h"
 
 namespace mote::convert::schedule {
 namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxConfigBytes = 1 << 20;
-constexpr size_t kMaxShownCharacters = 60;
-
-std::string shown(const json &value) {
-    std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
-    if (text.size() > kMaxShownCharacters)
-        text = text.substr(0, kMaxShownCharacters) + "...";
-    return text;
+// Python writes an infinite number as a bare word, which is no JSON (lambda_min_clipped of the DPM-Solvers):
+// quoted here.
+std::string withoutInfinities(std::string_view document) {
+    constexpr std::string_view kWord = "-Infinity";
+    std::string quoted;
+    bool inString = false;
+    for (size_t i = 0; i < document.size(); ++i) {
+        const char character = document[i];
+        if (!inString && document.substr(i).starts_with(kWord)) {
+            quoted += '"' + std::string(kWord) + '"';
+            i += kWord.size() - 1;
+            continue;
+        }
+        if (character == '"')
+            inString = !inString;
+        quoted += character;
+        if (inString && character == '\\' && i + 1 < document.size())
+            quoted += document[++i];
+    }
+    return quoted;
 }
 
 std::string plain(double value) {
@@ -85,11 +98,9 @@ bool finiteWithin(const json &value, const SettingInfo &setting) {
 
 } // namespace
 
-SchedulerConfig parseSchedulerConfig(std::string_view text, std::string file) {
-    SchedulerConfig config{std::move(file), json::parse(text, nullptr, false)};
-    if (config.values.is_discarded())
-        throw ScheduleError(config.file +
-                            ": found text that is not JSON, expected a scheduler configuration");
+SchedulerConfig parseSchedulerConfig(std::string_view document, std::string file) {
+    SchedulerConfig config{std::move(file), {}};
+    config.values = parseJson(withoutInfinities(document), config.file);
     if (!config.values.is_object())
         throw ScheduleError(config.file + ": found " + config.values.type_name() +
                             ", expected a JSON object with the scheduler's settings");
@@ -97,17 +108,7 @@ SchedulerConfig parseSchedulerConfig(std::string_view text, std::string file) {
 }
 
 SchedulerConfig readSchedulerConfig(const std::string &path) {
-    std::ifstream stream(path, std::ios::binary);
-    if (!stream)
-        throw ScheduleError(path + ": cannot be opened, expected a scheduler configuration in JSON");
-    std::string text;
-    text.resize(kMaxConfigBytes + 1);
-    stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<size_t>(stream.gcount()));
-    if (text.size() > kMaxConfigBytes)
-        throw ScheduleError(path +
-                            ": found more than 1 MiB, expected a scheduler configuration of at most 1 MiB");
-    return parseSchedulerConfig(text, path);
+    return parseSchedulerConfig(readTextFile(path), path);
 }
 
 Settings::Settings(const SchedulerConfig &config, std::string sampler, std::vector<SettingInfo> declared,
@@ -137,8 +138,9 @@ Settings::Settings(const SchedulerConfig &config, std::string sampler, std::vect
         // nothing.
         const bool off = found.is_null() || found == json(false);
         if (!off && std::find(tolerated.begin(), tolerated.end(), key) == tolerated.end())
-            throw ScheduleError(file_ + ": key \"" + key + "\": found " + shown(found) + ", but sampler \"" +
-                                sampler_ + "\" does not support this key; supported: " + names());
+            throw ScheduleError(file_ + ": key \"" + key + "\": found " + shownJson(found) +
+                                ", but sampler \"" + sampler_ +
+                                "\" does not support this key; supported: " + names());
     }
     for (const auto &[key, text] : options) {
         if (find(key) == declared_.end())
@@ -201,7 +203,7 @@ const json &Settings::value(const char *name) const {
 }
 
 void Settings::refuse(const char *name, const std::string &reason) const {
-    throw ScheduleError(file_ + ": key \"" + name + "\": found " + shown(value(name)) + ", " + reason);
+    throw ScheduleError(file_ + ": key \"" + name + "\": found " + shownJson(value(name)) + ", " + reason);
 }
 
 double Settings::number(const char *name) const {

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,12 +13,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include "read/json.h"
+
 namespace mote::convert::schedule {
 
 // A configuration, an option or a number of steps that cannot be honoured. The message names file, key, what
 // was found and what is supported.
-struct ScheduleError : std::runtime_error {
-    using std::runtime_error::runtime_error;
+struct ScheduleError : ReadError {
+    using ReadError::ReadError;
 };
 
 // A scheduler_config.json. `file` is used in messages only.
