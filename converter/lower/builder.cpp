@@ -19,7 +19,7 @@ uint32_t Builder::constant(const std::string &constantName, std::vector<uint32_t
 }
 
 uint32_t Builder::bias(const std::string &module, uint32_t outputs) {
-    const std::vector<float> values = checkpoint_.take(module + ".bias", {outputs});
+    const std::vector<float> values = take_(module + ".bias", {outputs});
     return constant(module + ".bias", {1, outputs}, {values.begin(), values.end()});
 }
 
@@ -81,7 +81,7 @@ uint32_t Builder::scale(const std::string &opName, uint32_t input, double factor
 uint32_t Builder::conv2d(const std::string &module, uint32_t input, uint32_t outputs, uint32_t kernel,
                          uint32_t stride, bool padTopLeft) {
     const uint32_t inputs = channels(input), taps = kernel * kernel;
-    const std::vector<float> values = checkpoint_.take(module + ".weight", {outputs, inputs, kernel, kernel});
+    const std::vector<float> values = take_(module + ".weight", {outputs, inputs, kernel, kernel});
     std::vector<double> canonical(values.size()); // [out][in][taps] -> [out][taps][in]
     for (size_t o = 0; o < outputs; ++o)
         for (size_t i = 0; i < inputs; ++i)
@@ -100,7 +100,7 @@ uint32_t Builder::conv2d(const std::string &module, uint32_t input, uint32_t out
 }
 
 uint32_t Builder::linear(const std::string &module, uint32_t input, uint32_t outputs) {
-    const std::vector<float> values = checkpoint_.take(module + ".weight", {outputs, channels(input)});
+    const std::vector<float> values = take_(module + ".weight", {outputs, channels(input)});
     Op op;
     op.kind = OpKind::Linear;
     op.name = module;
@@ -117,8 +117,8 @@ uint32_t Builder::groupNorm(const std::string &module, uint32_t input, uint32_t 
         throw ReadError(
             text("unet/config.json: ", groups, " groups do not divide the ", count, " channels of ", module,
                  "; norm_num_groups and attn_norm_num_groups must divide the channels of every norm"));
-    const std::vector<float> gamma = checkpoint_.take(module + ".weight", {count});
-    const std::vector<float> beta = checkpoint_.take(module + ".bias", {count});
+    const std::vector<float> gamma = take_(module + ".weight", {count});
+    const std::vector<float> beta = take_(module + ".bias", {count});
     std::vector<double> affine(gamma.begin(), gamma.end());
     affine.insert(affine.end(), beta.begin(), beta.end());
     Op op;
@@ -188,7 +188,6 @@ void Builder::outputPort(const std::string &portName, uint32_t tensor, const std
 }
 
 Network Builder::finish(const std::string &graphName, uint32_t sizeMultiple) {
-    checkpoint_.expectAllTaken();
     network_.graph.name = graphName;
     network_.graph.sizeMultiple = sizeMultiple;
     return std::move(network_);

@@ -1,4 +1,4 @@
-// Appends ops to a network, one per layer of the original, taking their weights from the checkpoint.
+// Appends ops to a network, one per layer of the original, taking their weights from a source.
 #pragma once
 
 #include "read/checkpoint.h"
@@ -11,7 +11,7 @@ namespace mote::convert {
 
 class Builder {
 public:
-    explicit Builder(Checkpoint &checkpoint) : checkpoint_(checkpoint) {}
+    explicit Builder(const TensorSource &tensors) : take_(tensors) {}
 
     uint32_t channels(uint32_t tensor) const { return network_.graph.tensors[tensor].channels; }
     const std::string &name(uint32_t tensor) const { return network_.graph.tensors[tensor].name; }
@@ -47,7 +47,7 @@ private:
     void addPort(const std::string &name, uint32_t tensor, bool output, PortSource source,
                  const std::string &description);
 
-    Checkpoint &checkpoint_;
+    const TensorSource &take_;
     Network network_;
 };
 

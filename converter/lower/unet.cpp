@@ -127,11 +127,10 @@ uint32_t midBlock(Blocks &blocks, uint32_t h) {
 
 } // namespace
 
-Network lowerUNet(Checkpoint &checkpoint) {
-    const UNetConfig &config = checkpoint.unet();
+Network lowerUNet(const UNetConfig &config, const TensorSource &tensors) {
     const std::vector<uint32_t> &channels = config.blockOutChannels;
     const size_t levels = channels.size();
-    Builder builder(checkpoint);
+    Builder builder(tensors);
 
     std::vector<uint32_t> inputs = {
         builder.inputPort("x", config.outChannels, PortSource::State, "the sampler's state")};
@@ -165,6 +164,15 @@ Network lowerUNet(Checkpoint &checkpoint) {
     builder.outputPort("model_output", h,
                        "the network's output, which the sampler turns into the next state");
     return builder.finish("unet", uint32_t(1) << (levels - 1));
+}
+
+Network lowerUNet(Checkpoint &checkpoint) {
+    const TensorSource take = [&](const std::string &name, const std::vector<uint64_t> &shape) {
+        return checkpoint.take(name, shape);
+    };
+    Network network = lowerUNet(checkpoint.unet(), take);
+    checkpoint.expectAllTaken();
+    return network;
 }
 
 } // namespace mote::convert

@@ -7,9 +7,12 @@
 
 namespace mote::convert {
 
-// Takes every tensor of the checkpoint; throws ReadError on a missing, misshapen or unused one, and where a
-// group count or head size does not divide its channels. Ports: "x" (State), "condition" (App, where there is
-// one), "model_output". Ops are named after the checkpoint's modules.
+// Takes every tensor that the configuration asks for. Throws ReadError where a group count or head size does
+// not divide its channels. Ports: "x" (State), "condition" (App, where there is one), "model_output". Ops are
+// named after the checkpoint's modules.
+Network lowerUNet(const UNetConfig &config, const TensorSource &tensors);
+
+// The same from a checkpoint, of which a tensor that is left over is an error by name.
 Network lowerUNet(Checkpoint &checkpoint);
 
 } // namespace mote::convert

@@ -6,6 +6,7 @@
 #include "read/safetensors.h"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -38,6 +39,9 @@ struct UNetConfig {
 
 // `where` begins every message.
 UNetConfig parseUNetConfig(const nlohmann::json &config, const std::string &where);
+
+// The values of a tensor by name and expected shape; throws ReadError.
+using TensorSource = std::function<std::vector<float>(const std::string &, const std::vector<uint64_t> &)>;
 
 class Checkpoint {
 public:

@@ -1,0 +1,277 @@
+#include "fold/fold.h"
+
+#include "fold/editor.h"
+#include "read/text.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace mote::convert {
+
+namespace {
+
+uint64_t parametersOf(const Network &network) {
+    uint64_t count = 0;
+    for (const Constant &constant : network.constants)
+        count += constant.values.size();
+    return count;
+}
+
+bool isPlainProjection(const Op *op) {
+    return op != nullptr && op->kind == OpKind::Linear && op->inputs.size() == 1;
+}
+
+// "down_blocks.0.attentions.0.to_q" -> "down_blocks.0.attentions.0.to_qkv"
+std::string qkvName(std::string name) {
+    return name.ends_with(".to_q") ? name + "kv" : name + ".qkv";
+}
+
+// Rows of one table after those of the others: [a][...], [b][...] -> [a + b][...].
+Constant stacked(const std::string &name, const std::vector<const Constant *> &parts, size_t extent) {
+    Constant all{name, parts[0]->shape, {}};
+    all.shape[extent] = 0;
+    for (const Constant *part : parts) {
+        all.shape[extent] += part->shape[extent];
+        all.values.insert(all.values.end(), part->values.begin(), part->values.end());
+    }
+    return all;
+}
+
+bool readsAsOnlyInput(const Op &op, uint32_t tensor) {
+    return op.inputs.size() == 1 && op.inputs[0] == tensor && op.residual != tensor;
+}
+
+} // namespace
+
+size_t foldQkv(Network &network) {
+    Editor editor(network);
+    size_t count = 0;
+    for (uint32_t i = 0; i < editor.opCount(); ++i) {
+        Op attention = editor.op(i);
+        if (!editor.alive(i) || attention.kind != OpKind::Attention || attention.inputs.size() != 3)
+            continue;
+        const std::vector<uint32_t> projected = attention.inputs; // q, k, v
+        std::vector<uint32_t> makers;
+        std::vector<const Constant *> weights, biases;
+        for (uint32_t tensor : projected) {
+            const Op *maker = editor.maker(tensor);
+            if (!isPlainProjection(maker) || !editor.readOnce(tensor) ||
+                maker->inputs != editor.maker(projected[0])->inputs)
+                break;
+            makers.push_back(editor.makerIndex(tensor));
+            weights.push_back(&editor.constant(maker->weight));
+            biases.push_back(&editor.constant(maker->bias));
+        }
+        if (makers.size() != 3)
+            continue;
+        Op joint = editor.op(makers[0]);
+        joint.kind = OpKind::Conv2d;
+        joint.name = qkvName(joint.name);
+        Constant weight = stacked(joint.name + ".weight", weights, 0);
+        Constant bias = stacked(joint.name + ".bias", biases, 1);
+        joint.weight = editor.addConstant(std::move(weight));
+        joint.bias = editor.addConstant(std::move(bias));
+        joint.output = editor.addTensor(joint.name, 3 * editor.tensor(projected[0]).channels);
+        attention.inputs = {joint.output};
+        editor.update(i, std::move(attention));
+        const uint32_t place = *std::max_element(makers.begin(), makers.end());
+        for (uint32_t maker : makers)
+            if (maker != place)
+                editor.remove(maker);
+        editor.update(place, std::move(joint));
+        ++count;
+    }
+    editor.finish();
+    return count;
+}
+
+size_t foldLinear(Network &network) {
+    size_t count = 0;
+    for (Op &op : network.graph.ops)
+        if (op.kind == OpKind::Linear) {
+            op.kind = OpKind::Conv2d;
+            ++count;
+        }
+    return count;
+}
+
+size_t foldActivation(Network &network) {
+    Editor editor(network);
+    size_t count = 0;
+    for (uint32_t i = 0; i < editor.opCount(); ++i) {
+        const Op op = editor.op(i);
+        const Op *before = op.inputs.empty() ? nullptr : editor.maker(op.inputs[0]);
+        if (op.kind != OpKind::Activation || before == nullptr || before->kind != OpKind::GroupNorm ||
+            before->activation != ActivationFunction::None || !editor.readOnce(op.inputs[0]))
+            continue;
+        Op fused = *before;
+        fused.activation = op.activation;
+        editor.fuse(editor.makerIndex(op.inputs[0]), i, std::move(fused));
+        ++count;
+    }
+    editor.finish();
+    return count;
+}
+
+size_t foldResidual(Network &network) {
+    Editor editor(network);
+    size_t count = 0;
+    for (uint32_t i = 0; i < editor.opCount(); ++i) {
+        const Op op = editor.op(i);
+        if (op.kind != OpKind::Add || op.inputs[0] == op.inputs[1])
+            continue;
+        for (const size_t which : {size_t(1), size_t(0)}) { // the branch, else the shortcut
+            const uint32_t sum = op.inputs[which];
+            const Op *before = editor.maker(sum);
+            if (before == nullptr || before->kind != OpKind::Conv2d || before->residual != kNone ||
+                before->outputScale != 1.0f || !editor.readOnce(sum))
+                continue;
+            Op fused = *before;
+            fused.residual = op.inputs[1 - which];
+            editor.fuse(editor.makerIndex(sum), i, std::move(fused));
+            ++count;
+            break;
+        }
+    }
+    editor.finish();
+    return count;
+}
+
+size_t foldScale(Network &network) {
+    Editor editor(network);
+    size_t count = 0;
+    for (uint32_t i = 0; i < editor.opCount(); ++i) {
+        const Op op = editor.op(i);
+        const Op *before = op.inputs.empty() ? nullptr : editor.maker(op.inputs[0]);
+        if (op.kind != OpKind::Scale || before == nullptr || !editor.readOnce(op.inputs[0]))
+            continue;
+        Op fused = *before;
+        if (before->kind == OpKind::Conv2d && op.inputOffset[0] == 0.0f) {
+            fused.outputScale *= op.inputScale[0];
+        } else if (before->kind == OpKind::Concat) {
+            for (size_t k = 0; k < fused.inputs.size(); ++k) { // s (a x + b) + o
+                fused.inputScale[k] *= op.inputScale[0];
+                fused.inputOffset[k] = fused.inputOffset[k] * op.inputScale[0] + op.inputOffset[0];
+            }
+        } else {
+            continue;
+        }
+        editor.fuse(editor.makerIndex(op.inputs[0]), i, std::move(fused));
+        ++count;
+    }
+    editor.finish();
+    return count;
+}
+
+size_t foldResample(Network &network) {
+    Editor editor(network);
+    size_t count = 0;
+    for (uint32_t i = 0; i < editor.opCount(); ++i) {
+        const Op op = editor.op(i);
+        if (op.kind != OpKind::Upsample && op.kind != OpKind::AvgPool)
+            continue;
+        const Op *before = editor.maker(op.inputs[0]);
+        if (op.kind == OpKind::AvgPool && before != nullptr && before->kind == OpKind::GroupNorm &&
+            before->outputResample == Resample::None && editor.readOnce(op.inputs[0])) {
+            Op fused = *before;
+            fused.outputResample = Resample::AverageDown2;
+            editor.fuse(editor.makerIndex(op.inputs[0]), i, std::move(fused));
+            ++count;
+            continue;
+        }
+        const std::vector<uint32_t> readers = editor.readers(op.output);
+        const auto canJoin = [&](uint32_t index) {
+            const Op &reader = editor.op(index);
+            if (reader.kind != OpKind::Conv2d)
+                return false;
+            if (reader.residual == op.output)
+                return reader.residualResample == Resample::None &&
+                       std::find(reader.inputs.begin(), reader.inputs.end(), op.output) ==
+                           reader.inputs.end();
+            return op.kind == OpKind::Upsample && readsAsOnlyInput(reader, op.output) &&
+                   reader.inputResample == Resample::None;
+        };
+        if (readers.empty() || !std::all_of(readers.begin(), readers.end(), canJoin))
+            continue;
+        for (uint32_t index : readers) {
+            Op reader = editor.op(index);
+            if (reader.residual == op.output) {
+                reader.residual = op.inputs[0];
+                reader.residualResample =
+                    op.kind == OpKind::Upsample ? Resample::NearestUp2 : Resample::AverageDown2;
+            } else {
+                reader.inputs = op.inputs;
+                reader.inputResample = Resample::NearestUp2;
+            }
+            editor.update(index, std::move(reader));
+        }
+        editor.remove(i);
+        ++count;
+    }
+    editor.finish();
+    return count;
+}
+
+size_t foldConcat(Network &network) {
+    Editor editor(network);
+    size_t count = 0;
+    for (uint32_t i = 0; i < editor.opCount(); ++i) {
+        const Op op = editor.op(i);
+        const bool ofActivations =
+            op.kind == OpKind::Concat && std::all_of(op.inputs.begin(), op.inputs.end(), [&](uint32_t input) {
+                return editor.tensor(input).kind == TensorKind::Activation;
+            });
+        const bool plain = std::all_of(op.inputScale.begin(), op.inputScale.end(),
+                                       [](float scale) { return scale == 1.0f; }) &&
+                           std::all_of(op.inputOffset.begin(), op.inputOffset.end(),
+                                       [](float offset) { return offset == 0.0f; });
+        if (!ofActivations || !plain || op.inputs.size() != 2)
+            continue;
+        const std::vector<uint32_t> readers = editor.readers(op.output);
+        const bool readable = std::all_of(readers.begin(), readers.end(), [&](uint32_t index) {
+            const Op &reader = editor.op(index);
+            return (reader.kind == OpKind::Conv2d || reader.kind == OpKind::GroupNorm) &&
+                   readsAsOnlyInput(reader, op.output);
+        });
+        if (!readable)
+            continue;
+        for (uint32_t index : readers) {
+            Op reader = editor.op(index);
+            reader.inputs = op.inputs;
+            editor.update(index, std::move(reader));
+        }
+        editor.remove(i);
+        ++count;
+    }
+    editor.finish();
+    return count;
+}
+
+FoldReport fold(Network &network, const std::vector<double> &timesteps) {
+    FoldReport report;
+    report.opsBefore = network.graph.ops.size();
+    report.tensorsBefore = network.constants.size();
+    report.parametersBefore = parametersOf(network);
+    report.rows = timesteps.size();
+    report.tables = foldTime(network, timesteps);
+    report.timeOps =
+        report.opsBefore - network.graph.ops.size() - report.tables; // each table took one more op with it
+    report.qkv = foldQkv(network);
+    report.linears = foldLinear(network);
+    report.activations = foldActivation(network);
+    report.residuals = foldResidual(network);
+    report.scales = foldScale(network);
+    report.resamples = foldResample(network);
+    report.concats = foldConcat(network);
+    report.opsAfter = network.graph.ops.size();
+    report.tensorsAfter = network.constants.size();
+    report.parametersAfter = parametersOf(network);
+    for (const Op &op : network.graph.ops)
+        if (op.kind != OpKind::Concat && op.kind != OpKind::Conv2d && op.kind != OpKind::GroupNorm &&
+            op.kind != OpKind::Attention)
+            throw std::logic_error(
+                text("op ", op.name, " of kind ", unsigned(op.kind), " could not be folded"));
+    return report;
+}
+
+} // namespace mote::convert

@@ -1,0 +1,253 @@
+// Each folding keeps what the network computes: folded against unfolded, in double, where nothing is rounded.
+#include "fold/fold.h"
+
+#include "random_unet.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+namespace mote::convert {
+namespace {
+
+using nlohmann::json;
+using reference::Array;
+
+const std::vector<double> kTimesteps = {999, 499, 3};
+constexpr double kTight = 1e-12; // of the output's rms: rounding of double over a few hundred operations
+
+json with(json config, const json &changes) {
+    config.update(changes);
+    return config;
+}
+
+// Every key that changes the graph, at least once at each value.
+const std::vector<std::pair<const char *, json>> kConfigurations = {
+    {"default", smallConfig()},
+    {"condition", with(smallConfig(), {{"in_channels", 7}})},
+    {"scale_shift", with(smallConfig(), {{"resnet_time_scale_shift", "scale_shift"}})},
+    {"scale_shift with attention norm",
+     with(smallConfig(), {{"resnet_time_scale_shift", "scale_shift"}, {"attn_norm_num_groups", 3}})},
+    {"one head", with(smallConfig(), {{"attention_head_dim", nullptr}})},
+    {"attention norm groups", with(smallConfig(), {{"attn_norm_num_groups", 2}})},
+    {"no mid attention", with(smallConfig(), {{"add_attention", false}})},
+    {"mid block scale", with(smallConfig(), {{"mid_block_scale_factor", 1.4142135623730951}})},
+    {"centred input", with(smallConfig(), {{"center_input_sample", true}, {"in_channels", 6}})},
+    {"padding 0", with(smallConfig(), {{"downsample_padding", 0}})},
+    {"old time features", with(smallConfig(), {{"flip_sin_to_cos", false}, {"freq_shift", 1}})},
+    {"resnet resampling in attention blocks",
+     with(smallConfig(), {{"downsample_type", "resnet"},
+                          {"upsample_type", "resnet"},
+                          {"down_block_types", {"AttnDownBlock2D", "AttnDownBlock2D"}}})},
+    {"resnet resampling blocks",
+     with(smallConfig(), {{"down_block_types", {"ResnetDownsampleBlock2D", "DownBlock2D"}},
+                          {"up_block_types", {"ResnetUpsampleBlock2D", "UpBlock2D"}}})},
+    {"three levels, two layers",
+     with(smallConfig(), {{"block_out_channels", {8, 8, 16}},
+                          {"down_block_types", {"DownBlock2D", "DownBlock2D", "AttnDownBlock2D"}},
+                          {"up_block_types", {"UpBlock2D", "AttnUpBlock2D", "UpBlock2D"}},
+                          {"layers_per_block", 2}})},
+};
+
+Network lowered(const json &config) {
+    RandomTensors tensors;
+    return lowerUNet(parseUNetConfig(json::parse(config.dump()), "config"),
+                     tensors.source()); // as a file has it
+}
+
+std::vector<Array<double>> inputsOf(const Network &network, uint32_t height, uint32_t width) {
+    std::vector<Array<double>> inputs;
+    for (const Port &port : network.graph.ports)
+        if (!port.output)
+            inputs.push_back(randomArray<double>(2, network.graph.tensors[port.tensor].channels, height,
+                                                 width, uint32_t(7 + inputs.size())));
+    return inputs;
+}
+
+Array<double> outputOf(const Network &network, size_t row) {
+    reference::Step step;
+    step.row = uint32_t(row);
+    step.timestep = kTimesteps[row];
+    step.features = network.timestepFeatures;
+    const auto tensors = reference::runGraph<double>(network.graph, reference::tablesOf<double>(network),
+                                                     inputsOf(network, 8, 12), step);
+    return reference::modelOutput(network.graph, tensors);
+}
+
+double relativeError(const Array<double> &found, const Array<double> &expected) {
+    EXPECT_EQ(found.values.size(), expected.values.size());
+    double worst = 0, squares = 0;
+    for (size_t i = 0; i < expected.values.size(); ++i) {
+        worst = std::max(worst, std::fabs(found.values[i] - expected.values[i]));
+        squares += expected.values[i] * expected.values[i];
+    }
+    return worst / std::sqrt(squares / double(expected.values.size()));
+}
+
+void expectSame(const Network &folded, const Network &unfolded, const char *what) {
+    for (size_t row = 0; row < kTimesteps.size(); ++row)
+        EXPECT_LE(relativeError(outputOf(folded, row), outputOf(unfolded, row)), kTight)
+            << what << ", row " << row;
+}
+
+size_t countOf(const Network &network, OpKind kind) {
+    size_t count = 0;
+    for (const Op &op : network.graph.ops)
+        count += op.kind == kind;
+    return count;
+}
+
+const std::vector<std::pair<const char *, std::function<size_t(Network &)>>> kPasses = {
+    {"time", [](Network &n) { return foldTime(n, kTimesteps); }},
+    {"qkv", foldQkv},
+    {"linear", foldLinear},
+    {"activation", foldActivation},
+    {"residual", foldResidual},
+    {"scale", foldScale},
+    {"resample", foldResample},
+    {"concat", foldConcat},
+};
+
+// The network after the passes before `name`, and after it.
+std::pair<Network, Network> aroundPass(const json &config, std::string_view name) {
+    Network before = lowered(config);
+    for (const auto &[each, pass] : kPasses) {
+        if (each == name) {
+            Network after = before;
+            EXPECT_GT(pass(after), 0u) << name;
+            return {before, after};
+        }
+        pass(before);
+    }
+    throw std::logic_error("no such pass");
+}
+
+TEST(Fold, EachPassKeepsTheOutput) {
+    for (const auto &[configuration, config] : kConfigurations) {
+        const Network unfolded = lowered(config);
+        Network folded = unfolded;
+        for (const auto &[name, pass] : kPasses) {
+            pass(folded);
+            expectSame(folded, unfolded, (std::string(configuration) + ", " + name).c_str());
+        }
+    }
+}
+
+TEST(Fold, TimeLeavesNoTimeOpButTheTables) {
+    const auto [before, after] = aroundPass(smallConfig(), "time");
+    EXPECT_EQ(countOf(before, OpKind::TimestepEmbedding), 1u);
+    EXPECT_EQ(countOf(after, OpKind::TimestepEmbedding), 0u);
+    expectSame(after, before, "time");
+}
+
+TEST(Fold, QkvBecomesOneConvolution) {
+    const auto [before, after] = aroundPass(smallConfig(), "qkv");
+    EXPECT_EQ(countOf(before, OpKind::Linear) - countOf(after, OpKind::Linear),
+              3 * countOf(after, OpKind::Attention));
+    expectSame(after, before, "qkv");
+}
+
+TEST(Fold, ActivationsJoinTheirNorms) {
+    const auto [before, after] = aroundPass(smallConfig(), "activation");
+    EXPECT_EQ(countOf(after, OpKind::Activation), 0u);
+    expectSame(after, before, "activation");
+}
+
+TEST(Fold, AdditionsBecomeResiduals) {
+    const auto [before, after] = aroundPass(smallConfig(), "residual");
+    EXPECT_EQ(countOf(after, OpKind::Add), 0u);
+    expectSame(after, before, "residual");
+}
+
+TEST(Fold, ScaleJoinsTheMidBlockAndItsAttention) {
+    const auto [before, after] = aroundPass(with(smallConfig(), {{"mid_block_scale_factor", 2.5}}), "scale");
+    EXPECT_EQ(countOf(before, OpKind::Scale), 3u); // two residual blocks and the attention between them
+    EXPECT_EQ(countOf(after, OpKind::Scale), 0u);
+    expectSame(after, before, "scale");
+}
+
+TEST(Fold, CentredInputJoinsTheConcatAndNotTheZeroPadding) {
+    const auto [before, after] =
+        aroundPass(with(smallConfig(), {{"center_input_sample", true}, {"in_channels", 5}}), "scale");
+    EXPECT_EQ(countOf(after, OpKind::Scale), 0u);
+    for (const Op &op : after.graph.ops)
+        if (op.kind == OpKind::Concat && after.graph.tensors[op.inputs[0]].kind == TensorKind::Port) {
+            EXPECT_EQ(op.inputScale, (std::vector<float>{2, 2}));
+            EXPECT_EQ(op.inputOffset, (std::vector<float>{-1, -1}));
+        }
+    expectSame(after, before, "centre");
+}
+
+TEST(Fold, ResamplingJoinsNormsConvolutionsAndResiduals) {
+    const auto [before, after] =
+        aroundPass(with(smallConfig(), {{"down_block_types", {"ResnetDownsampleBlock2D", "DownBlock2D"}},
+                                        {"up_block_types", {"ResnetUpsampleBlock2D", "UpBlock2D"}}}),
+                   "resample");
+    EXPECT_EQ(countOf(before, OpKind::Upsample) + countOf(before, OpKind::AvgPool), 4u);
+    EXPECT_EQ(countOf(after, OpKind::Upsample) + countOf(after, OpKind::AvgPool), 0u);
+    expectSame(after, before, "resample");
+}
+
+TEST(Fold, ConcatenationsBecomeSecondInputs) {
+    const auto [before, after] = aroundPass(smallConfig(), "concat");
+    EXPECT_EQ(countOf(after, OpKind::Concat), 1u); // of the ports
+    expectSame(after, before, "concat");
+}
+
+TEST(Fold, AllPassesTogetherKeepTheOutput) {
+    for (const auto &[configuration, config] : kConfigurations) {
+        const Network unfolded = lowered(config);
+        Network folded = unfolded;
+        fold(folded, kTimesteps);
+        expectSame(folded, unfolded, configuration);
+    }
+}
+
+TEST(Fold, NoTimeTensorAndNoTimeOpRemains) {
+    for (const auto &[configuration, config] : kConfigurations) {
+        Network network = lowered(config);
+        EXPECT_EQ(countOf(network, OpKind::TimestepEmbedding), 1u);
+        fold(network, kTimesteps);
+        for (const Op &op : network.graph.ops) {
+            EXPECT_TRUE(op.kind == OpKind::Concat || op.kind == OpKind::Conv2d ||
+                        op.kind == OpKind::GroupNorm || op.kind == OpKind::Attention)
+                << configuration << ": " << op.name;
+            EXPECT_EQ(op.name.find("time"), std::string::npos) << configuration;
+        }
+        for (const Tensor &tensor : network.graph.tensors)
+            EXPECT_EQ(tensor.name.find("time"), std::string::npos) << configuration << ": " << tensor.name;
+        for (const Constant &constant : network.constants)
+            EXPECT_EQ(constant.name.find("time"), std::string::npos)
+                << configuration << ": " << constant.name;
+    }
+}
+
+TEST(Fold, TablesHaveOneRowPerTimestepAndTheOthersOne) {
+    Network network = lowered(smallConfig());
+    const FoldReport report = fold(network, kTimesteps);
+    size_t tables = 0;
+    for (const Op &op : network.graph.ops)
+        if (op.kind == OpKind::Conv2d) {
+            const bool table = op.name.ends_with(".conv1");
+            EXPECT_EQ(network.constants[op.bias].shape[0], table ? kTimesteps.size() : 1u) << op.name;
+            tables += table;
+        }
+    EXPECT_EQ(report.tables, tables);
+}
+
+// A residual block is norm, convolution, norm, convolution and, where the channels change, a shortcut.
+TEST(Fold, AResidualBlockIsAtMostFiveOps) {
+    for (const auto &[configuration, config] : kConfigurations) {
+        Network network = lowered(config);
+        fold(network, kTimesteps);
+        std::map<std::string, size_t> ops;
+        for (const Op &op : network.graph.ops)
+            if (const size_t at = op.name.find(".resnets."); at != std::string::npos)
+                ++ops[op.name.substr(0, op.name.find('.', at + 9))];
+        for (const auto &[block, count] : ops)
+            EXPECT_LE(count, 5u) << configuration << ": " << block;
+    }
+}
+
+} // namespace
+} // namespace mote::convert
