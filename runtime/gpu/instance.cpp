@@ -5,6 +5,16 @@
 
 namespace mote::gpu {
 
+namespace {
+
+Status instanceFailure(const char *call, VkResult result) {
+    const bool memory = result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    return makeStatus(memory ? StatusCode::OutOfMemory : StatusCode::NoVulkan, "%s returned %s", call,
+                      resultName(result).c_str());
+}
+
+} // namespace
+
 Result<std::unique_ptr<Instance>> Instance::create(const InstanceOptions &options) {
     MOTE_TRY_ASSIGN(Loader loader, Loader::open(options.getInstanceProcAddr, options.loaderPath));
     const PFN_vkGetInstanceProcAddr getInstanceProcAddr = loader.getInstanceProcAddr();
@@ -18,50 +28,25 @@ Result<std::unique_ptr<Instance>> Instance::create(const InstanceOptions &option
         return makeStatus(StatusCode::NoVulkan, "the Vulkan loader is of version %u.%u, 1.1 is needed",
                           VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version));
 
-    std::vector<const char *> extensions = options.extensions;
-    VkDebugUtilsMessengerCreateInfoEXT messenger = {};
-    const void *next = options.next;
-    if (options.messenger != nullptr) {
-        extensions.push_back(VK_EXT_DEBUG_UTILS_EXTENSION_NAME);
-        messenger = *options.messenger;
-        messenger.pNext = next;
-        next = &messenger; // hears the creation and the destruction of the instance itself
-    }
     VkApplicationInfo application = {};
     application.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO;
     application.pEngineName = "mote";
     application.apiVersion = VK_API_VERSION_1_1;
     VkInstanceCreateInfo info = {};
     info.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO;
-    info.pNext = next;
     info.pApplicationInfo = &application;
-    info.enabledLayerCount = static_cast<uint32_t>(options.layers.size());
-    info.ppEnabledLayerNames = options.layers.data();
-    info.enabledExtensionCount = static_cast<uint32_t>(extensions.size());
-    info.ppEnabledExtensionNames = extensions.data();
 
     std::unique_ptr<Instance> instance(new Instance(std::move(loader)));
     VkInstance handle = VK_NULL_HANDLE;
     const VkResult created = loaderTable.vkCreateInstance(&info, nullptr, &handle);
-    if (created != VK_SUCCESS) {
-        const bool memory = created == VK_ERROR_OUT_OF_HOST_MEMORY;
-        return makeStatus(memory ? StatusCode::OutOfMemory : StatusCode::NoVulkan,
-                          "vkCreateInstance returned %s", resultName(created).c_str());
-    }
+    if (created == VK_ERROR_INCOMPATIBLE_DRIVER)
+        return makeStatus(StatusCode::NoVulkan, "there is no Vulkan driver (vkCreateInstance returned %s)",
+                          resultName(created).c_str());
+    if (created != VK_SUCCESS)
+        return instanceFailure("vkCreateInstance", created);
     instance->handle_ = handle;
     instance->owned_ = true;
     MOTE_TRY(loadTable(getInstanceProcAddr, handle, instance->table_));
-    if (options.messenger != nullptr) {
-        VkDebugUtilsMessengerCreateInfoEXT persistent = *options.messenger;
-        if (instance->table_.vkCreateDebugUtilsMessengerEXT == nullptr ||
-            instance->table_.vkDestroyDebugUtilsMessengerEXT == nullptr)
-            return makeStatus(StatusCode::Unsupported, "VK_EXT_debug_utils is not there");
-        const VkResult result = instance->table_.vkCreateDebugUtilsMessengerEXT(handle, &persistent, nullptr,
-                                                                                &instance->messenger_);
-        if (result != VK_SUCCESS)
-            return makeStatus(StatusCode::OutOfMemory, "vkCreateDebugUtilsMessengerEXT returned %s",
-                              resultName(result).c_str());
-    }
     return instance;
 }
 
@@ -74,8 +59,6 @@ Result<std::unique_ptr<Instance>> Instance::borrow(const InstanceOptions &option
 }
 
 Instance::~Instance() {
-    if (messenger_ != VK_NULL_HANDLE)
-        table_.vkDestroyDebugUtilsMessengerEXT(handle_, messenger_, nullptr);
     if (owned_ && table_.vkDestroyInstance != nullptr)
         table_.vkDestroyInstance(handle_, nullptr);
 }
@@ -92,8 +75,7 @@ Result<std::vector<VkPhysicalDevice>> Instance::physicalDevices() const {
         if (result == VK_INCOMPLETE)
             continue;
         if (result != VK_SUCCESS)
-            return makeStatus(StatusCode::NoVulkan, "vkEnumeratePhysicalDevices returned %s",
-                              resultName(result).c_str());
+            return instanceFailure("vkEnumeratePhysicalDevices", result);
         devices.resize(count);
         return devices;
     }

@@ -14,13 +14,6 @@ namespace mote::gpu {
 struct InstanceOptions {
     PFN_vkGetInstanceProcAddr getInstanceProcAddr = nullptr; // the app's; null: we open the loader
     const char *loaderPath = nullptr; // another loader library; null: the platform's names
-
-    // For tests: layers and extensions to enable besides none, and a messenger that lives from the creation
-    // of the instance to its destruction (then VK_EXT_debug_utils is enabled). Only read during creation.
-    std::vector<const char *> layers;
-    std::vector<const char *> extensions;
-    const VkDebugUtilsMessengerCreateInfoEXT *messenger = nullptr;
-    const void *next = nullptr; // appended to VkInstanceCreateInfo::pNext, e.g. VkValidationFeaturesEXT
 };
 
 // Owns a VkInstance, or refers to an app's. At a stable address: made and held by unique_ptr.
@@ -52,7 +45,6 @@ private:
     Loader loader_;
     InstanceTable table_;
     VkInstance handle_ = VK_NULL_HANDLE;
-    VkDebugUtilsMessengerEXT messenger_ = VK_NULL_HANDLE;
     bool owned_ = false;
 };
 

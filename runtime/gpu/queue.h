@@ -12,7 +12,9 @@ class CommandBuffer;
 
 constexpr uint64_t kWaitForever = ~0ull; // nanoseconds
 
-// Signalled when a submission is complete. Move-only, reusable.
+// Signalled when a submission is complete. Move-only, reusable. Its destructor waits, so a fence that is
+// declared after the command buffers, allocations and timestamps that its submissions use makes them safe to
+// destroy on every path.
 class Fence {
 public:
     static Result<Fence> create(Device &device);

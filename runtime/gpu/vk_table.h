@@ -12,14 +12,12 @@
 
 #include "model/status.h"
 
-// Each list takes two macros: X for a function that must be there, O for one that may be null.
-
-// Found with a null instance.
+// Found with a null instance. O: may be null, as only a loader of Vulkan 1.0 leaves it.
 #define MOTE_VK_LOADER_FUNCTIONS(X, O)                                                                       \
     X(vkCreateInstance)                                                                                      \
     O(vkEnumerateInstanceVersion)
 
-#define MOTE_VK_INSTANCE_FUNCTIONS(X, O)                                                                     \
+#define MOTE_VK_INSTANCE_FUNCTIONS(X)                                                                        \
     X(vkDestroyInstance)                                                                                     \
     X(vkEnumeratePhysicalDevices)                                                                            \
     X(vkGetPhysicalDeviceProperties)                                                                         \
@@ -29,9 +27,7 @@
     X(vkGetPhysicalDeviceQueueFamilyProperties)                                                              \
     X(vkEnumerateDeviceExtensionProperties)                                                                  \
     X(vkCreateDevice)                                                                                        \
-    X(vkGetDeviceProcAddr)                                                                                   \
-    O(vkCreateDebugUtilsMessengerEXT)                                                                        \
-    O(vkDestroyDebugUtilsMessengerEXT)
+    X(vkGetDeviceProcAddr)
 
 #define MOTE_VK_DEVICE_FUNCTIONS(X)                                                                          \
     X(vkDestroyDevice)                                                                                       \
@@ -97,7 +93,7 @@ struct LoaderTable {
 };
 
 struct InstanceTable {
-    MOTE_VK_INSTANCE_FUNCTIONS(MOTE_VK_MEMBER, MOTE_VK_MEMBER)
+    MOTE_VK_INSTANCE_FUNCTIONS(MOTE_VK_MEMBER)
 };
 
 struct DeviceTable {

@@ -1,0 +1,180 @@
+#include "gpu/pipeline.h"
+
+#include "gpu/faults.h"
+#include "gpu/gpu_test.h"
+
+#include <thread>
+
+namespace mote::test {
+namespace {
+
+gpu::PipelineDescription sharedSumDescription(uint32_t length) {
+    gpu::PipelineDescription description;
+    description.shader = sharedSumShader();
+    description.constants = {length};
+    description.bindings = 2;
+    return description;
+}
+
+TEST_F(Gpu, PipelineIsMadeOnceForEachDescription) {
+    const gpu::Pipeline &first = pipeline(scaleDescription());
+    EXPECT_EQ(&first, &pipeline(scaleDescription()));
+    EXPECT_EQ(first.name, "scale");
+    EXPECT_EQ(first.workgroupSize[0], 64u);
+    EXPECT_EQ(device().pipelines().pipelineCount(), 1u);
+
+    const gpu::Pipeline &otherConstant = pipeline(scaleDescription(7));
+    EXPECT_NE(&first, &otherConstant);
+    EXPECT_EQ(first.layout, otherConstant.layout);
+    gpu::PipelineDescription more = scaleDescription();
+    more.bindings = 3;
+    const gpu::Pipeline &otherBindings = pipeline(more);
+    EXPECT_NE(first.setLayout, otherBindings.setLayout);
+    more.pushBytes = 32;
+    const gpu::Pipeline &otherPush = pipeline(more);
+    EXPECT_EQ(otherBindings.setLayout, otherPush.setLayout);
+    EXPECT_NE(otherBindings.layout, otherPush.layout);
+    EXPECT_EQ(device().pipelines().pipelineCount(), 4u);
+}
+
+TEST_F(Gpu, PipelinesMadeByManyThreadsAreMadeOnce) {
+    std::vector<std::thread> threads;
+    std::vector<const gpu::Pipeline *> seen(8);
+    for (size_t i = 0; i < seen.size(); ++i) {
+        threads.emplace_back([&, i] {
+            const Result<const gpu::Pipeline *> made =
+                device().pipelines().get(scaleDescription(static_cast<uint32_t>(i % 2)));
+            seen[i] = made.ok() ? made.value() : nullptr;
+        });
+    }
+    for (std::thread &thread : threads) {
+        thread.join();
+    }
+    EXPECT_EQ(device().pipelines().pipelineCount(), 2u);
+    for (size_t i = 0; i < seen.size(); ++i) {
+        ASSERT_NE(seen[i], nullptr);
+        EXPECT_EQ(seen[i], seen[i % 2]);
+    }
+}
+
+// A module that uses more than the device has never reaches the driver.
+class PipelineLimits : public testing::Test {
+protected:
+    Status statusWith(const gpu::LimitsClamp &clamp, const gpu::PipelineDescription &description) {
+        gpu::DeviceOptions options;
+        options.clamp = &clamp;
+        Result<std::unique_ptr<gpu::Device>> device = gpu::Device::create(options);
+        if (!device.ok()) {
+            return device.status();
+        }
+        device.value()->vk().vkCreateComputePipelines = failWith<VK_ERROR_UNKNOWN>;
+        device.value()->vk().vkCreateShaderModule = failWith<VK_ERROR_UNKNOWN>;
+        return device.value()->pipelines().get(description).status();
+    }
+};
+
+TEST_F(PipelineLimits, InvocationsAreChecked) {
+    gpu::LimitsClamp clamp;
+    clamp.maxWorkgroupInvocations = 32;
+    EXPECT_TRUE(failed(statusWith(clamp, scaleDescription()), StatusCode::Unsupported,
+                       "pipeline scale: needs 64 invocations in one dimension, the device has 32"));
+    gpu::PipelineDescription huge = scaleDescription();
+    huge.constants[0] = 0xffffffff;
+    EXPECT_TRUE(failed(statusWith({}, huge), StatusCode::Unsupported, "needs 4294967295 invocations"));
+    huge.constants[0] = 0;
+    EXPECT_TRUE(failed(statusWith({}, huge), StatusCode::InvalidArgument, "a workgroup of size 0"));
+}
+
+TEST_F(PipelineLimits, SharedMemoryIsChecked) {
+    EXPECT_TRUE(failed(statusWith(gpu::floorClamp(), sharedSumDescription(1400)), StatusCode::Unsupported,
+                       "pipeline shared_sum: needs 16896 bytes of shared memory, the device has 16384"));
+}
+
+TEST_F(PipelineLimits, StorageBuffersAreChecked) {
+    gpu::PipelineDescription many = scaleDescription();
+    many.bindings = 9;
+    EXPECT_TRUE(failed(statusWith(gpu::floorClamp(), many), StatusCode::Unsupported,
+                       "needs 9 storage buffers, the device has 8"));
+}
+
+TEST_F(PipelineLimits, PushConstantsAreChecked) {
+    gpu::PipelineDescription large = scaleDescription();
+    large.pushBytes = 1u << 20;
+    EXPECT_TRUE(
+        failed(statusWith({}, large), StatusCode::Unsupported, "needs 1048576 bytes of push constants"));
+    large.pushBytes = 10;
+    EXPECT_TRUE(failed(statusWith({}, large), StatusCode::InvalidArgument, "a multiple of 4 is needed"));
+}
+
+TEST_F(PipelineLimits, SubgroupSizeIsChecked) {
+    gpu::PipelineDescription wide = scaleDescription();
+    wide.requiredSubgroupSize = 64;
+    EXPECT_TRUE(
+        failed(statusWith(gpu::floorClamp(), wide), StatusCode::Unsupported, "needs subgroups of 64"));
+}
+
+TEST_F(PipelineLimits, DescriptionMustCoverWhatTheModuleUses) {
+    gpu::PipelineDescription small = scaleDescription();
+    small.bindings = 1;
+    EXPECT_TRUE(failed(statusWith({}, small), StatusCode::InvalidArgument,
+                       "the module uses 2 bindings, 1 are described"));
+    small = scaleDescription();
+    small.pushBytes = 4;
+    EXPECT_TRUE(failed(statusWith({}, small), StatusCode::InvalidArgument,
+                       "the module uses 8 push constant bytes, 4 are described"));
+}
+
+TEST_F(Gpu, PipelineThatTheDriverCannotCompileIsAStatusAndMayBeTriedAgain) {
+    const gpu::DeviceTable whole = device().vk();
+    const auto attempt = [&] {
+        const Status status = device().pipelines().get(scaleDescription()).status();
+        device().vk() = whole;
+        return status;
+    };
+    device().vk().vkCreateComputePipelines = failWith<VK_ERROR_UNKNOWN>;
+    EXPECT_TRUE(failed(attempt(), StatusCode::Unsupported, "pipeline scale: vkCreateComputePipelines"));
+    device().vk().vkCreateComputePipelines = failWith<VK_ERROR_INITIALIZATION_FAILED>;
+    EXPECT_TRUE(failed(attempt(), StatusCode::Unsupported, "VK_ERROR_INITIALIZATION_FAILED"));
+    device().vk().vkCreateComputePipelines = failWith<VK_ERROR_OUT_OF_DEVICE_MEMORY>;
+    EXPECT_TRUE(failed(attempt(), StatusCode::OutOfMemory, "vkCreateComputePipelines"));
+    device().vk().vkCreateShaderModule = failWith<VK_ERROR_OUT_OF_HOST_MEMORY>;
+    EXPECT_TRUE(failed(attempt(), StatusCode::OutOfMemory, "vkCreateShaderModule"));
+    device().vk().vkCreateDescriptorSetLayout = failWith<VK_ERROR_OUT_OF_DEVICE_MEMORY>;
+    // The layouts were made by the attempts before and are kept: this cannot fail any more.
+    EXPECT_TRUE(succeeded(attempt()));
+    EXPECT_EQ(device().pipelines().pipelineCount(), 1u);
+}
+
+TEST_F(Gpu, DriverThatAnswersSuccessWithoutAPipelineIsNotBelieved) {
+    device().vk().vkCreateComputePipelines = [](VkDevice, VkPipelineCache, uint32_t,
+                                                const VkComputePipelineCreateInfo *,
+                                                const VkAllocationCallbacks *, VkPipeline *pipelines) {
+        pipelines[0] = VK_NULL_HANDLE;
+        return VK_SUCCESS;
+    };
+    EXPECT_TRUE(failed(device().pipelines().get(scaleDescription()).status(), StatusCode::Unsupported,
+                       "returned no pipeline"));
+}
+
+TEST_F(Gpu, SharedMemoryPipelineRuns) {
+    const gpu::Pipeline &sum = pipeline(sharedSumDescription(64));
+    std::vector<float> values(64);
+    float expected = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+        values[i] = static_cast<float>(i * i);
+        expected += values[i];
+    }
+    expected += values[0] - values[1] - values[0] + values[1];
+    const gpu::Allocation source = allocate(values);
+    const gpu::Allocation target = allocate(4);
+    gpu::CommandBuffer commands = commandBuffer();
+    ASSERT_TRUE(succeeded(commands.begin()));
+    const gpu::BufferRange ranges[] = {{&source, 0, source.size()}, {&target, 0, 4}};
+    ASSERT_TRUE(succeeded(commands.dispatch(sum, ranges, 2, nullptr, 0, 1, 1, 1)));
+    ASSERT_TRUE(succeeded(commands.end()));
+    submitAndWait(commands);
+    EXPECT_EQ(floatsOf(target), std::vector<float>{expected});
+}
+
+} // namespace
+} // namespace mote::test

@@ -1,0 +1,66 @@
+#include "gpu/spirv_info.h"
+
+#include "gpu/gpu_test.h"
+
+namespace mote::test {
+namespace {
+
+Result<gpu::SpirvInfo> inspect(const gpu::ShaderCode &shader, const std::vector<uint32_t> &constants) {
+    return gpu::inspectSpirv(shader.words, shader.wordCount, constants);
+}
+
+TEST(SpirvInfo, ReadsInterfaceAndSpecialisedWorkgroup) {
+    const Result<gpu::SpirvInfo> info = inspect(scaleShader(), {96, 5});
+    ASSERT_TRUE(succeeded(info));
+    EXPECT_EQ(info->workgroupSize[0], 96u);
+    EXPECT_EQ(info->workgroupSize[1], 1u);
+    EXPECT_EQ(info->workgroupSize[2], 1u);
+    EXPECT_EQ(info->sharedBytes, 0u);
+    EXPECT_EQ(info->bindings, 2u);
+    EXPECT_EQ(info->pushBytes, 8u);
+    EXPECT_EQ(info->constants, 2u);
+}
+
+TEST(SpirvInfo, UsesTheModulesOwnConstantsWhereNoneAreGiven) {
+    const Result<gpu::SpirvInfo> info = inspect(scaleShader(), {});
+    ASSERT_TRUE(succeeded(info));
+    EXPECT_EQ(info->workgroupSize[0], 1u);
+}
+
+TEST(SpirvInfo, AddsUpSharedMemoryAfterSpecialisation) {
+    // kLength floats, 2 * kLength floats, 3 pairs of a vec4 and a mat2.
+    for (const uint32_t length : {64u, 100u, 4096u}) {
+        const Result<gpu::SpirvInfo> info = inspect(sharedSumShader(), {length});
+        ASSERT_TRUE(succeeded(info));
+        EXPECT_EQ(info->sharedBytes, 3 * 4 * length + 3 * 32);
+        EXPECT_EQ(info->workgroupSize[0], 64u);
+    }
+}
+
+TEST(SpirvInfo, RefusesWhatIsNotSpirv) {
+    const uint32_t words[] = {1, 2, 3, 4, 5, 6};
+    EXPECT_TRUE(failed(gpu::inspectSpirv(words, 6, {}).status(), StatusCode::InvalidArgument, "no module"));
+    EXPECT_TRUE(failed(gpu::inspectSpirv(words, 0, {}).status(), StatusCode::InvalidArgument, "no module"));
+}
+
+TEST(SpirvInfo, SurvivesEveryTruncationAndEveryChangedWord) {
+    const gpu::ShaderCode shader = sharedSumShader();
+    const std::vector<uint32_t> whole(shader.words, shader.words + shader.wordCount);
+    size_t refused = 0;
+    for (size_t length = 0; length < whole.size(); ++length) {
+        const std::vector<uint32_t> part(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
+        refused += gpu::inspectSpirv(part.data(), part.size(), {}).ok() ? 0 : 1;
+    }
+    EXPECT_GT(refused, whole.size() / 2); // a cut between two instructions of the body goes unnoticed
+    for (size_t i = 0; i < whole.size(); ++i) {
+        for (const uint32_t value :
+             {0u, 1u, 0xffffu, 0x7fffffffu, 0xffffffffu, whole[i] + 1, whole[i] ^ 0x10000u}) {
+            std::vector<uint32_t> changed = whole;
+            changed[i] = value;
+            (void)gpu::inspectSpirv(changed.data(), changed.size(), {64}).ok();
+        }
+    }
+}
+
+} // namespace
+} // namespace mote::test
