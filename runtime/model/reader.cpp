@@ -93,7 +93,8 @@ Status checkLayout(const Source &source, const Header &header, const Model &mode
                          text(chunks) + ", one per MiB of its " + text(segment.bytes) + " bytes");
         parts.push_back({segment.offset, segment.bytes, name});
     }
-    std::sort(parts.begin(), parts.end(), [](const Part &a, const Part &b) { return a.offset < b.offset; });
+    std::stable_sort(parts.begin(), parts.end(),
+                     [](const Part &a, const Part &b) { return a.offset < b.offset; });
     for (size_t i = 0; i < parts.size(); ++i) {
         const uint64_t end = parts[i].offset + parts[i].bytes;
         const bool last = i + 1 == parts.size();

@@ -98,10 +98,19 @@ Status validateWeights(const Model &model, const std::string &file) {
             return wrong(file, field("offset"), text(weight.bytes) + " bytes at " + text(weight.offset),
                          "a place within the segment's " + text(segment.bytes));
     }
-    // Sorted by place, each must end before the next begins.
+    // Names must differ; sorted, equal ones are neighbours.
     std::vector<uint32_t> order(model.weights.size());
     std::iota(order.begin(), order.end(), 0u);
-    std::sort(order.begin(), order.end(), [&model](uint32_t a, uint32_t b) {
+    std::stable_sort(order.begin(), order.end(), [&model](uint32_t a, uint32_t b) {
+        return model.weights[a].name < model.weights[b].name;
+    });
+    for (size_t i = 1; i < order.size(); ++i)
+        if (model.weights[order[i]].name == model.weights[order[i - 1]].name)
+            return wrong(file, item("weights", order[i]) + ".name",
+                         quoted(model.weights[order[i]].name) + " again", "names that differ");
+    // Sorted by place, each must end before the next begins.
+    std::iota(order.begin(), order.end(), 0u);
+    std::stable_sort(order.begin(), order.end(), [&model](uint32_t a, uint32_t b) {
         const Weight &x = model.weights[a], &y = model.weights[b];
         return x.segment != y.segment ? x.segment < y.segment : x.offset < y.offset;
     });

@@ -32,6 +32,7 @@ public:
                            " and " + text(uint64_t{kMaxPorts}));
         MOTE_TRY(tensors());
         MOTE_TRY(ports());
+        MOTE_TRY(differing(graph_.ops, "ops"));
         for (size_t i = 0; i < graph_.ops.size(); ++i)
             MOTE_TRY(op(graph_.ops[i], i));
         for (size_t i = 0; i < graph_.tensors.size(); ++i) {
@@ -53,8 +54,8 @@ private:
     template <typename T> Status differing(const std::vector<T> &list, const char *what) const {
         std::vector<uint32_t> order(list.size());
         std::iota(order.begin(), order.end(), 0u);
-        std::sort(order.begin(), order.end(),
-                  [&list](uint32_t a, uint32_t b) { return list[a].name < list[b].name; });
+        std::stable_sort(order.begin(), order.end(),
+                         [&list](uint32_t a, uint32_t b) { return list[a].name < list[b].name; });
         for (size_t i = 1; i < order.size(); ++i)
             if (list[order[i]].name == list[order[i - 1]].name)
                 return bad(item(what, order[i]) + ".name", quoted(list[order[i]].name) + " again",
