@@ -1,0 +1,145 @@
+#include "pipeline/forward.h"
+
+#include <string>
+#include <utility>
+
+namespace mote::pipeline {
+namespace {
+
+// Floor for one dispatch, in milliseconds: start, and waiting for its data.
+constexpr double kDispatchMilliseconds = 0.01;
+
+uint64_t roundUp(uint64_t value, uint64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+BufferRange placed(const ForwardPlan &plan, const ForwardBuffers &buffers, uint32_t index, uint64_t bytes) {
+    if (index == kNone)
+        return {};
+    const Placement &placement = plan.memory.placements[index];
+    return {buffers.firstArenaChunk + placement.chunk, placement.offset, placement.offset + bytes};
+}
+
+} // namespace
+
+Result<ForwardPlan> planForward(const Model &model, const Graph &graph, uint32_t height, uint32_t width,
+                                bool outputsInArena, const Traits &traits,
+                                const std::function<Status(const gpu::PipelineDescription &)> &usable,
+                                uint64_t maxChunkBytes) {
+    ForwardPlan plan;
+    plan.height = height;
+    plan.width = width;
+    MOTE_TRY_ASSIGN(plan.shapes, inferShapes(model, graph, 1, height, width));
+    MOTE_TRY_ASSIGN(plan.kernels, chooseKernels(model, graph, plan.shapes, traits, usable));
+
+    std::vector<PlanBuffer> buffers;
+    const auto add = [&](std::string name, uint64_t bytes, uint32_t first, uint32_t last) {
+        // Bindings are rounded up so that a kernel may load whole vectors at the end.
+        buffers.push_back(
+            {std::move(name), roundUp(bytes, kBindingAlignment), kBindingAlignment, first, last});
+        return static_cast<uint32_t>(buffers.size() - 1);
+    };
+    std::vector<bool> isInputPort(graph.tensors.size(), false), isOutputPort(graph.tensors.size(), false);
+    for (const Port &port : graph.ports)
+        if (port.tensor != kNone)
+            (port.output ? isOutputPort : isInputPort)[port.tensor] = true;
+    std::vector<uint32_t> producer(graph.tensors.size(), kNone);
+    for (uint32_t i = 0; i < graph.ops.size(); ++i)
+        producer[graph.ops[i].output] = i;
+
+    const std::vector<Liveness> liveness = tensorLiveness(graph);
+    plan.tensorBytes.assign(graph.tensors.size(), 0);
+    plan.tensors.assign(graph.tensors.size(), kNone);
+    plan.statistics.assign(graph.tensors.size(), kNone);
+    plan.scratch.assign(graph.ops.size(), kNone);
+    for (uint32_t t = 0; t < graph.tensors.size(); ++t) {
+        if (liveness[t].firstUse == kNone || isInputPort[t])
+            continue;
+        const Tensor &tensor = graph.tensors[t];
+        plan.tensorBytes[t] = tensorBytes(tensor.kind, plan.shapes.tensors[t]);
+        // An output port lives one position longer than the last op: what reads it comes after the pass.
+        if (!isOutputPort[t])
+            plan.tensors[t] =
+                add(tensor.name, plan.tensorBytes[t], liveness[t].firstUse, liveness[t].lastUse);
+        else if (outputsInArena)
+            plan.tensors[t] = add(tensor.name, plan.tensorBytes[t], liveness[t].firstUse,
+                                  static_cast<uint32_t>(graph.ops.size()));
+        const TensorStatistics &statistics = plan.kernels.statistics[t];
+        if (statistics.bytes != 0)
+            plan.statistics[t] =
+                add(tensor.name + " (statistics)", statistics.bytes, producer[t], statistics.lastUse);
+    }
+    for (uint32_t i = 0; i < graph.ops.size(); ++i)
+        if (plan.kernels.ops[i].scratchBytes != 0)
+            plan.scratch[i] = add(graph.ops[i].name + " (scratch)", plan.kernels.ops[i].scratchBytes, i, i);
+
+    MOTE_TRY_ASSIGN(plan.memory, planMemory(buffers, maxChunkBytes / kPageBytes * kPageBytes));
+    plan.memory.peakBytes = 0;
+    for (uint64_t &bytes : plan.memory.chunkBytes) {
+        bytes = roundUp(bytes, kPageBytes);
+        plan.memory.peakBytes += bytes;
+    }
+    return plan;
+}
+
+BufferRange tensorRange(const ForwardPlan &plan, const ForwardBuffers &buffers, uint32_t tensor) {
+    if (plan.tensors[tensor] == kNone)
+        return buffers.ports[tensor];
+    return placed(plan, buffers, plan.tensors[tensor], plan.tensorBytes[tensor]);
+}
+
+BufferRange statisticsRange(const ForwardPlan &plan, const ForwardBuffers &buffers, uint32_t tensor) {
+    return placed(plan, buffers, plan.statistics[tensor], plan.kernels.statistics[tensor].bytes);
+}
+
+Result<std::vector<Command>> buildForward(const Model &model, const Graph &graph, const ForwardPlan &plan,
+                                          const ForwardBuffers &buffers, uint32_t row, uint32_t step,
+                                          const Traits &traits) {
+    const auto constant = [&](BufferRange range) {
+        if (range.end != 0)
+            range.buffer += buffers.firstWeightChunk;
+        return range;
+    };
+    std::vector<Command> commands;
+    uint32_t whole = 0;
+    for (uint32_t i = 0; i < graph.ops.size(); ++i) {
+        const Op &op = graph.ops[i];
+        OpBuffers bound;
+        for (uint32_t input : op.inputs) {
+            bound.inputs.push_back(tensorRange(plan, buffers, input));
+            if (op.kind == OpKind::Concat)
+                bound.inputPlanes.push_back(buffers.planes[input]);
+            if (op.kind == OpKind::GroupNorm)
+                bound.inputStatistics.push_back(statisticsRange(plan, buffers, input));
+        }
+        bound.output = tensorRange(plan, buffers, op.output);
+        if (op.residual != kNone)
+            bound.residual = tensorRange(plan, buffers, op.residual);
+        bound.outputStatistics = statisticsRange(plan, buffers, op.output);
+        bound.weights = constant(buffers.weights->ops[i].weights);
+        bound.bias = constant(buffers.weights->ops[i].bias);
+        bound.affine = constant(buffers.weights->ops[i].affine);
+        bound.scratch = placed(plan, buffers, plan.scratch[i], plan.kernels.ops[i].scratchBytes);
+        bound.session = buffers.session;
+        bound.row = row;
+        bound.errorCode = step << 16 | i;
+        MOTE_TRY_ASSIGN(std::vector<Dispatch> dispatches,
+                        buildDispatches(plan.kernels, model, graph, plan.shapes, i, bound, traits));
+        for (Dispatch &dispatch : dispatches) {
+            Command command = dispatchCommand(std::move(dispatch), i);
+            command.whole = whole++;
+            commands.push_back(std::move(command));
+        }
+        if (!buffers.fixedStatistics.empty() && buffers.fixedStatistics[op.output].end != 0)
+            commands.push_back(copyCommand(buffers.fixedStatistics[op.output], bound.outputStatistics, i));
+    }
+    return commands;
+}
+
+void estimateTimes(std::vector<Command> &commands, double operationsPerMillisecond) {
+    for (Command &command : commands)
+        command.milliseconds = kDispatchMilliseconds +
+                               static_cast<double>(command.dispatch.operations) / operationsPerMillisecond;
+}
+
+} // namespace mote::pipeline

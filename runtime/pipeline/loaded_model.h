@@ -1,0 +1,73 @@
+// A model as sessions use it: checked, on a device (or on none: then it can be described and estimated).
+#pragma once
+
+#include "gpu/device.h"
+#include "kernels/kernels.h"
+#include "model/reader.h"
+#include "pipeline/weights.h"
+
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace mote::pipeline {
+
+// Shared by its handle and its sessions; safe from several threads.
+class LoadedModel {
+public:
+    // Reads and checks everything, and with a device puts the weights there. Unsupported: names what this
+    // version does not run (several graphs, ports that are not planes of the image's size, ...).
+    static Result<std::shared_ptr<LoadedModel>> open(std::shared_ptr<gpu::Device> device,
+                                                     const Source &source);
+
+    LoadedModel(const LoadedModel &) = delete;
+    LoadedModel &operator=(const LoadedModel &) = delete;
+
+    const std::shared_ptr<gpu::Device> &device() const { return device_; } // may be null
+    const Model &model() const { return model_; }
+    const Graph &graph() const { return model_.graphs[0]; }
+    const Traits &traits() const { return traits_; }
+    const WeightPlan &weightPlan() const { return weightPlan_; }
+    const std::vector<gpu::Allocation> &weightChunks() const { return weightChunks_; }
+    const std::string &description() const { return description_; } // JSON
+    double openMilliseconds() const { return openMilliseconds_; }
+    // Ok, or what of the file this version does not run; only models without a device can have that.
+    const Status &runnable() const { return runnable_; }
+
+    // The least of the device's limits on one allocation and one binding, in whole pages.
+    uint64_t maxChunkBytes() const;
+
+    // For chooseKernels: Unsupported for pipelines that this device failed to make, ok for all others.
+    std::function<Status(const gpu::PipelineDescription &)> usable() const;
+    // Makes all pipelines of the kernels. Where the device cannot make one it is remembered, so that the
+    // kernels must be chosen again: then Unsupported is returned, and `choiceChanged` is set when it is the
+    // first time for this pipeline.
+    Status makePipelines(const std::vector<gpu::PipelineDescription> &pipelines, bool &choiceChanged);
+
+    // Serialises self-checks; `selfChecked` is what the lock guards.
+    std::mutex selfCheckMutex;
+    bool selfChecked = false;
+
+private:
+    LoadedModel() = default;
+
+    std::shared_ptr<gpu::Device> device_; // first: outlives the weights
+    Model model_;
+    Traits traits_;
+    WeightPlan weightPlan_;
+    std::vector<gpu::Allocation> weightChunks_;
+    std::string description_;
+    double openMilliseconds_ = 0;
+    Status runnable_;
+    mutable std::mutex failedMutex_;
+    std::set<std::pair<uint32_t, std::vector<uint32_t>>> failed_; // shader id, constants
+};
+
+// All distinct pipelines of some kernels.
+std::vector<gpu::PipelineDescription> pipelinesOf(const GraphKernels &kernels);
+
+double millisecondsNow(); // of a clock that never goes back
+
+} // namespace mote::pipeline

@@ -1,0 +1,193 @@
+// A session: the memory and the recorded commands of one image size and recipe, its inputs and its runs.
+// session.cpp makes and records it, session_prepare.cpp compiles and measures, session_run.cpp runs,
+// session_data.cpp moves inputs and outputs, session_inspect.cpp is for tools and tests.
+#pragma once
+
+#include "gpu/command.h"
+#include "gpu/timestamps.h"
+#include "kernels/image_kernels.h"
+#include "pipeline/commands.h"
+#include "pipeline/io.h"
+#include "pipeline/loaded_model.h"
+#include "pipeline/session_plan.h"
+#include "pipeline/staging.h"
+#include "pipeline/submitter.h"
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mote::pipeline {
+
+// Callbacks may be empty. They come from the thread that runs.
+using Progress = std::function<void(float fraction, const char *what)>;
+using TraceCallback =
+    std::function<void(uint32_t step, const char *tensor, const uint32_t shape[4], const float *data)>;
+
+struct RunOptions {
+    uint64_t seed = 0;
+    Progress progress;
+    TraceCallback trace;
+    bool traceOps = false;
+};
+
+constexpr uint32_t kSamplerCode = 0xffff; // in place of an op in error codes
+
+// Operations a millisecond, before anything was measured.
+double assumedRate(const Traits &traits);
+
+struct OpTime {
+    uint32_t op = 0;
+    uint32_t dispatches = 0;
+    double milliseconds = 0;
+};
+
+// Used by one thread at a time; threads, cancelling and waiting are the business of pipeline/worker.h.
+class Session {
+public:
+    // OutOfMemory with the figure needed where the budget does not allow it.
+    static Result<std::unique_ptr<Session>> create(std::shared_ptr<LoadedModel> model,
+                                                   const SessionOptions &options);
+    ~Session();
+    Session(const Session &) = delete;
+    Session &operator=(const Session &) = delete;
+
+    // NULL unbinds. "x_start" and "step_noise" are tensors only.
+    Status bindImage(const std::string &port, const ImageView *image);
+    Status bindTensor(const std::string &port, const TensorView *tensor);
+    Status bindOutputImage(const ImageView *image);
+    Status bindOutputTensor(const TensorView *tensor);
+
+    // cancel (may be null) is looked at before every submission.
+    Status prepare(const Progress &progress, bool selfCheck, const std::atomic<bool> *cancel);
+    Status run(const RunOptions &options, const std::atomic<bool> *cancel);
+
+    // -- inspection
+    const LoadedModel &model() const { return *model_; }
+    const SessionPlan &plan() const { return plan_; }
+    uint32_t steps() const { return static_cast<uint32_t>(recipe().rows.size()); }
+    uint32_t dispatchCount() const; // of one forward pass, as cut at present
+    uint32_t pipelineCount() const;
+    uint32_t submissionCount() const; // of a run, as cut at present
+    double createMilliseconds() const { return createMilliseconds_; }
+    double prepareMilliseconds() const { return prepareMilliseconds_; }
+
+    Status evaluate(uint32_t step, const TensorView &output);
+    Result<std::vector<OpTime>> measure();
+
+    // The command buffers of one step with their barriers, as recorded: of the first tile where tiled.
+    Result<std::vector<std::vector<Command>>> recordedStep(uint32_t step) const;
+    const BufferTable &buffers() const { return table_; }
+
+    // Statistics of every tensor that has them, after a forward pass of the bound inputs at `step`, per graph
+    // tensor (empty: none), per channel: count, mean, sum of squared deviations. Not for tiled sessions.
+    using Statistics = std::vector<std::vector<float>>;
+    Result<Statistics> statisticsOf(uint32_t step);
+    // From now on every GroupNorm uses these instead of what its tile has; DESIGN calls it statistics held
+    // fixed. Allocates memory beyond the plan: for tests of tiling.
+    Status fixStatistics(const Statistics &statistics);
+
+private:
+    // Command buffers that are submitted one after the other, and their estimated time.
+    struct Recorded {
+        gpu::CommandBuffer commands;
+        double milliseconds = 0;
+    };
+    struct Item {
+        const Recorded *recorded = nullptr;
+    };
+    struct BoundInput {
+        bool isImage = false;
+        ImageView image;
+        TensorView tensor;
+    };
+
+    Session() = default;
+
+    gpu::Device &device() const { return *model_->device(); }
+    const Graph &graph() const { return model_->graph(); }
+    const Recipe &recipe() const { return model_->model().recipes[plan_.recipe]; }
+    uint32_t stateChannels() const { return extent_.channels; }
+
+    // session.cpp
+    Status checkPacking() const;
+    Status allocate();
+    Status writeFeather();
+    Result<std::vector<Command>> forwardCommands(uint32_t step) const; // whole, timed
+    SamplerBuffers samplerBuffers() const;
+    Result<Command> samplerCommand(uint32_t step, bool givenNoise) const;
+    Result<std::vector<Command>> startCommands() const;
+    Result<std::vector<Command>> stepBeginCommands() const;
+    Command tileCommand(uint32_t tile) const;
+    Result<std::vector<std::vector<Command>>> stepPieces(uint32_t step) const;
+    Status recordOne(std::vector<Command> commands, Recorded &recorded);
+    Status recordEverything();
+    Status recordSamplers(bool givenNoise);
+    std::vector<Item> stepItems(uint32_t step) const; // without the sampler
+    std::vector<Item> runItems() const;
+    SessionWords words(uint64_t seed, uint32_t tile) const;
+
+    // session_prepare.cpp
+    Result<std::vector<Command>> usedCommands() const; // each kind of command that a run needs, at least once
+    Status warmUp(const Progress &progress, float from, float to, const std::atomic<bool> *cancel);
+    Status calibrate(const Progress &progress, float from, float to, const std::atomic<bool> *cancel);
+
+    // session_data.cpp
+    const Port *inputPort(const std::string &name, uint32_t &index) const;
+    Status checkTensor(const std::string &what, const TensorView &tensor, uint32_t n,
+                       uint32_t channels) const;
+    Status checkBound() const;
+    bool isGiven(const char *name) const;
+    Result<Command> importCommand(uint32_t port, uint32_t bytesPerPixel) const;
+    Result<Command> exportCommand() const;
+    Status uploadInputs(uint64_t seed);
+    Status uploadStart();
+    Status uploadStepNoise(uint32_t step);
+    Status uploadTensor(const TensorView &tensor, uint32_t image, uint32_t buffer, float scale);
+    Status uploadImage(const ImageView &image, uint32_t port);
+    Status readPlanes(uint32_t buffer, float scale, std::vector<float> &to); // of the state's channels
+    Status readTensor(uint32_t tensor, std::vector<float> &to);
+    Status checkFinite();
+    Status writeOutputs();
+
+    // session_run.cpp
+    Status submitItems(const std::vector<Item> &items);
+    Status runSteps(const RunOptions &options, const std::atomic<bool> *cancel);
+    Status traceState(const RunOptions &options, uint32_t step, float scale);
+    Status traceModelOutput(const RunOptions &options, uint32_t step);
+    Status runOpsTraced(const RunOptions &options, uint32_t step, const std::atomic<bool> *cancel);
+
+    // session_inspect.cpp
+    Status checkOnce();
+
+    std::shared_ptr<LoadedModel> model_; // first: keeps the device for all that follows
+    SessionPlan plan_;
+    ImageExtent extent_, tileExtent_;
+    double budgetMilliseconds_ = 50;
+    std::vector<gpu::Allocation> arena_, allocations_;
+    std::vector<std::unique_ptr<gpu::Allocation>> fixedStatistics_;
+    BufferTable table_;
+    ForwardBuffers forward_;
+    std::vector<double> wholeMilliseconds_; // measured, by Command::whole; empty: not yet
+
+    Recorded start_, stepBegin_;
+    std::vector<Recorded> tiles_, samplers_;
+    std::vector<std::vector<Recorded>> steps_; // [row][piece]
+    bool samplersGivenNoise_ = false;
+
+    std::map<std::string, BoundInput> inputs_; // by port name
+    bool hasOutputImage_ = false, hasOutputTensor_ = false;
+    ImageView outputImage_;
+    TensorView outputTensor_;
+
+    bool prepared_ = false;
+    double createMilliseconds_ = 0, prepareMilliseconds_ = 0;
+
+    std::unique_ptr<Staging> staging_;
+    std::unique_ptr<Submitter> submitter_; // last: waits for what is in flight before the rest goes
+};
+
+} // namespace mote::pipeline

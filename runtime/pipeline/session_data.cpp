@@ -1,0 +1,265 @@
+// Inputs and outputs of a session: binding, uploading, reading back.
+#include "pipeline/session.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace mote::pipeline {
+namespace {
+
+constexpr const char *kStartName = "x_start", *kNoiseName = "step_noise";
+
+std::string listOfPorts(const Graph &graph) {
+    std::string names;
+    for (const Port &port : graph.ports)
+        if (!port.output && port.source == PortSource::App)
+            names += "'" + port.name + "', ";
+    return names + "'" + kStartName + "', '" + kNoiseName + "'";
+}
+
+} // namespace
+
+const Port *Session::inputPort(const std::string &name, uint32_t &index) const {
+    for (uint32_t i = 0; i < graph().ports.size(); ++i) {
+        const Port &port = graph().ports[i];
+        if (!port.output && port.source == PortSource::App && port.name == name) {
+            index = i;
+            return &port;
+        }
+    }
+    return nullptr;
+}
+
+Status Session::bindImage(const std::string &name, const ImageView *image) {
+    uint32_t index = 0;
+    const Port *port = inputPort(name, index);
+    if (port == nullptr || port->kind != PortKind::Image)
+        return makeStatus(StatusCode::NotFound, "no input '%s' that takes an image; the inputs are %s",
+                          name.c_str(), listOfPorts(graph()).c_str());
+    if (image == nullptr) {
+        inputs_.erase(name);
+        return {};
+    }
+    MOTE_TRY(checkImage("image for '" + name + "'", *image, plan_.width, plan_.height));
+    BoundInput bound;
+    bound.isImage = true;
+    bound.image = *image;
+    inputs_[name] = bound;
+    return {};
+}
+
+Status Session::checkTensor(const std::string &what, const TensorView &tensor, uint32_t n,
+                            uint32_t channels) const {
+    if (tensor.data == nullptr)
+        return makeStatus(StatusCode::InvalidArgument, "%s: data is null", what.c_str());
+    const bool own = tensor.h == plan_.height && tensor.w == plan_.width;
+    const bool padded = tensor.h == plan_.paddedHeight && tensor.w == plan_.paddedWidth;
+    if (tensor.n != n || tensor.c != channels || (!own && !padded))
+        return makeStatus(StatusCode::InvalidArgument,
+                          "%s: found shape [%u, %u, %u, %u], expected [%u, %u, %u, %u] or the padded "
+                          "[%u, %u, %u, %u]",
+                          what.c_str(), tensor.n, tensor.c, tensor.h, tensor.w, n, channels, plan_.height,
+                          plan_.width, n, channels, plan_.paddedHeight, plan_.paddedWidth);
+    return {};
+}
+
+Status Session::bindTensor(const std::string &name, const TensorView *tensor) {
+    uint32_t index = 0, n = 1, channels = stateChannels();
+    if (name == kNoiseName) {
+        n = steps();
+    } else if (name != kStartName) {
+        const Port *port = inputPort(name, index);
+        if (port == nullptr)
+            return makeStatus(StatusCode::NotFound, "no input '%s'; the inputs are %s", name.c_str(),
+                              listOfPorts(graph()).c_str());
+        channels = graph().tensors[port->tensor].channels;
+    }
+    if (tensor == nullptr) {
+        inputs_.erase(name);
+        return {};
+    }
+    MOTE_TRY(checkTensor("tensor for '" + name + "'", *tensor, n, channels));
+    BoundInput bound;
+    bound.tensor = *tensor;
+    inputs_[name] = bound;
+    return {};
+}
+
+Status Session::bindOutputImage(const ImageView *image) {
+    hasOutputImage_ = false;
+    if (image == nullptr)
+        return {};
+    if (stateChannels() != 1 && stateChannels() != 3)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "the output has %u channels, an image can show 1 or 3; bind a tensor",
+                          stateChannels());
+    MOTE_TRY(checkImage("output image", *image, plan_.width, plan_.height));
+    outputImage_ = *image;
+    hasOutputImage_ = true;
+    return {};
+}
+
+Status Session::bindOutputTensor(const TensorView *tensor) {
+    hasOutputTensor_ = false;
+    if (tensor == nullptr)
+        return {};
+    MOTE_TRY(checkTensor("output tensor", *tensor, 1, stateChannels()));
+    outputTensor_ = *tensor;
+    hasOutputTensor_ = true;
+    return {};
+}
+
+Status Session::checkBound() const {
+    for (const Port &port : graph().ports)
+        if (!port.output && port.source == PortSource::App && inputs_.count(port.name) == 0)
+            return makeStatus(StatusCode::InvalidArgument, "input '%s' is not bound", port.name.c_str());
+    return {};
+}
+
+Result<Command> Session::importCommand(uint32_t portIndex, uint32_t bytesPerPixel) const {
+    const Port &port = graph().ports[portIndex];
+    ImageExtent extent = extent_;
+    extent.channels = graph().tensors[port.tensor].channels;
+    PackedImage packed;
+    packed.height = plan_.height;
+    packed.width = plan_.width;
+    packed.bytesPerPixel = bytesPerPixel;
+    packed.strideBytes = uint64_t{plan_.width} * bytesPerPixel;
+    packed.buffer = {plan_.upload, 0, (packed.strideBytes * plan_.height + 3) / 4 * 4};
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    buildImageImport(packed, extent, port.valueLow, port.valueHigh,
+                                     {plan_.portPlanes[portIndex], 0, planeBytes(plan_, extent.channels)},
+                                     model_->traits()));
+    return dispatchCommand(std::move(dispatch));
+}
+
+// RGBA, behind the session's words in the readback buffer.
+Result<Command> Session::exportCommand() const {
+    const Port &port = statePort(graph());
+    const float scale = recipe().rows.back().scale; // the state's own scale
+    PackedImage packed;
+    packed.height = plan_.height;
+    packed.width = plan_.width;
+    packed.bytesPerPixel = 4;
+    packed.strideBytes = uint64_t{plan_.width} * 4;
+    packed.buffer = {plan_.readback, kReadbackHeaderBytes,
+                     kReadbackHeaderBytes + packed.strideBytes * plan_.height};
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    buildImageExport(packed, extent_, port.valueLow * scale, port.valueHigh * scale,
+                                     {plan_.state, 0, planeBytes(plan_, stateChannels())}, model_->traits()));
+    return dispatchCommand(std::move(dispatch));
+}
+
+Status Session::uploadTensor(const TensorView &tensor, uint32_t image, uint32_t buffer, float scale) {
+    PaddedReader reader;
+    reader.planes = tensor.data + size_t{image} * tensor.c * tensor.h * tensor.w;
+    reader.height = tensor.h;
+    reader.width = tensor.w;
+    reader.paddedHeight = plan_.paddedHeight;
+    reader.paddedWidth = plan_.paddedWidth;
+    reader.scale = scale;
+    const uint64_t bytes = planeBytes(plan_, tensor.c);
+    return staging_->write(table_.bound({buffer, 0, bytes}), bytes / sizeof(float),
+                           [&](uint64_t first, uint64_t count, float *to) { reader.read(first, count, to); });
+}
+
+Status Session::uploadImage(const ImageView &image, uint32_t port) {
+    const gpu::Allocation &upload = allocations_[plan_.upload - plan_.firstBuffer];
+    packRows(image, reinterpret_cast<uint8_t *>(upload.mapped()));
+    MOTE_TRY(upload.flush(0, upload.size()));
+    MOTE_TRY_ASSIGN(Command import, importCommand(port, image.bytesPerPixel));
+    return staging_->runNow(table_, {import});
+}
+
+// Everything that a run reads but does not make: the session's words, the app's inputs, a given first state.
+Status Session::uploadInputs(uint64_t seed) {
+    MOTE_TRY(checkBound());
+    const SessionWords all = words(seed, 0);
+    std::vector<uint32_t> raw(sizeof all / sizeof(uint32_t));
+    std::memcpy(raw.data(), &all, sizeof all);
+    MOTE_TRY(staging_->runNow(table_, {updateCommand(forward_.session, std::move(raw))}));
+    for (uint32_t i = 0; i < graph().ports.size(); ++i) {
+        const Port &port = graph().ports[i];
+        if (port.output || port.source != PortSource::App)
+            continue;
+        const BoundInput &bound = inputs_.at(port.name);
+        if (bound.isImage)
+            MOTE_TRY(uploadImage(bound.image, i));
+        else
+            MOTE_TRY(uploadTensor(bound.tensor, 0, plan_.portPlanes[i], 1.0f));
+    }
+    return {};
+}
+
+Status Session::uploadStart() {
+    const auto start = inputs_.find(kStartName);
+    if (start == inputs_.end())
+        return makeStatus(StatusCode::InvalidArgument, "input '%s' is not bound", kStartName);
+    // Given in the scheduler's own scale, kept in the model's.
+    return uploadTensor(start->second.tensor, 0, plan_.state, recipe().initScale);
+}
+
+Status Session::uploadStepNoise(uint32_t step) {
+    return uploadTensor(inputs_.at(kNoiseName).tensor, step, plan_.noise, 1.0f);
+}
+
+bool Session::isGiven(const char *name) const {
+    return inputs_.count(name) != 0;
+}
+
+Status Session::readPlanes(uint32_t buffer, float scale, std::vector<float> &to) {
+    const uint64_t bytes = planeBytes(plan_, stateChannels());
+    to.resize(bytes / sizeof(float));
+    MOTE_TRY(staging_->read(table_.bound({buffer, 0, bytes}), bytes, to.data()));
+    if (scale != 1)
+        for (float &value : to)
+            value *= scale;
+    return {};
+}
+
+// What the kernels reported of infinities and NaNs.
+Status Session::checkFinite() {
+    SessionWords found;
+    MOTE_TRY(staging_->read(table_.bound(forward_.session), sizeof found, &found));
+    if (found.nonFinite == kNothingFound)
+        return {};
+    const uint32_t step = found.nonFinite >> 16, op = found.nonFinite & 0xffff;
+    return makeStatus(StatusCode::NonFinite, "infinities or NaNs in step %u of %u, first seen by %s%s%s",
+                      step + 1, steps(), op < graph().ops.size() ? "op '" : "",
+                      op < graph().ops.size() ? graph().ops[op].name.c_str() : "the sampler",
+                      op < graph().ops.size() ? "'" : "");
+}
+
+// Nothing of the app's is written before everything was read back.
+Status Session::writeOutputs() {
+    MOTE_TRY(checkFinite());
+    std::vector<float> planes;
+    if (hasOutputTensor_)
+        MOTE_TRY(readPlanes(plan_.state, 1.0f / recipe().rows.back().scale, planes));
+    if (hasOutputImage_) {
+        MOTE_TRY_ASSIGN(Command toBytes, exportCommand());
+        MOTE_TRY(staging_->runNow(table_, {toBytes}));
+        const gpu::Allocation &readback = allocations_[plan_.readback - plan_.firstBuffer];
+        MOTE_TRY(readback.invalidate(0, readback.size()));
+        const ImageView *alpha = nullptr;
+        for (const Port &port : graph().ports) {
+            const auto bound = inputs_.find(port.name);
+            if (alpha == nullptr && bound != inputs_.end() && bound->second.isImage &&
+                bound->second.image.bytesPerPixel == 4)
+                alpha = &bound->second.image;
+        }
+        unpackRows(reinterpret_cast<const uint8_t *>(readback.mapped()) + kReadbackHeaderBytes, outputImage_,
+                   alpha);
+    }
+    if (hasOutputTensor_) {
+        if (outputTensor_.h == plan_.paddedHeight && outputTensor_.w == plan_.paddedWidth)
+            std::copy(planes.begin(), planes.end(), outputTensor_.data);
+        else
+            cropPlanes(planes.data(), stateChannels(), plan_.paddedHeight, plan_.paddedWidth, plan_.height,
+                       plan_.width, 1.0f, outputTensor_.data);
+    }
+    return {};
+}
+
+} // namespace mote::pipeline

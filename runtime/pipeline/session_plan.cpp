@@ -1,0 +1,248 @@
+#include "pipeline/session_plan.h"
+
+#include "kernels/image_kernels.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace mote::pipeline {
+namespace {
+
+// Floats go to and from the device in pieces of at most this.
+constexpr uint64_t kStagingChunkBytes = 4u << 20;
+constexpr uint64_t kSessionBufferBytes = kPageBytes;
+
+uint64_t roundUp(uint64_t value, uint64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+unsigned long long wide(uint64_t value) {
+    return value;
+}
+
+Result<uint32_t> findRecipe(const Model &model, const SessionOptions &options) {
+    std::string have;
+    for (uint32_t i = 0; i < model.recipes.size(); ++i) {
+        const Recipe &recipe = model.recipes[i];
+        const bool named = options.recipe == nullptr || recipe.name == options.recipe;
+        const bool long_ = options.steps == 0 || recipe.steps == options.steps;
+        if (named && long_)
+            return i;
+        have += (i == 0 ? "'" : ", '") + recipe.name + "' (" + std::to_string(recipe.steps) +
+                (recipe.steps == 1 ? " step)" : " steps)");
+    }
+    std::string wanted;
+    if (options.recipe != nullptr)
+        wanted += " named '" + std::string(options.recipe) + "'";
+    if (options.steps != 0)
+        wanted += " with " + std::to_string(options.steps) + (options.steps == 1 ? " step" : " steps");
+    return makeStatus(StatusCode::NotFound, "no recipe%s; the model has %s", wanted.c_str(), have.c_str());
+}
+
+// The overlap that a tile wants: what one forward pass sees to one side. A model that looks everywhere
+// (attention) gets the most that cutAxis gives, half a tile.
+uint32_t wantedOverlap(const Model &model, uint32_t longest) {
+    return model.receptiveField == kNone ? longest : std::min(model.receptiveField, longest);
+}
+
+class Planner {
+public:
+    Planner(const LoadedModel &model, const SessionOptions &options) : model_(model), options_(options) {}
+
+    Status start(uint32_t recipe) {
+        const uint64_t multiple = model_.graph().sizeMultiple;
+        const uint64_t w = roundUp(options_.width, multiple), h = roundUp(options_.height, multiple);
+        const uint32_t channels = model_.graph().tensors[statePort(model_.graph()).tensor].channels;
+        uint32_t most = channels;
+        for (const Port &port : model_.graph().ports)
+            most = std::max(most, model_.graph().tensors[port.tensor].channels);
+        const uint64_t limit = model_.maxChunkBytes();
+        // No overflow: two 32-bit factors, and the division bounds the third.
+        if (w > std::numeric_limits<uint32_t>::max() || h > std::numeric_limits<uint32_t>::max() ||
+            w * h > limit / sizeof(float) / most)
+            return makeStatus(
+                StatusCode::Unsupported,
+                "an image of %u x %u pixels (%llu x %llu padded) needs buffers of %u channels of "
+                "fp32 in one piece, this device binds or allocates at most %llu bytes",
+                options_.width, options_.height, wide(w), wide(h), most, wide(limit));
+        base_.recipe = recipe;
+        base_.width = options_.width;
+        base_.height = options_.height;
+        base_.paddedWidth = static_cast<uint32_t>(w);
+        base_.paddedHeight = static_cast<uint32_t>(h);
+        return {};
+    }
+
+    // The plan for tiles of this size. Fails where the device's limits forbid it.
+    Result<SessionPlan> plan(uint32_t tileWidth, uint32_t tileHeight) const {
+        const Model &model = model_.model();
+        const Graph &graph = model_.graph();
+        SessionPlan plan = base_;
+        const uint32_t overlap = wantedOverlap(model, std::max(plan.paddedWidth, plan.paddedHeight));
+        plan.columns = cutAxis(plan.paddedWidth, tileWidth, overlap, graph.sizeMultiple);
+        plan.rows = cutAxis(plan.paddedHeight, tileHeight, overlap, graph.sizeMultiple);
+        MOTE_TRY_ASSIGN(plan.forward,
+                        planForward(model, graph, plan.rows.tile, plan.columns.tile, plan.tiled(),
+                                    model_.traits(), model_.usable(), model_.maxChunkBytes()));
+        addBuffers(plan);
+        MOTE_TRY(checkLimits(plan));
+        return plan;
+    }
+
+    uint32_t roundTile(uint32_t tile, uint32_t padded) const {
+        return static_cast<uint32_t>(std::min<uint64_t>(roundUp(tile, model_.graph().sizeMultiple), padded));
+    }
+
+    const SessionPlan &base() const { return base_; }
+
+private:
+    uint32_t add(SessionPlan &plan, const char *what, uint64_t bytes, gpu::MemoryKind kind) const {
+        plan.buffers.push_back({what, roundUp(bytes, kPageBytes), kind});
+        return plan.firstBuffer + static_cast<uint32_t>(plan.buffers.size() - 1);
+    }
+
+    void addBuffers(SessionPlan &plan) const {
+        const Graph &graph = model_.graph();
+        const Recipe &recipe = model_.model().recipes[plan.recipe];
+        const uint32_t channels = graph.tensors[statePort(graph).tensor].channels;
+        const uint64_t stateBytes = planeBytes(plan, channels);
+        plan.firstArenaChunk = static_cast<uint32_t>(model_.weightPlan().chunkBytes.size());
+        plan.firstBuffer =
+            plan.firstArenaChunk + static_cast<uint32_t>(plan.forward.memory.chunkBytes.size());
+
+        const gpu::MemoryKind local = gpu::MemoryKind::DeviceLocal;
+        plan.state = add(plan, "state", stateBytes, local);
+        plan.modelOutput = add(plan, "model output", stateBytes, local);
+        plan.portPlanes.assign(graph.ports.size(), kNone);
+        uint64_t largestPlanes = stateBytes;
+        bool takesImages = false;
+        for (size_t i = 0; i < graph.ports.size(); ++i) {
+            const Port &port = graph.ports[i];
+            if (port.output || (port.source != PortSource::App && port.source != PortSource::Noise))
+                continue;
+            const uint64_t bytes = planeBytes(plan, graph.tensors[port.tensor].channels);
+            plan.portPlanes[i] = add(plan, "input planes", bytes, local);
+            largestPlanes = std::max(largestPlanes, bytes);
+            takesImages = takesImages || (port.source == PortSource::App && port.kind == PortKind::Image);
+        }
+        bool draws = false; // then noise may be given instead of drawn
+        for (const StepRow &row : recipe.rows)
+            draws = draws || row.draws != 0;
+        if (draws)
+            plan.noise = add(plan, "noise", stateBytes, local);
+        if (registerCount(recipe) != 0)
+            plan.registers = add(plan, "sampler registers", registerCount(recipe) * stateBytes, local);
+        if (plan.tiled())
+            plan.feather = add(plan, "tile weights",
+                               sizeof(float) * (uint64_t{plan.columns.tile} * plan.columns.origins.size() +
+                                                uint64_t{plan.rows.tile} * plan.rows.origins.size()),
+                               local);
+        plan.session = add(plan, "session", kSessionBufferBytes, local);
+        for (const SessionBuffer &buffer : plan.buffers)
+            plan.imageBytes += buffer.bytes;
+
+        // Images of 8 bits go up and down whole, in at most four bytes a pixel; floats in pieces.
+        const uint64_t pixels = uint64_t{plan.width} * plan.height;
+        const uint64_t piece = std::min(largestPlanes, kStagingChunkBytes);
+        plan.upload = add(plan, "upload staging", takesImages ? std::max(piece, 4 * pixels) : piece,
+                          gpu::MemoryKind::Upload);
+        plan.readback = add(plan, "readback staging", kReadbackHeaderBytes + std::max(piece, 4 * pixels),
+                            gpu::MemoryKind::Readback);
+        plan.stagingBytes = plan.all(plan.upload).end + plan.all(plan.readback).end;
+
+        plan.weightBytes = model_.weightPlan().totalBytes;
+        plan.activationBytes = plan.forward.memory.peakBytes;
+        plan.peakBytes = plan.weightBytes + plan.activationBytes + plan.imageBytes + plan.stagingBytes;
+        plan.operations = plan.forward.shapes.total.operations * plan.tileCount() * recipe.rows.size();
+    }
+
+    Status checkLimits(const SessionPlan &plan) const {
+        const uint64_t limit = model_.maxChunkBytes();
+        for (const SessionBuffer &buffer : plan.buffers)
+            if (buffer.bytes > limit)
+                return makeStatus(StatusCode::Unsupported,
+                                  "%s: %llu bytes are needed in one piece, this device binds or allocates at "
+                                  "most %llu",
+                                  buffer.what.c_str(), wide(buffer.bytes), wide(limit));
+        return {};
+    }
+
+    const LoadedModel &model_;
+    const SessionOptions &options_;
+    SessionPlan base_;
+};
+
+} // namespace
+
+uint64_t planeBytes(const SessionPlan &plan, uint32_t channels) {
+    return sizeof(float) * uint64_t{plan.paddedWidth} * plan.paddedHeight * channels;
+}
+
+const Port &statePort(const Graph &graph) {
+    const Port *state = &graph.ports[0];
+    for (const Port &port : graph.ports)
+        if (!port.output && port.source == PortSource::State)
+            state = &port;
+    return *state;
+}
+
+Result<PlannedSession> planSession(const LoadedModel &model, const SessionOptions &options) {
+    MOTE_TRY(model.runnable());
+    if (options.width == 0 || options.height == 0)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "width, height: found %u x %u, expected at least 1 x 1", options.width,
+                          options.height);
+    MOTE_TRY_ASSIGN(const uint32_t recipe, findRecipe(model.model(), options));
+    Planner planner(model, options);
+    MOTE_TRY(planner.start(recipe));
+
+    uint64_t budget = options.memoryBudget;
+    if (budget == 0)
+        budget = model.device() ? model.device()->availableDeviceLocalBytes() + model.weightPlan().totalBytes
+                                : std::numeric_limits<uint64_t>::max();
+    const uint32_t paddedWidth = planner.base().paddedWidth, paddedHeight = planner.base().paddedHeight;
+    // Where the caller leaves a side open it is `side`.
+    const auto planSide = [&](uint32_t side) {
+        return planner.plan(
+            planner.roundTile(options.tileWidth != 0 ? options.tileWidth : side, paddedWidth),
+            planner.roundTile(options.tileHeight != 0 ? options.tileHeight : side, paddedHeight));
+    };
+    const auto fits = [&](const Result<SessionPlan> &plan) { return plan.ok() && plan->peakBytes <= budget; };
+
+    const uint32_t multiple = model.graph().sizeMultiple;
+    const uint32_t longest = std::max(paddedWidth, paddedHeight);
+    Result<SessionPlan> best = planSide(longest);
+    if (!fits(best)) {
+        // The largest multiple that fits, by bisection; memory grows with the side.
+        uint32_t low =
+            static_cast<uint32_t>(std::min<uint64_t>(roundUp(kSmallestTile, multiple), longest)) / multiple;
+        uint32_t high = longest / multiple; // does not fit
+        best = planSide(low * multiple);
+        if (fits(best)) {
+            while (high - low > 1) {
+                const uint32_t middle = low + (high - low) / 2;
+                Result<SessionPlan> plan = planSide(middle * multiple);
+                if (fits(plan)) {
+                    low = middle;
+                    best = std::move(plan);
+                } else {
+                    high = middle;
+                }
+            }
+        }
+    }
+    MOTE_TRY(best.status());
+    PlannedSession planned{std::move(best.value()), {}};
+    const SessionPlan &plan = planned.plan;
+    if (plan.peakBytes > budget)
+        planned.fits = makeStatus(
+            StatusCode::OutOfMemory,
+            "%u x %u pixels need %llu bytes of device memory (weights %llu, activations %llu, images %llu, "
+            "staging %llu) with tiles of %u x %u; %s is %llu",
+            options.width, options.height, wide(plan.peakBytes), wide(plan.weightBytes),
+            wide(plan.activationBytes), wide(plan.imageBytes), wide(plan.stagingBytes), plan.columns.tile,
+            plan.rows.tile, options.memoryBudget != 0 ? "the budget" : "what the device has", wide(budget));
+    return planned;
+}
+
+} // namespace mote::pipeline

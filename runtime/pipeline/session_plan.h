@@ -1,0 +1,76 @@
+// What a session will be, decided before anything is allocated: recipe, padded size, tiles, memory. The
+// estimate and the session are made from the same plan.
+#pragma once
+
+#include "pipeline/forward.h"
+#include "pipeline/loaded_model.h"
+#include "pipeline/tiling.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mote::pipeline {
+
+// The readback buffer's first bytes, for small things; an image comes after them.
+constexpr uint64_t kReadbackHeaderBytes = kBindingAlignment;
+
+struct SessionOptions {
+    uint32_t width = 0, height = 0;
+    uint32_t steps = 0; // 0: not given
+    const char *recipe = nullptr;
+    uint64_t memoryBudget = 0; // bytes; 0: what the device has
+    uint32_t tileWidth = 0, tileHeight = 0;
+    uint32_t submissionMilliseconds = 0; // 0: 50
+};
+
+// The side below which no tile is proposed: its statistics and its context would be worth little. A smaller
+// one can be asked for.
+constexpr uint32_t kSmallestTile = 64;
+
+// A buffer of a session beside weights and arena.
+struct SessionBuffer {
+    std::string what; // for messages
+    uint64_t bytes = 0;
+    gpu::MemoryKind kind = gpu::MemoryKind::DeviceLocal;
+};
+
+struct SessionPlan {
+    uint32_t recipe = 0; // of Model::recipes
+    uint32_t width = 0, height = 0, paddedWidth = 0, paddedHeight = 0;
+    TileAxis columns, rows;
+    ForwardPlan forward; // of one tile
+
+    // BufferRange::buffer numbers: weight chunks from 0, then the arena's chunks, then `buffers`.
+    uint32_t firstArenaChunk = 0, firstBuffer = 0;
+    std::vector<SessionBuffer> buffers;
+    // Numbers of buffers, kNone: not needed.
+    uint32_t state = kNone, modelOutput = kNone, noise = kNone, registers = kNone, feather = kNone;
+    uint32_t session = kNone, upload = kNone, readback = kNone;
+    std::vector<uint32_t> portPlanes; // per Graph::ports: app and noise inputs
+
+    uint64_t weightBytes = 0, activationBytes = 0, imageBytes = 0, stagingBytes = 0;
+    uint64_t peakBytes = 0;  // the sum of the four
+    uint64_t operations = 0; // of a whole run
+
+    bool tiled() const { return columns.origins.size() > 1 || rows.origins.size() > 1; }
+    uint32_t tileCount() const { return static_cast<uint32_t>(columns.origins.size() * rows.origins.size()); }
+    // A whole-image buffer's range.
+    BufferRange all(uint32_t buffer) const { return {buffer, 0, buffers[buffer - firstBuffer].bytes}; }
+};
+
+// Planes [channels][height][width] of floats of the padded image, in bytes.
+uint64_t planeBytes(const SessionPlan &plan, uint32_t channels);
+
+// The plan, and whether it keeps the budget: `fits` is ok, or OutOfMemory with the figure needed (then the
+// plan is that of the smallest tile). Other failures: no such recipe, sizes that the device cannot hold.
+struct PlannedSession {
+    SessionPlan plan;
+    Status fits;
+};
+Result<PlannedSession> planSession(const LoadedModel &model, const SessionOptions &options);
+
+// Reads the port that the graph takes its state from.
+const Port &statePort(const Graph &graph);
+
+} // namespace mote::pipeline

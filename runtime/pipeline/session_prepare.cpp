@@ -1,0 +1,109 @@
+// Making the first run as fast as the next: pipelines compiled by using each once, dispatches timed so that
+// submissions are cut where they should be.
+#include "pipeline/self_check.h"
+#include "pipeline/session.h"
+#include "pipeline/timing.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace mote::pipeline {
+namespace {
+
+// A dispatch is timed on as many of its workgroups as should take this long.
+constexpr double kSampleMilliseconds = 10;
+
+} // namespace
+
+Result<std::vector<Command>> Session::usedCommands() const {
+    std::vector<Command> commands;
+    const auto append = [&](std::vector<Command> more) {
+        for (Command &command : more)
+            commands.push_back(std::move(command));
+    };
+    MOTE_TRY_ASSIGN(std::vector<Command> forward, forwardCommands(0));
+    append(std::move(forward));
+    MOTE_TRY_ASSIGN(std::vector<Command> start, startCommands());
+    append(std::move(start));
+    if (plan_.tiled()) {
+        MOTE_TRY_ASSIGN(std::vector<Command> stepBegin, stepBeginCommands());
+        append(std::move(stepBegin));
+    }
+    for (uint32_t step = 0; step < steps(); ++step) {
+        MOTE_TRY_ASSIGN(Command sampler, samplerCommand(step, false));
+        commands.push_back(std::move(sampler));
+    }
+    for (uint32_t i = 0; i < graph().ports.size(); ++i)
+        if (graph().ports[i].source == PortSource::App && graph().ports[i].kind == PortKind::Image) {
+            MOTE_TRY_ASSIGN(Command fromBytes, importCommand(i, 3));
+            commands.push_back(std::move(fromBytes));
+        }
+    if (stateChannels() == 1 || stateChannels() == 3) {
+        MOTE_TRY_ASSIGN(Command toBytes, exportCommand());
+        commands.push_back(std::move(toBytes));
+    }
+    return commands;
+}
+
+// Several drivers compile at the first dispatch: one workgroup of each pipeline does it. What the dispatches
+// write is rubbish that a run overwrites.
+Status Session::warmUp(const Progress &progress, float from, float to, const std::atomic<bool> *cancel) {
+    MOTE_TRY_ASSIGN(std::vector<Command> commands, usedCommands());
+    std::set<std::pair<uint32_t, std::vector<uint32_t>>> seen;
+    std::vector<Command> once;
+    for (Command &command : commands)
+        if (command.kind == CommandKind::Dispatch &&
+            seen.emplace(command.dispatch.pipeline.shader.id, command.dispatch.pipeline.constants).second) {
+            command.dispatch = slice(command.dispatch, 0, 1, model_->traits());
+            once.push_back(std::move(command));
+        }
+    for (size_t i = 0; i < once.size(); ++i) {
+        if (cancel != nullptr && cancel->load(std::memory_order_relaxed))
+            return makeStatus(StatusCode::Cancelled, "the run was cancelled");
+        if (progress)
+            progress(from + (to - from) * static_cast<float>(i) / static_cast<float>(once.size()),
+                     "compiling");
+        MOTE_TRY(staging_->runNow(table_, {once[i]}));
+    }
+    return {};
+}
+
+Status Session::calibrate(const Progress &progress, float from, float to, const std::atomic<bool> *cancel) {
+    MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(0));
+    std::vector<Command> dispatches;
+    for (const Command &command : commands)
+        if (command.kind == CommandKind::Dispatch)
+            dispatches.push_back(command);
+    MOTE_TRY_ASSIGN(wholeMilliseconds_,
+                    timeDispatches(device(), table_, dispatches, model_->traits(), kSampleMilliseconds,
+                                   budgetMilliseconds_, cancel, [&](size_t done) {
+                                       if (progress)
+                                           progress(from + (to - from) * static_cast<float>(done) /
+                                                               static_cast<float>(dispatches.size()),
+                                                    "measuring");
+                                   }));
+    return {};
+}
+
+Status Session::prepare(const Progress &progress, bool selfCheck, const std::atomic<bool> *cancel) {
+    const double start = millisecondsNow();
+    MOTE_TRY(submitter_->drain());
+    if (!prepared_) {
+        MOTE_TRY(warmUp(progress, 0.0f, 0.6f, cancel));
+        MOTE_TRY(calibrate(progress, 0.6f, 0.8f, cancel));
+        MOTE_TRY(recordEverything());
+        prepared_ = true;
+    }
+    if (selfCheck) {
+        if (progress)
+            progress(0.8f, "checking");
+        MOTE_TRY(checkOnce());
+    }
+    if (progress)
+        progress(1.0f, "ready");
+    prepareMilliseconds_ += millisecondsNow() - start;
+    return {};
+}
+
+} // namespace mote::pipeline

@@ -1,0 +1,172 @@
+// A run: inputs up, the recorded steps in submissions, outputs down.
+#include "pipeline/session.h"
+#include "pipeline/submissions.h"
+
+#include <cstdio>
+#include <utility>
+
+namespace mote::pipeline {
+
+// In submissions of at most the budget each.
+Status Session::submitItems(const std::vector<Item> &items) {
+    std::vector<double> milliseconds;
+    for (const Item &item : items)
+        milliseconds.push_back(item.recorded->milliseconds);
+    size_t first = 0;
+    for (size_t end : cutSubmissions(milliseconds, budgetMilliseconds_)) {
+        std::vector<const gpu::CommandBuffer *> commands;
+        double sum = 0;
+        for (size_t i = first; i < end; ++i) {
+            commands.push_back(&items[i].recorded->commands);
+            sum += milliseconds[i];
+        }
+        MOTE_TRY(submitter_->submit(commands, sum));
+        first = end;
+    }
+    return {};
+}
+
+Status Session::traceState(const RunOptions &options, uint32_t step, float scale) {
+    if (!options.trace)
+        return {};
+    MOTE_TRY(submitter_->drain());
+    std::vector<float> values;
+    MOTE_TRY(readPlanes(plan_.state, 1.0f / scale, values));
+    const uint32_t shape[4] = {1, stateChannels(), plan_.paddedHeight, plan_.paddedWidth};
+    options.trace(step, "x", shape, values.data());
+    return {};
+}
+
+Status Session::traceModelOutput(const RunOptions &options, uint32_t step) {
+    MOTE_TRY(submitter_->drain());
+    std::vector<float> values;
+    MOTE_TRY(readPlanes(plan_.modelOutput, 1.0f, values));
+    const uint32_t shape[4] = {1, stateChannels(), plan_.paddedHeight, plan_.paddedWidth};
+    options.trace(step, "model_output", shape, values.data());
+    return {};
+}
+
+// The forward pass of a step op by op, with every output read back.
+Status Session::runOpsTraced(const RunOptions &options, uint32_t step, const std::atomic<bool> *cancel) {
+    MOTE_TRY(submitter_->drain());
+    MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(step));
+    std::vector<float> values;
+    size_t next = 0;
+    for (uint32_t i = 0; i < graph().ops.size(); ++i) {
+        if (cancel != nullptr && cancel->load(std::memory_order_relaxed))
+            return makeStatus(StatusCode::Cancelled, "the run was cancelled");
+        std::vector<Command> ofOp;
+        for (; next < commands.size() && commands[next].op == i; ++next)
+            ofOp.push_back(commands[next]);
+        for (std::vector<Command> &piece : cutCommands(ofOp, budgetMilliseconds_, model_->traits()))
+            MOTE_TRY(staging_->runNow(table_, std::move(piece)));
+        const Op &op = graph().ops[i];
+        const TensorShape &shape = plan_.forward.shapes.tensors[op.output];
+        MOTE_TRY(readTensor(op.output, values));
+        const uint32_t dimensions[4] = {1, shape.c, shape.h, shape.w};
+        options.trace(step, op.name.c_str(), dimensions, values.data());
+    }
+    return {};
+}
+
+Status Session::readTensor(uint32_t tensor, std::vector<float> &values) {
+    const TensorShape &shape = plan_.forward.shapes.tensors[tensor];
+    const uint64_t bytes = plan_.forward.tensorBytes[tensor];
+    const gpu::BufferRange from = table_.bound(tensorRange(plan_.forward, forward_, tensor));
+    values.resize(size_t{shape.c} * shape.h * shape.w);
+    if (graph().tensors[tensor].kind == TensorKind::Port)
+        return staging_->read(from, bytes, values.data());
+    std::vector<uint16_t> blocks(bytes / sizeof(uint16_t));
+    MOTE_TRY(staging_->read(from, bytes, blocks.data()));
+    unpackActivation(blocks.data(), shape.c, shape.h, shape.w, values.data());
+    return {};
+}
+
+Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *cancel) {
+    const bool givenNoise = isGiven("step_noise");
+    if (givenNoise != samplersGivenNoise_)
+        MOTE_TRY(recordSamplers(givenNoise));
+    MOTE_TRY(submitItems({{&start_}}));
+    if (isGiven("x_start")) {
+        // Ports fed from the noise source were drawn by the start; the state is replaced.
+        MOTE_TRY(submitter_->drain());
+        MOTE_TRY(uploadStart());
+    }
+    std::vector<Item> pending; // not yet submitted: submissions may hold the end of one step and the next
+    for (uint32_t step = 0; step < steps(); ++step) {
+        const StepRow &row = recipe().rows[step];
+        if (options.trace)
+            MOTE_TRY(
+                traceState(options, step, step == 0 ? recipe().initScale : recipe().rows[step - 1].scale));
+        if (options.trace && options.traceOps) {
+            MOTE_TRY(runOpsTraced(options, step, cancel));
+        } else {
+            const std::vector<Item> items = stepItems(step);
+            pending.insert(pending.end(), items.begin(), items.end());
+        }
+        const bool noiseNow = givenNoise && row.draws != 0;
+        if (options.trace || noiseNow) {
+            MOTE_TRY(submitItems(pending));
+            pending.clear();
+        }
+        if (options.trace)
+            MOTE_TRY(traceModelOutput(options, step));
+        if (noiseNow) {
+            MOTE_TRY(submitter_->drain());
+            MOTE_TRY(uploadStepNoise(step));
+        }
+        pending.push_back({&samplers_[step]});
+        if (options.trace) {
+            MOTE_TRY(submitItems(pending));
+            pending.clear();
+        }
+    }
+    MOTE_TRY(submitItems(pending));
+    if (options.trace)
+        MOTE_TRY(traceState(options, steps(), recipe().rows.back().scale));
+    return submitter_->drain();
+}
+
+Status Session::run(const RunOptions &options, const std::atomic<bool> *cancel) {
+    MOTE_TRY(device().alive());
+    // What an earlier run that failed has left in flight.
+    MOTE_TRY(submitter_->drain());
+    MOTE_TRY(checkBound());
+    if (options.trace && options.traceOps && plan_.tiled())
+        return makeStatus(StatusCode::Unsupported,
+                          "ops can be traced in whole images only; this session has %u tiles",
+                          plan_.tileCount());
+    if (!prepared_)
+        MOTE_TRY(prepare({}, false, cancel));
+    MOTE_TRY(uploadInputs(options.seed));
+
+    double total = start_.milliseconds, done = 0;
+    for (const Item &item : runItems())
+        total += item.recorded->milliseconds;
+    submitter_->start(cancel, [&](double milliseconds) {
+        done += milliseconds;
+        if (options.progress && total > 0)
+            options.progress(static_cast<float>(done < total ? done / total : 1.0), "running");
+    });
+    // The submitter must not keep the references above, whichever way this ends.
+    struct Forget {
+        Submitter &submitter;
+        ~Forget() { submitter.start(nullptr, {}); }
+    } forget{*submitter_};
+    const Status status = runSteps(options, cancel);
+    if (!status.ok()) {
+        (void)submitter_->drain(); // its failure would be the same again
+        return status;
+    }
+    return writeOutputs();
+}
+
+uint32_t Session::submissionCount() const {
+    std::vector<double> milliseconds;
+    for (const Item &item : runItems())
+        milliseconds.push_back(item.recorded->milliseconds);
+    return 1 +
+           static_cast<uint32_t>(cutSubmissions(milliseconds, budgetMilliseconds_).size()); // and the start
+}
+
+} // namespace mote::pipeline

@@ -1,0 +1,133 @@
+#include "pipeline/weights.h"
+
+#include "gpu/transfer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+namespace mote::pipeline {
+namespace {
+
+uint64_t roundUp(uint64_t value, uint64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+enum class Part { Weights, Bias, Affine };
+
+// One packed array to make: of `op`, out of Model::weights[weight].
+struct Item {
+    uint32_t weight = 0, op = 0;
+    Part part = Part::Weights;
+    BufferRange to;
+};
+
+std::vector<Item> itemsInFileOrder(const Model &model, const Graph &graph, const WeightPlan &plan) {
+    std::vector<Item> items;
+    for (uint32_t i = 0; i < graph.ops.size(); ++i) {
+        const Op &op = graph.ops[i];
+        const OpConstants &constants = plan.ops[i];
+        if (constants.weights.end != 0)
+            items.push_back({op.weight, i, Part::Weights, constants.weights});
+        if (constants.bias.end != 0)
+            items.push_back({op.bias, i, Part::Bias, constants.bias});
+        if (constants.affine.end != 0)
+            items.push_back({op.affine, i, Part::Affine, constants.affine});
+    }
+    std::stable_sort(items.begin(), items.end(), [&](const Item &a, const Item &b) {
+        const Weight &x = model.weights[a.weight], &y = model.weights[b.weight];
+        return x.segment != y.segment ? x.segment < y.segment : x.offset < y.offset;
+    });
+    return items;
+}
+
+} // namespace
+
+Result<WeightPlan> planWeights(const Graph &graph, const GraphKernels &kernels, uint64_t maxChunkBytes) {
+    const uint64_t limit = maxChunkBytes / kPageBytes * kPageBytes;
+    WeightPlan plan;
+    uint64_t used = 0; // of the chunk being filled
+    const auto place = [&](const Op &op, const char *what, uint64_t bytes, BufferRange &range) -> Status {
+        if (bytes == 0)
+            return {};
+        if (bytes > limit)
+            return makeStatus(
+                StatusCode::Unsupported,
+                "op '%s': its %s take %llu bytes, a binding or allocation of this device at most %llu",
+                op.name.c_str(), what, static_cast<unsigned long long>(bytes),
+                static_cast<unsigned long long>(limit));
+        used = roundUp(used, kBindingAlignment);
+        if (plan.chunkBytes.empty() || used + bytes > limit) {
+            plan.chunkBytes.push_back(0);
+            used = 0;
+        }
+        range = {static_cast<uint32_t>(plan.chunkBytes.size() - 1), used, used + bytes};
+        used += bytes;
+        plan.chunkBytes.back() = roundUp(used, kPageBytes);
+        return {};
+    };
+    plan.ops.resize(graph.ops.size());
+    for (size_t i = 0; i < graph.ops.size(); ++i) {
+        const OpKernel &kernel = kernels.ops[i];
+        MOTE_TRY(place(graph.ops[i], "weights", kernel.weightBytes, plan.ops[i].weights));
+        MOTE_TRY(place(graph.ops[i], "bias rows", kernel.biasBytes, plan.ops[i].bias));
+        MOTE_TRY(place(graph.ops[i], "affine rows", kernel.affineBytes, plan.ops[i].affine));
+    }
+    plan.totalBytes = std::accumulate(plan.chunkBytes.begin(), plan.chunkBytes.end(), uint64_t{0});
+    return plan;
+}
+
+Result<std::vector<gpu::Allocation>> uploadWeights(gpu::Device &device, const Source &source,
+                                                   const Model &model, const Graph &graph,
+                                                   const GraphKernels &kernels, const WeightPlan &plan) {
+    std::vector<gpu::Allocation> chunks;
+    for (uint64_t bytes : plan.chunkBytes) {
+        MOTE_TRY_ASSIGN(gpu::Allocation chunk,
+                        gpu::Allocation::create(device, bytes, gpu::MemoryKind::DeviceLocal, "weights"));
+        chunks.push_back(std::move(chunk));
+    }
+    MOTE_TRY_ASSIGN(gpu::Uploader uploader, gpu::Uploader::create(device, kUploadChunkBytes));
+
+    const std::vector<Item> items = itemsInFileOrder(model, graph, plan);
+    std::vector<bool> used(model.weights.size(), false);
+    WeightReader reader(source, model);
+    std::vector<uint8_t> canonical, packed;
+    uint32_t held = kNone; // the weight in `canonical`
+    for (const Item &item : items) {
+        const Weight &weight = model.weights[item.weight];
+        used[item.weight] = true;
+        if (held != item.weight) {
+            canonical.resize(weight.bytes);
+            MOTE_TRY(reader.read(item.weight, 0, weight.bytes, canonical.data()));
+            held = item.weight;
+        }
+        packed.resize(item.to.end - item.to.begin);
+        const OpKernel &kernel = kernels.ops[item.op];
+        // A vector's memory is aligned for every scalar type.
+        if (item.part == Part::Weights)
+            packWeights(kernel, model, graph, item.op, reinterpret_cast<const uint16_t *>(canonical.data()),
+                        packed.data());
+        else if (item.part == Part::Bias)
+            packBias(kernel, model, graph, item.op, reinterpret_cast<const float *>(canonical.data()),
+                     packed.data());
+        else
+            packAffine(kernel, model, graph, item.op, reinterpret_cast<const float *>(canonical.data()),
+                       packed.data());
+        MOTE_TRY(uploader.upload(chunks[item.to.buffer], item.to.begin, packed.data(), packed.size()));
+    }
+    for (uint32_t i = 0; i < model.weights.size(); ++i)
+        if (!used[i])
+            MOTE_TRY(
+                reader.stream(i, 0, model.weights[i].bytes, [](const void *, size_t) { return Status{}; }));
+    MOTE_TRY(uploader.finish());
+    return chunks;
+}
+
+Status verifyWeights(const Source &source, const Model &model) {
+    WeightReader reader(source, model);
+    for (uint32_t i = 0; i < model.weights.size(); ++i)
+        MOTE_TRY(reader.stream(i, 0, model.weights[i].bytes, [](const void *, size_t) { return Status{}; }));
+    return {};
+}
+
+} // namespace mote::pipeline
