@@ -64,7 +64,7 @@ const KnownTensor &lookUp(const std::vector<KnownTensor> &known, const std::stri
 }
 
 TensorInputs readInputs(const std::string &path, const ModelDescription &model,
-                        const RecipeDescription &recipe) {
+                        const RecipeDescription &recipe, bool needsStart) {
     const std::vector<KnownTensor> known = knownTensors(model, recipe);
     const SafetensorsFile file(path);
     TensorInputs inputs;
@@ -106,10 +106,15 @@ TensorInputs readInputs(const std::string &path, const ModelDescription &model,
     if (inputs.tensors.empty())
         throw CommandError(ExitCode::BadInput, path + ": tensors: found none, expected " + kStart +
                                                    " or another input, which says the size");
+    std::vector<std::string> needed;
+    if (needsStart)
+        needed.push_back(kStart);
     for (const PortDescription *port : model.appInputs())
-        if (!file.find(port->name))
+        needed.push_back(port->name);
+    for (const std::string &name : needed)
+        if (!file.find(name))
             throw CommandError(ExitCode::BadInput,
-                               path + ": tensors: found no '" + port->name + "', which the model needs");
+                               path + ": tensors: found no '" + name + "', expected it with this model");
     for (NamedTensor &input : inputs.tensors)
         input.tensor.data = input.values.data();
     return inputs;
@@ -165,14 +170,15 @@ struct Opened {
     SessionHandle session;
 };
 
-void open(const TensorOptions &options, Opened &opened) {
+// `needsStart`: x_start is not drawn when it is absent, but missed.
+void open(const TensorOptions &options, bool needsStart, Opened &opened) {
     checkWritable(options.output);
     opened.device = openDevice(options.device);
     opened.handle = openModel(opened.device.get(), options.model);
     opened.model = describe(opened.handle.get());
     opened.recipe = &chooseRecipe(opened.model, options.steps, options.model);
     try {
-        opened.inputs = readInputs(options.input, opened.model, *opened.recipe);
+        opened.inputs = readInputs(options.input, opened.model, *opened.recipe, needsStart);
     } catch (const ReadError &error) {
         throw CommandError(ExitCode::BadInput, error.what());
     }
@@ -197,7 +203,7 @@ void write(const std::string &path, const std::vector<TensorToWrite> &tensors) {
 
 void runTensors(const TensorOptions &options, Interrupts &interrupts) {
     Opened opened;
-    open(options, opened);
+    open(options, false, opened);
     const TensorInputs &inputs = opened.inputs;
     const uint32_t channels = opened.model.stateChannels();
     const size_t rows = opened.recipe->rows.size();
@@ -237,7 +243,7 @@ void runTensors(const TensorOptions &options, Interrupts &interrupts) {
 
 void evaluateTensors(const TensorOptions &options) {
     Opened opened;
-    open(options, opened);
+    open(options, true, opened);
     const TensorInputs &inputs = opened.inputs;
     const uint32_t channels = opened.model.outputChannels();
     const uint64_t rows = opened.recipe->rows.size();
