@@ -1,0 +1,288 @@
+// Sessions: making, binding, running, inspecting.
+#include "api/call.h"
+#include "api/handles.h"
+#include "api/session_desc.h"
+
+#include "model/describe.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+namespace mote::api {
+namespace {
+
+pipeline::Progress progressOf(mote_progress_callback callback, void *user) {
+    if (callback == nullptr)
+        return {};
+    return [callback, user](float fraction, const char *what) { callback(user, fraction, what); };
+}
+
+Status readRunDesc(const mote_run_desc *desc, pipeline::RunOptions &options) {
+    mote_run_desc given = MOTE_RUN_DESC_INIT;
+    if (desc != nullptr)
+        MOTE_TRY(readDescriptor(desc, given, "mote_run_desc"));
+    options.seed = given.seed;
+    options.progress = progressOf(given.progress, given.progress_user);
+    if (given.trace == nullptr)
+        return {};
+    mote_trace trace = MOTE_TRACE_INIT;
+    MOTE_TRY(readDescriptor(given.trace, trace, "mote_trace"));
+    if (trace.callback == nullptr)
+        return makeStatus(StatusCode::InvalidArgument, "mote_trace.callback is null");
+    options.trace = [trace](uint32_t step, const char *tensor, const uint32_t shape[4], const float *data) {
+        trace.callback(trace.user, step, tensor, shape, data);
+    };
+    options.traceOps = trace.ops != 0;
+    return {};
+}
+
+Status readImage(const mote_image *from, pipeline::ImageView &image) {
+    mote_image given = MOTE_IMAGE_INIT;
+    MOTE_TRY(readDescriptor(from, given, "mote_image"));
+    image.bytesPerPixel = static_cast<uint32_t>(given.format);
+    image.width = given.width;
+    image.height = given.height;
+    image.stride = given.stride != 0 ? given.stride : size_t{given.width} * image.bytesPerPixel;
+    image.pixels = static_cast<uint8_t *>(given.pixels);
+    return {};
+}
+
+Status readTensor(const mote_tensor *from, pipeline::TensorView &tensor) {
+    mote_tensor given = MOTE_TENSOR_INIT;
+    MOTE_TRY(readDescriptor(from, given, "mote_tensor"));
+    tensor = {given.shape[0], given.shape[1], given.shape[2], given.shape[3], given.data};
+    return {};
+}
+
+} // namespace
+} // namespace mote::api
+
+using namespace mote;
+using namespace mote::api;
+
+mote_status mote_session_create(mote_model *model, const mote_session_desc *desc, mote_session **session) {
+    return guarded([&]() -> Status {
+        if (model == nullptr)
+            return nullArgument("mote_session_create", "model");
+        if (desc == nullptr)
+            return nullArgument("mote_session_create", "desc");
+        if (session == nullptr)
+            return nullArgument("mote_session_create", "session");
+        pipeline::SessionOptions options;
+        MOTE_TRY(readSessionDesc(desc, options));
+        MOTE_TRY_ASSIGN(std::unique_ptr<pipeline::Session> made,
+                        pipeline::Session::create(model->loaded, options));
+        *session = new mote_session(std::move(made));
+        return {};
+    });
+}
+
+void mote_session_destroy(mote_session *session) {
+    delete session;
+}
+
+mote_status mote_session_prepare(mote_session *session, const mote_prepare_desc *desc) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_prepare", "session");
+        mote_prepare_desc given = MOTE_PREPARE_DESC_INIT;
+        if (desc != nullptr)
+            MOTE_TRY(readDescriptor(desc, given, "mote_prepare_desc"));
+        return session->worker.exclusive([&](pipeline::Session &of, const std::atomic<bool> *cancel) {
+            return of.prepare(progressOf(given.progress, given.progress_user), given.skip_self_check == 0,
+                              cancel);
+        });
+    });
+}
+
+mote_status mote_session_bind_image(mote_session *session, const char *port, const mote_image *image) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_bind_image", "session");
+        if (port == nullptr)
+            return nullArgument("mote_session_bind_image", "port");
+        pipeline::ImageView view;
+        if (image != nullptr)
+            MOTE_TRY(readImage(image, view));
+        return session->worker.exclusive([&](pipeline::Session &of, const std::atomic<bool> *) {
+            return of.bindImage(port, image != nullptr ? &view : nullptr);
+        });
+    });
+}
+
+mote_status mote_session_bind_tensor(mote_session *session, const char *port, const mote_tensor *tensor) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_bind_tensor", "session");
+        if (port == nullptr)
+            return nullArgument("mote_session_bind_tensor", "port");
+        pipeline::TensorView view;
+        if (tensor != nullptr)
+            MOTE_TRY(readTensor(tensor, view));
+        return session->worker.exclusive([&](pipeline::Session &of, const std::atomic<bool> *) {
+            return of.bindTensor(port, tensor != nullptr ? &view : nullptr);
+        });
+    });
+}
+
+mote_status mote_session_bind_output_image(mote_session *session, const mote_image *image) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_bind_output_image", "session");
+        pipeline::ImageView view;
+        if (image != nullptr)
+            MOTE_TRY(readImage(image, view));
+        return session->worker.exclusive([&](pipeline::Session &of, const std::atomic<bool> *) {
+            return of.bindOutputImage(image != nullptr ? &view : nullptr);
+        });
+    });
+}
+
+mote_status mote_session_bind_output_tensor(mote_session *session, const mote_tensor *tensor) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_bind_output_tensor", "session");
+        pipeline::TensorView view;
+        if (tensor != nullptr)
+            MOTE_TRY(readTensor(tensor, view));
+        return session->worker.exclusive([&](pipeline::Session &of, const std::atomic<bool> *) {
+            return of.bindOutputTensor(tensor != nullptr ? &view : nullptr);
+        });
+    });
+}
+
+mote_status mote_session_run(mote_session *session, const mote_run_desc *desc) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_run", "session");
+        pipeline::RunOptions options;
+        MOTE_TRY(readRunDesc(desc, options));
+        return session->worker.run(options);
+    });
+}
+
+mote_status mote_session_submit(mote_session *session, const mote_run_desc *desc) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_submit", "session");
+        pipeline::RunOptions options;
+        MOTE_TRY(readRunDesc(desc, options));
+        return session->worker.submit(options);
+    });
+}
+
+mote_status mote_session_poll(mote_session *session, float *fraction) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_poll", "session");
+        return session->worker.poll(fraction);
+    });
+}
+
+mote_status mote_session_wait(mote_session *session, uint32_t milliseconds) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_wait", "session");
+        return session->worker.wait(milliseconds);
+    });
+}
+
+void mote_session_cancel(mote_session *session) {
+    if (session != nullptr)
+        session->worker.cancel();
+}
+
+const char *mote_session_message(const mote_session *session) {
+    // Locks, which changes nothing that a caller sees.
+    return session != nullptr ? const_cast<mote_session *>(session)->worker.message() : "";
+}
+
+mote_status mote_session_get_info(const mote_session *session, mote_session_info *info) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_get_info", "session");
+        if (info == nullptr)
+            return nullArgument("mote_session_get_info", "info");
+        size_t size = 0;
+        MOTE_TRY(outputSize(info, "mote_session_info", sizeof(mote_session_info), size));
+        const pipeline::Session &of = session->worker.session();
+        const pipeline::SessionPlan &plan = of.plan();
+        const gpu::MemoryUse memory = of.model().device()->memoryUse();
+        mote_session_info out = MOTE_SESSION_INFO_INIT;
+        out.width = plan.width;
+        out.height = plan.height;
+        out.padded_width = plan.paddedWidth;
+        out.padded_height = plan.paddedHeight;
+        out.steps = of.steps();
+        out.tile_width = plan.columns.tile;
+        out.tile_height = plan.rows.tile;
+        out.tile_count = plan.tileCount();
+        out.dispatches = of.dispatchCount();
+        out.pipelines = of.pipelineCount();
+        out.submissions = of.submissionCount();
+        out.planned_bytes = plan.peakBytes;
+        out.allocated_bytes = memory.liveBytes;
+        out.peak_allocated_bytes = memory.peakBytes;
+        out.open_milliseconds = of.model().openMilliseconds();
+        out.create_milliseconds = of.createMilliseconds();
+        out.prepare_milliseconds = of.prepareMilliseconds();
+        writeOutput(out, info, size);
+        return {};
+    });
+}
+
+mote_status mote_session_evaluate(mote_session *session, uint32_t step, const mote_tensor *output) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_evaluate", "session");
+        if (output == nullptr)
+            return nullArgument("mote_session_evaluate", "output");
+        pipeline::TensorView view;
+        MOTE_TRY(readTensor(output, view));
+        return session->worker.exclusive(
+            [&](pipeline::Session &of, const std::atomic<bool> *) { return of.evaluate(step, view); });
+    });
+}
+
+mote_status mote_session_measure(mote_session *session, mote_op_time *ops, uint32_t *count) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_measure", "session");
+        if (count == nullptr)
+            return nullArgument("mote_session_measure", "count");
+        if (ops == nullptr && *count != 0)
+            return nullArgument("mote_session_measure", "ops (with *count > 0)");
+        size_t size = 0;
+        if (*count != 0)
+            MOTE_TRY(outputSize(ops, "mote_op_time", sizeof(mote_op_time), size));
+        const pipeline::Session &of = session->worker.session();
+        const Graph &graph = of.model().graph();
+        const uint32_t room = *count;
+        if (room == 0) { // only asked how many
+            *count = static_cast<uint32_t>(graph.ops.size());
+            return {};
+        }
+        std::vector<pipeline::OpTime> times;
+        MOTE_TRY(session->worker.exclusive([&](pipeline::Session &in, const std::atomic<bool> *) -> Status {
+            MOTE_TRY_ASSIGN(times, in.measure());
+            return {};
+        }));
+        for (uint32_t i = 0; i < std::min<size_t>(room, times.size()); ++i) {
+            const Op &op = graph.ops[times[i].op];
+            const OpCost &cost = of.plan().forward.shapes.costs[times[i].op];
+            mote_op_time out = MOTE_OP_TIME_INIT;
+            std::snprintf(out.name, sizeof out.name, "%s", op.name.c_str());
+            std::snprintf(out.kind, sizeof out.kind, "%s", opKindName(op.kind));
+            out.dispatches = times[i].dispatches;
+            out.operations = cost.operations;
+            out.bytes = cost.bytes;
+            out.milliseconds = times[i].milliseconds;
+            writeOutput(out, reinterpret_cast<mote_op_time *>(reinterpret_cast<char *>(ops) + i * size),
+                        size);
+        }
+        *count = static_cast<uint32_t>(times.size());
+        return {};
+    });
+}
