@@ -1,19 +1,15 @@
 // Checked JSON: bounded size and depth, no duplicate keys, and errors that name the file.
 #pragma once
 
+#include "read/error.h"
+
 #include <nlohmann/json.hpp>
 
 #include <cstddef>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
 namespace mote::convert {
-
-// Something in the input cannot be read. The message names file, place, what was found and what was expected.
-struct ReadError : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
 
 constexpr size_t kMaxConfigBytes = size_t(1) << 20;
 

@@ -58,6 +58,15 @@ const SamplerInfo kSamplers[] = {
      compileConsistencyModel},
 };
 
+// Well known, and no rows of a table that is made before the image is seen.
+constexpr std::pair<std::string_view, std::string_view> kImpossible[] = {
+    {"rk45", "an adaptive step size depends on the image"},
+    {"dopri5", "an adaptive step size depends on the image"},
+    {"dpm-adaptive", "an adaptive step size depends on the image"},
+    {"dps", "it needs the gradient through the network"},
+    {"cfg++", "it uses two outputs of the network differently in one step"},
+};
+
 std::string samplerNames() {
     std::string all;
     for (const SamplerInfo &sampler : kSamplers)
@@ -107,14 +116,19 @@ std::span<const SamplerInfo> samplers() {
 const SamplerInfo &findSampler(std::string_view name) {
     if (const SamplerInfo *sampler = lookUp(name))
         return *sampler;
+    for (const auto &[impossible, reason] : kImpossible)
+        if (name == impossible)
+            throw ScheduleError("sampler: found \"" + std::string(name) +
+                                "\", which cannot be a step table: " + std::string(reason) +
+                                "; supported: " + samplerNames());
     throw ScheduleError("sampler: found \"" + std::string(name) + "\", supported: " + samplerNames());
 }
 
 Table compile(const SchedulerConfig &config, std::string_view sampler, const Request &request) {
-    std::string ownClass;
+    std::string ownClass; // the value is JSON text, in quotes
     if (const auto found = config.values.find("_class_name");
-        found != config.values.end() && found->is_string())
-        ownClass = found->get<std::string>();
+        found != config.values.end() && found->second.size() > 2 && found->second.front() == '"')
+        ownClass = found->second.substr(1, found->second.size() - 2);
     if (sampler.empty() && ownClass.empty())
         throw ScheduleError(config.file +
                             ": key \"_class_name\": not found, expected a scheduler's class, or --sampler");

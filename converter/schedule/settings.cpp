@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include <nlohmann/json.hpp>
+
 #include "read/json.h"
 
 namespace mote::convert::schedule {
@@ -100,10 +102,12 @@ bool finiteWithin(const json &value, const SettingInfo &setting) {
 
 SchedulerConfig parseSchedulerConfig(std::string_view document, std::string file) {
     SchedulerConfig config{std::move(file), {}};
-    config.values = parseJson(withoutInfinities(document), config.file);
-    if (!config.values.is_object())
-        throw ScheduleError(config.file + ": found " + config.values.type_name() +
+    const json parsed = parseJson(withoutInfinities(document), config.file);
+    if (!parsed.is_object())
+        throw ScheduleError(config.file + ": found " + parsed.type_name() +
                             ", expected a JSON object with the scheduler's settings");
+    for (const auto &[key, found] : parsed.items())
+        config.values[key] = found.dump();
     return config;
 }
 
@@ -126,8 +130,8 @@ Settings::Settings(const SchedulerConfig &config, std::string sampler, std::vect
         return all;
     };
     for (const SettingInfo &setting : declared_)
-        values_[setting.name] = json::parse(setting.fallback);
-    for (const auto &[key, found] : config.values.items()) {
+        values_[setting.name] = setting.fallback;
+    for (const auto &[key, found] : config.values) {
         if (key.starts_with("_"))
             continue;
         if (find(key) != declared_.end()) {
@@ -136,9 +140,9 @@ Settings::Settings(const SchedulerConfig &config, std::string sampler, std::vect
         }
         // A setting that is off, or that belongs to the scheduler which the file was written for, changes
         // nothing.
-        const bool off = found.is_null() || found == json(false);
+        const bool off = found == "null" || found == "false";
         if (!off && std::find(tolerated.begin(), tolerated.end(), key) == tolerated.end())
-            throw ScheduleError(file_ + ": key \"" + key + "\": found " + shownJson(found) +
+            throw ScheduleError(file_ + ": key \"" + key + "\": found " + shownJson(json::parse(found)) +
                                 ", but sampler \"" + sampler_ +
                                 "\" does not support this key; supported: " + names());
     }
@@ -146,14 +150,14 @@ Settings::Settings(const SchedulerConfig &config, std::string sampler, std::vect
         if (find(key) == declared_.end())
             throw ScheduleError("option \"" + key + "\": found \"" + text + "\", but sampler \"" + sampler_ +
                                 "\" does not support it; supported: " + names());
-        values_[key] = optionValue(text);
+        values_[key] = optionValue(text).dump();
     }
     for (const SettingInfo &setting : declared_)
         check(setting);
 }
 
 void Settings::check(const SettingInfo &setting) const {
-    const json &found = values_[setting.name];
+    const json found = json::parse(values_.at(setting.name));
     const bool nullable = std::string_view(setting.fallback) == "null";
     bool good = nullable && found.is_null();
     switch (setting.type) {
@@ -198,40 +202,40 @@ bool Settings::declared(const char *name) const {
     return values_.contains(name);
 }
 
-const json &Settings::value(const char *name) const {
+const std::string &Settings::value(const char *name) const {
     return values_.at(info(name).name);
 }
 
 void Settings::refuse(const char *name, const std::string &reason) const {
-    throw ScheduleError(file_ + ": key \"" + name + "\": found " + shownJson(value(name)) + ", " + reason);
+    throw ScheduleError(file_ + ": key \"" + name + "\": found " + shownJson(json::parse(value(name))) +
+                        ", " + reason);
 }
 
 double Settings::number(const char *name) const {
-    return value(name).get<double>();
+    return json::parse(value(name)).get<double>();
 }
 int64_t Settings::integer(const char *name) const {
-    return value(name).get<int64_t>();
+    return json::parse(value(name)).get<int64_t>();
 }
 bool Settings::boolean(const char *name) const {
-    return value(name).get<bool>();
+    return value(name) == "true";
 }
 std::string Settings::choice(const char *name) const {
-    return value(name).get<std::string>();
+    return json::parse(value(name)).get<std::string>();
 }
 
 std::optional<double> Settings::optionalNumber(const char *name) const {
-    const json &found = value(name);
-    return found.is_null() ? std::nullopt : std::optional<double>(found.get<double>());
+    return value(name) == "null" ? std::nullopt : std::optional(number(name));
 }
 
 std::optional<std::vector<double>> Settings::numbers(const char *name) const {
-    const json &found = value(name);
-    return found.is_null() ? std::nullopt : std::optional(found.get<std::vector<double>>());
+    if (value(name) == "null")
+        return std::nullopt;
+    return json::parse(value(name)).get<std::vector<double>>();
 }
 
 std::vector<int64_t> Settings::integers(const char *name) const {
-    const json &found = value(name);
-    return found.is_null() ? std::vector<int64_t>{} : found.get<std::vector<int64_t>>();
+    return json::parse(value(name)).get<std::vector<int64_t>>();
 }
 
 } // namespace mote::convert::schedule

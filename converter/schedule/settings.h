@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,9 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
-#include "read/json.h"
+#include "read/error.h"
 
 namespace mote::convert::schedule {
 
@@ -23,10 +22,10 @@ struct ScheduleError : ReadError {
     using ReadError::ReadError;
 };
 
-// A scheduler_config.json. `file` is used in messages only.
+// A scheduler_config.json: each key with its value as JSON text. `file` is used in messages only.
 struct SchedulerConfig {
     std::string file;
-    nlohmann::json values = nlohmann::json::object();
+    std::map<std::string, std::string> values;
 };
 
 SchedulerConfig readSchedulerConfig(const std::string &path);
@@ -62,7 +61,7 @@ public:
     bool boolean(const char *name) const;
     std::string choice(const char *name) const;
     std::optional<std::vector<double>> numbers(const char *name) const;
-    std::vector<int64_t> integers(const char *name) const; // null is empty
+    std::vector<int64_t> integers(const char *name) const;
     std::optional<double> optionalNumber(const char *name) const;
     bool declared(const char *name) const;
 
@@ -72,12 +71,12 @@ public:
 
 private:
     const SettingInfo &info(const char *name) const;
-    const nlohmann::json &value(const char *name) const;
+    const std::string &value(const char *name) const; // JSON text
     void check(const SettingInfo &setting) const;
 
     std::string file_, sampler_;
     std::vector<SettingInfo> declared_;
-    nlohmann::json values_; // one entry per declared setting
+    std::map<std::string, std::string> values_; // one entry per declared setting, JSON text
 };
 
 } // namespace mote::convert::schedule
