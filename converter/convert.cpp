@@ -1,0 +1,152 @@
+#include "convert.h"
+
+#include "graph/shapes.h"
+#include "lower/unet.h"
+#include "model/writer.h"
+#include "read/text.h"
+#include "reference/self_check.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+namespace mote::convert {
+
+namespace {
+
+std::vector<Recipe> compileRecipes(const ConvertOptions &options, const Checkpoint &checkpoint,
+                                   std::vector<float> &timesteps) {
+    const schedule::SchedulerConfig config = schedule::readSchedulerConfig(
+        options.schedulerConfig.empty() ? checkpoint.schedulerConfigPath() : options.schedulerConfig);
+    schedule::Request request;
+    request.options = options.samplerOptions;
+    std::vector<Recipe> recipes;
+    if (!options.timesteps.empty()) {
+        request.timesteps = options.timesteps;
+        const schedule::Table table = schedule::compile(config, options.sampler, request);
+        recipes.push_back(schedule::toRecipe(table, text(options.timesteps.size()), timesteps));
+        return recipes;
+    }
+    const std::vector<int64_t> all =
+        options.steps.empty() ? std::vector<int64_t>{kDefaultSteps} : options.steps;
+    std::set<int64_t> seen;
+    for (int64_t steps : all) {
+        if (!seen.insert(steps).second)
+            throw ReadError(text("--steps: ", steps, " is given twice, expected every number of steps once"));
+        request.steps = steps;
+        const schedule::Table table = schedule::compile(config, options.sampler, request);
+        recipes.push_back(schedule::toRecipe(table, text(steps), timesteps));
+    }
+    return recipes;
+}
+
+// Status to exception: what the runtime's code says of a graph made here is a defect here.
+template <typename T> T expectOk(Result<T> result) {
+    if (!result.ok())
+        throw std::logic_error(result.status().message);
+    return std::move(result.value());
+}
+
+std::string grouped(uint64_t number) { // 3417731 -> "3,417,731"
+    const std::string digits = text(number);
+    std::string out;
+    for (size_t i = 0; i < digits.size(); ++i) {
+        if (i > 0 && (digits.size() - i) % 3 == 0)
+            out += ',';
+        out += digits[i];
+    }
+    return out;
+}
+
+std::string plural(uint64_t count, const char *one, const char *more) {
+    return text(grouped(count), " ", count == 1 ? one : more);
+}
+
+} // namespace
+
+Conversion convertCheckpoint(const ConvertOptions &options) {
+    Checkpoint checkpoint(options.directory);
+    Conversion result;
+    Model &model = result.model;
+    model.recipes = compileRecipes(options, checkpoint, model.timesteps);
+
+    result.network = lowerUNet(checkpoint);
+    for (const SafetensorsEntry &entry : checkpoint.weights().entries())
+        result.checkpointBytes += entry.end - entry.begin;
+    result.report = fold(result.network, {model.timesteps.begin(), model.timesteps.end()});
+    roundToStored(result.network);
+    result.constants = storeConstants(result.network);
+
+    model.name = options.name;
+    model.version = options.version;
+    model.licence = options.licence;
+    model.task = !options.task.empty()                       ? options.task
+                 : checkpoint.unet().conditionChannels() > 0 ? "restore"
+                                                             : "generate";
+    model.description = options.description;
+    model.sourceClass = "UNet2DModel";
+    model.weights = result.constants.weights;
+    model.graphs = {result.network.graph};
+    model.statisticsWindow = options.statisticsWindow;
+    const ReceptiveField field = expectOk(receptiveField(model, model.graphs[0]));
+    model.receptiveField = field.wholeImage ? kNone : field.radius;
+    model.selfCheck = makeSelfCheck(result.network, 0);
+    return result;
+}
+
+void writeConversion(const Conversion &conversion, const std::string &path) {
+    const auto provide = [&](uint32_t weight, uint64_t offset, void *to, size_t bytes) {
+        std::memcpy(to, conversion.constants.data[weight].data() + offset, bytes);
+        return Status{};
+    };
+    const Status status = writeModel(conversion.model, provide, path);
+    if (status.code == StatusCode::IoError)
+        throw WriteError(status.message);
+    if (!status.ok())
+        throw ReadError(status.message);
+}
+
+std::string describeConversion(const Conversion &conversion, const std::string &path) {
+    const FoldReport &report = conversion.report;
+    const Model &model = conversion.model;
+    std::string out;
+    const auto line = [&](const std::string &label, const std::string &what) {
+        out += label + std::string(label.size() < 10 ? 10 - label.size() : 1, ' ') + what + "\n";
+    };
+    line("read", text(model.sourceClass, ": ", plural(report.tensorsBefore, "tensor", "tensors"), ", ",
+                      grouped(report.parametersBefore), " parameters, ", grouped(conversion.checkpointBytes),
+                      " bytes"));
+    line("folded",
+         text(plural(report.timeOps, "time op", "time ops"), " into ",
+              plural(report.tables, "table", "tables"), " of ", plural(report.rows, "row", "rows")));
+    for (const auto &[count, what] : std::initializer_list<std::pair<size_t, const char *>>{
+             {report.activations, "SiLU into norms"},
+             {report.residuals, "additions into convolutions"},
+             {report.concats, "concatenations into second inputs"},
+             {report.resamples, "resamplings into convolutions and norms"},
+             {report.scales, "factors into convolutions and the input"},
+             {report.qkv, "triples of q, k, v into one product"},
+             {report.linears, "linear layers into 1x1 convolutions"}})
+        if (count > 0)
+            line("", text(count, " ", what));
+    line("", text(report.opsBefore, " ops became ", report.opsAfter));
+    for (const Recipe &recipe : model.recipes) {
+        std::string steps;
+        for (size_t i = 0; i < recipe.rows.size(); ++i)
+            steps += text(i == 0        ? ""
+                          : i % 16 == 0 ? ",\n          "
+                                        : ", ",
+                          static_cast<int64_t>(recipe.rows[i].timestep));
+        line("recipe", text(recipe.name, " (", recipe.sampler, "): timesteps ", steps));
+    }
+    line("checked", model.selfCheck.ops.empty()
+                        ? std::string("no self-check: it would exceed 256 kB")
+                        : text("self-check of ", model.selfCheck.ops.size(), " ops at ",
+                               model.selfCheck.height, "x", model.selfCheck.width));
+    line("wrote", text(path, ": ", plural(report.tensorsAfter, "tensor", "tensors"), ", ",
+                       grouped(report.parametersAfter), " parameters, ",
+                       grouped(conversion.constants.bytes()), " bytes"));
+    return out;
+}
+
+} // namespace mote::convert

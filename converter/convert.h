@@ -1,0 +1,48 @@
+// The whole way from a checkpoint to a model file.
+#pragma once
+
+#include "fold/fold.h"
+#include "fold/store.h"
+#include "schedule/sampler.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mote::convert {
+
+constexpr int64_t kDefaultSteps = 4;
+
+struct ConvertOptions {
+    std::string directory;
+    std::string schedulerConfig;   // empty: the checkpoint's own
+    std::string sampler = "ddim";  // name or class name
+    std::vector<int64_t> steps;    // one recipe each; empty, with no timesteps either: kDefaultSteps
+    std::vector<double> timesteps; // one recipe of exactly these, in this order
+    schedule::NamedValues samplerOptions;
+    std::string name = "unnamed", version, licence, task, description; // task empty: "restore" or "generate"
+    uint32_t statisticsWindow = 0;
+};
+
+struct Conversion {
+    Network network; // folded, rounded to what is stored
+    Model model;     // complete but for the places of its weights, which the writer chooses
+    StoredConstants constants;
+    FoldReport report;
+    uint64_t checkpointBytes = 0; // of tensors
+};
+
+// Throws ReadError where the input cannot be read or is not supported.
+Conversion convertCheckpoint(const ConvertOptions &options);
+
+// The file could not be written.
+struct WriteError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+void writeConversion(const Conversion &conversion, const std::string &path);
+
+// What was folded, and into what, for a person: a few lines.
+std::string describeConversion(const Conversion &conversion, const std::string &path);
+
+} // namespace mote::convert

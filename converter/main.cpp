@@ -1,0 +1,124 @@
+// mote-convert: a diffusers checkpoint becomes a .mote file; also prints step tables.
+#include "convert.h"
+#include "read/text.h"
+#include "schedule/print.h"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+
+namespace {
+
+using namespace mote::convert;
+
+enum ExitCode { kDone = 0, kDefect = 1, kUsage = 2, kInput = 3, kOutput = 4 };
+
+constexpr const char *kFooter = "Exit status: 0 done; 2 the command line is wrong; 3 the checkpoint, the "
+                                "scheduler or a setting cannot be read or is\n"
+                                "not supported; 4 the file cannot be written; 1 a defect in mote-convert. On "
+                                "failure no file is left behind.";
+
+int say(ExitCode code, const char *message) {
+    std::fprintf(stderr, "mote-convert: %s\n", message);
+    return code;
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    CLI::App app(
+        "Converts a checkpoint in diffusers layout (a UNet2DModel with its scheduler) into a .mote file.",
+        "mote-convert");
+    app.footer(kFooter);
+    ConvertOptions options;
+    std::string output, eta;
+    app.add_option(
+        "DIR", options.directory,
+        "folder with model_index.json, unet/config.json, unet/diffusion_pytorch_model.safetensors and\n"
+        "scheduler/scheduler_config.json");
+    app.add_option("-o,--output", output, "the file to write")->type_name("FILE.mote");
+    app.add_option("--scheduler", options.schedulerConfig,
+                   "used instead of the checkpoint's own scheduler_config.json")
+        ->type_name("FILE.json");
+    app.add_option("--sampler", options.sampler, "see 'mote-convert samplers'")
+        ->type_name("NAME")
+        ->capture_default_str();
+    CLI::Option *steps =
+        app.add_option("--steps", options.steps, "one recipe for each number of steps; 4 if not given")
+            ->delimiter(',')
+            ->type_name("N,...");
+    app.add_option("--timesteps", options.timesteps, "one recipe with exactly these timesteps, in this order")
+        ->delimiter(',')
+        ->type_name("T,...")
+        ->excludes(steps);
+    app.add_option("--eta", eta, "share of noise in each step, for samplers that take it; 0 if not given")
+        ->type_name("NUMBER");
+    app.add_option("--name", options.name, "the model's name")->type_name("TEXT")->capture_default_str();
+    app.add_option("--version", options.version, "the model's version")->type_name("TEXT");
+    app.add_option("--licence", options.licence, "the weights' licence")->type_name("TEXT");
+    app.add_option("--task", options.task,
+                   "what the model is for; 'restore' with a condition, else 'generate'")
+        ->type_name("TEXT");
+    app.add_option("--description", options.description, "a sentence or more for its user")
+        ->type_name("TEXT");
+    app.add_option(
+           "--statistics-window", options.statisticsWindow,
+           "side, in pixels, of the pictures over which GroupNorm statistics were learnt; 0: not stated")
+        ->type_name("PIXELS");
+
+    CLI::App *list = app.add_subcommand("samplers", "lists the samplers and their settings");
+    bool markdown = false;
+    list->add_flag("--markdown", markdown, "as a table in Markdown");
+    CLI::App *table =
+        app.add_subcommand("step-table", "prints the step table of a scheduler_config.json as JSON");
+    std::string tableConfig, tableSampler;
+    int64_t tableSteps = 0;
+    std::vector<double> tableTimesteps;
+    std::vector<std::string> tableOptions;
+    table->add_option("FILE", tableConfig, "a scheduler_config.json")->required();
+    table->add_option("--sampler", tableSampler, "by default the one that the file names");
+    CLI::Option *countOption = table->add_option("--steps", tableSteps, "number of steps");
+    table->add_option("--timesteps", tableTimesteps, "exactly these")->delimiter(',')->excludes(countOption);
+    table->add_option("--option", tableOptions, "name=value, as often as needed");
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError &error) {
+        return app.exit(error) == 0 ? kDone : kUsage;
+    }
+    try {
+        if (list->parsed()) {
+            std::fputs(markdown ? schedule::describeSamplersAsMarkdown().c_str()
+                                : schedule::describeSamplers().c_str(),
+                       stdout);
+            return kDone;
+        }
+        if (table->parsed()) {
+            schedule::Request request;
+            request.steps = tableSteps;
+            request.timesteps = tableTimesteps;
+            for (const std::string &option : tableOptions)
+                request.options.push_back(schedule::parseOption(option));
+            const schedule::Table compiled =
+                schedule::compile(schedule::readSchedulerConfig(tableConfig), tableSampler, request);
+            std::printf("%s\n", schedule::stepTableJson(compiled).c_str());
+            return kDone;
+        }
+        if (options.directory.empty() || output.empty())
+            return say(kUsage, "a checkpoint DIR and -o FILE.mote are needed; see --help");
+        if (!eta.empty())
+            options.samplerOptions.emplace_back("eta", eta);
+        const Conversion conversion = convertCheckpoint(options);
+        writeConversion(conversion, output);
+        std::fputs(describeConversion(conversion, output).c_str(), stdout);
+        return kDone;
+    } catch (const ReadError &error) { // ScheduleError is one
+        return say(kInput, error.what());
+    } catch (const WriteError &error) {
+        return say(kOutput, error.what());
+    } catch (const std::exception &error) {
+        return say(kDefect, text("a defect, please report it: ", error.what()).c_str());
+    }
+}
