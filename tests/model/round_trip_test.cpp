@@ -4,6 +4,7 @@
 #include "model/sample_model.h"
 #include "model/validate.h"
 #include "model/writer.h"
+#include "mote/mote.h"
 
 #include <algorithm>
 #include <csignal>
@@ -15,6 +16,9 @@
 
 namespace mote::test {
 namespace {
+
+static_assert(kRuntimeVersion == MOTE_VERSION,
+              "the version that files are compared with is that of the header");
 
 WeightProvider providerOf(const Sample &sample) {
     return [&sample](uint32_t weight, uint64_t offset, void *to, size_t bytes) {
