@@ -1,0 +1,185 @@
+#include "pipeline/rig.h"
+
+#include "read/safetensors.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+
+namespace mote::test {
+namespace {
+
+const std::string kGoldens = MOTE_TESTS_DIR "/goldens/";
+
+// One folder for the program's files.
+class Files {
+public:
+    Files() {
+        std::string name = (std::filesystem::temp_directory_path() / "mote-pipeline-XXXXXX").string();
+        if (mkdtemp(name.data()) == nullptr)
+            throw std::runtime_error("no temporary folder");
+        folder_ = name;
+    }
+    ~Files() {
+        std::error_code ignored;
+        std::filesystem::remove_all(folder_, ignored);
+    }
+    std::string next(const std::string &suffix) { return folder_ + "/" + std::to_string(count_++) + suffix; }
+
+    std::mutex mutex;
+    std::map<std::string, std::string> converted; // by options
+
+private:
+    std::string folder_;
+    int count_ = 0;
+};
+
+Files &files() {
+    static Files instance;
+    return instance;
+}
+
+std::string keyOf(const convert::ConvertOptions &options) {
+    std::string key = options.directory + "|" + options.schedulerConfig + "|" + options.sampler;
+    for (int64_t steps : options.steps)
+        key += "|" + std::to_string(steps);
+    for (double timestep : options.timesteps)
+        key += "|t" + std::to_string(timestep);
+    for (const auto &[name, value] : options.samplerOptions)
+        key += "|" + name + "=" + value;
+    return key;
+}
+
+} // namespace
+
+testing::AssertionResult failedWith(const Status &status, StatusCode code, const std::string &part) {
+    if (status.code == code && status.message.find(part) != std::string::npos)
+        return testing::AssertionSuccess();
+    return testing::AssertionFailure()
+           << "found " << static_cast<int>(status.code) << " '" << status.message << "', expected "
+           << static_cast<int>(code) << " with '" << part << "'";
+}
+
+std::shared_ptr<gpu::Device> makeDevice(const gpu::LimitsClamp *clamp) {
+    gpu::DeviceOptions options;
+    options.clamp = clamp;
+    Result<std::unique_ptr<gpu::Device>> device = gpu::Device::create(options);
+    if (!device.ok())
+        throw std::runtime_error(device.status().message);
+    return std::shared_ptr<gpu::Device>(std::move(device.value()));
+}
+
+std::shared_ptr<gpu::Device> sharedDevice() {
+    static std::shared_ptr<gpu::Device> device = makeDevice();
+    return device;
+}
+
+std::string checkpointOf(const std::string &caseName) {
+    if (caseName == "denoise-edge")
+        return MOTE_SOURCE_DIR "/converter/models/denoise-edge";
+    return kGoldens + caseName;
+}
+
+std::string convertToFile(const convert::ConvertOptions &options) {
+    Files &all = files();
+    std::lock_guard<std::mutex> lock(all.mutex);
+    std::string &path = all.converted[keyOf(options)];
+    if (path.empty()) {
+        const std::string fresh = all.next(".mote");
+        convert::writeConversion(convert::convertCheckpoint(options), fresh);
+        path = fresh;
+    }
+    return path;
+}
+
+std::string convertCase(const std::string &caseName, const std::vector<int64_t> &steps) {
+    convert::ConvertOptions options;
+    options.directory = checkpointOf(caseName);
+    options.steps = steps;
+    return convertToFile(options);
+}
+
+std::shared_ptr<pipeline::LoadedModel> loadModel(const std::shared_ptr<gpu::Device> &device,
+                                                 const std::string &path) {
+    Result<Source> source = Source::fromPath(path);
+    if (!source.ok())
+        throw std::runtime_error(source.status().message);
+    Result<std::shared_ptr<pipeline::LoadedModel>> model =
+        pipeline::LoadedModel::open(device, source.value());
+    if (!model.ok())
+        throw std::runtime_error(model.status().message);
+    return model.value();
+}
+
+std::unique_ptr<pipeline::Session> makeSession(const std::shared_ptr<pipeline::LoadedModel> &model,
+                                               const pipeline::SessionOptions &options) {
+    Result<std::unique_ptr<pipeline::Session>> session = pipeline::Session::create(model, options);
+    if (!session.ok())
+        throw std::runtime_error(session.status().message);
+    return std::move(session.value());
+}
+
+std::vector<float> GoldenTensor::block(uint64_t a, uint64_t b) const {
+    uint64_t size = 1;
+    for (size_t i = 2; i < shape.size(); ++i)
+        size *= shape[i];
+    const auto first = values.begin() + static_cast<std::ptrdiff_t>((a * shape.at(1) + b) * size);
+    return {first, first + static_cast<std::ptrdiff_t>(size)};
+}
+
+GoldenCase::GoldenCase(const std::string &name) : name_(name) {
+    std::ifstream json(kGoldens + name + "/case.json");
+    if (json)
+        description_ = nlohmann::json::parse(json);
+    const char *tensors = json ? "/goldens.safetensors" : "/reference.safetensors";
+    file_ = std::make_unique<convert::SafetensorsFile>(kGoldens + name + tensors);
+}
+
+bool GoldenCase::has(const std::string &tensor) const {
+    return file_->find(tensor) != nullptr;
+}
+
+GoldenTensor GoldenCase::tensor(const std::string &name) const {
+    const convert::SafetensorsEntry &entry = file_->get(name);
+    GoldenTensor tensor{entry.shape, {}};
+    if (entry.type == "I64" || entry.type == "I32")
+        for (int64_t value : file_->readIntegers(entry))
+            tensor.values.push_back(static_cast<float>(value));
+    else
+        tensor.values = file_->readFloats(entry);
+    return tensor;
+}
+
+double fractionOfTolerance(const GoldenCase &of, const std::string &tensor, const std::vector<float> &found,
+                           const std::vector<float> &expected) {
+    EXPECT_EQ(found.size(), expected.size());
+    double error = 0, norm = 0, largest = 0;
+    for (size_t i = 0; i < expected.size() && i < found.size(); ++i) {
+        const double difference = double(found[i]) - expected[i];
+        error += difference * difference;
+        norm += double(expected[i]) * expected[i];
+        largest = std::isfinite(difference) ? std::max(largest, std::fabs(difference)) : INFINITY;
+    }
+    const double relative = std::sqrt(error / norm);
+    const double overRms = largest / std::sqrt(norm / static_cast<double>(expected.size()));
+    const nlohmann::json errors = of.description().value("errors", nlohmann::json::object());
+    const nlohmann::json bounds = errors.value(tensor, nlohmann::json::object());
+    // What has no tolerance of its own gets the least that any case has.
+    const double relativeBound = bounds.value("tol_fp16_rel_l2", 2e-3);
+    const double rmsBound = bounds.value("tol_fp16_max_over_rms", 1e-2);
+    std::printf("%-28s %-28s rel_l2 %.2e = %.2f of its tolerance, max/rms %.2e = %.2f\n", of.name().c_str(),
+                tensor.c_str(), relative, relative / relativeBound, overRms, overRms / rmsBound);
+    return std::max(relative / relativeBound, overRms / rmsBound);
+}
+
+pipeline::TensorView viewOf(std::vector<float> &values, uint32_t c, uint32_t h, uint32_t w) {
+    EXPECT_EQ(values.size(), size_t{c} * h * w);
+    return {1, c, h, w, values.data()};
+}
+
+} // namespace mote::test
