@@ -56,12 +56,11 @@ shared float channelMean[8], channelScale[8], channelBeta[8];
 // Entries are numbered channel first, so that neighbouring lanes read neighbouring vec4.
 void gather(inout float count, inout float mean, inout float deviations, bool second, uint image, uint first,
             uint channels, uint lane, uint lanes) {
-    if (channels == 0)
-        return;
     uint blocks = second ? pc.blocks1 : pc.blocks0;
-    uint tiles = second ? pc.tiles1 : pc.tiles0;
-    uint tile = lane / channels, channel = lane - tile * channels;
-    uint tileStep = lanes / channels, channelStep = lanes - tileStep * channels;
+    uint tiles = channels == 0 ? 0 : second ? pc.tiles1 : pc.tiles0;
+    uint divisor = max(channels, 1);
+    uint tile = lane / divisor, channel = lane - tile * divisor;
+    uint tileStep = lanes / divisor, channelStep = lanes - tileStep * divisor;
     while (tile < tiles) {
         uint c = first + channel;
         uint index = ((image * blocks + (c >> 3)) * tiles + tile) * 8 + (c & 7);

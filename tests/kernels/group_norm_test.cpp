@@ -1,0 +1,261 @@
+// GroupNorm against the reference: groups that span blocks and sources, chunks, flags.
+#include "kernel_rig.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace mote::test {
+namespace {
+
+struct NormCase {
+    const char *name;
+    std::vector<uint32_t> channels; // of the one or two sources
+    uint32_t groups, n, h, w;
+    bool silu = false, average = false;
+    uint32_t rows = 1;
+    double offset = 0, spread = 1; // of the inputs
+};
+
+const NormCase kCases[] = {
+    {"OnePixelOneChannel", {1}, 1, 1, 1, 1},
+    {"OnePixelFiveChannels", {5}, 1, 2, 1, 1, true},
+    {"OddSize", {8}, 8, 1, 7, 9},
+    {"GroupsOfThree", {24}, 8, 1, 9, 7, true},
+    {"GroupsOfFive", {40}, 8, 2, 5, 11, true},
+    {"GroupsOf13", {130}, 10, 1, 4, 5},
+    {"GroupsOf40", {80}, 2, 1, 6, 6, true},
+    {"OneGroup", {24}, 1, 1, 8, 8},
+    {"TwoSources", {16, 24}, 8, 1, 6, 10, true},
+    {"TwoSourcesInOneGroup", {8, 8}, 1, 2, 5, 5},
+    {"TwoSourcesOddChannels", {3, 5}, 4, 1, 7, 5, true},
+    {"TwoSourcesFiveThirteen", {5, 13}, 6, 2, 3, 7},
+    {"TwoSourcesShiftedBlocks", {12, 40}, 4, 1, 4, 9, true},
+    {"Average", {24}, 8, 1, 6, 10, true, true},
+    {"AverageTwoSourcesOdd", {3, 6}, 3, 2, 4, 2, false, true},
+    {"Rows", {16}, 4, 1, 5, 5, true, false, 3},
+    {"FarFromZero", {16}, 4, 1, 33, 31, false, false, 1, 100, 0.5},
+    {"LargeMap", {8}, 2, 1, 130, 140, true},
+};
+
+class GroupNorm : public Kernels {
+protected:
+    static OpCase makeCase(const NormCase &c) {
+        Random random(c.groups * 7 + c.h);
+        OpCase made;
+        Op &op = made.op();
+        op.kind = OpKind::GroupNorm;
+        op.name = c.name;
+        op.groups = c.groups;
+        op.epsilon = 1e-5f;
+        op.activation = c.silu ? ActivationFunction::Silu : ActivationFunction::None;
+        op.outputResample = c.average ? Resample::AverageDown2 : Resample::None;
+        uint32_t channels = 0;
+        for (uint32_t count : c.channels) {
+            Map map = random.map(c.n, count, c.h, c.w);
+            for (double &value : map.values)
+                value = value * c.spread + c.offset;
+            convert::reference::roundToHalf(map);
+            made.input(std::move(map));
+            channels += count;
+        }
+        op.affine = made.table({c.rows, 2, channels}, random.halfs(size_t{c.rows} * 2 * channels));
+        const uint32_t down = c.average ? 2 : 1;
+        made.output({c.n, channels, c.h / down, c.w / down});
+        return made;
+    }
+
+    Result<GraphKernels> choose(const OpCase &c) {
+        return chooseKernels(c.model, c.graph, c.shapes, traits(),
+                             [this](const gpu::PipelineDescription &pipeline) {
+                                 return device().pipelines().get(pipeline).status();
+                             });
+    }
+
+    // The inputs have no maker here, so their statistics are made by the kernel for that.
+    std::vector<Dispatch> statisticsOf(const OpCase &c, const GraphKernels &kernels, OpBuffers &buffers) {
+        std::vector<Dispatch> dispatches;
+        for (size_t i = 0; i < c.inputs.size(); ++i) {
+            const Map &in = c.inputs[i];
+            OpCase maker; // a Concat stands in for it: anything that is not a convolution
+            maker.op().kind = OpKind::Concat;
+            maker.op().inputScale = {1};
+            maker.op().inputOffset = {0};
+            maker.input(in, TensorKind::Port);
+            maker.output({in.batch, in.channels, in.height, in.width});
+            maker.wantStatistics();
+            const Result<GraphKernels> chosen = choose(maker);
+            EXPECT_TRUE(chosen.ok()) << chosen.status().message;
+            OpBuffers own;
+            own.session = buffers.session;
+            own.inputs = {buffer(4)};
+            own.inputPlanes = {{in.height, in.width, false}};
+            own.output = buffers.inputs[i];
+            own.outputStatistics = buffer(chosen->statistics[1].bytes);
+            EXPECT_EQ(chosen->statistics[1].tiles, statisticsTiles(kernels, c, i));
+            buffers.inputStatistics.push_back(own.outputStatistics);
+            Result<std::vector<Dispatch>> built =
+                buildDispatches(chosen.value(), maker.model, maker.graph, maker.shapes, 0, own, traits());
+            EXPECT_TRUE(built.ok()) << built.status().message;
+            dispatches.push_back(built.value().back()); // without the Concat itself
+        }
+        return dispatches;
+    }
+
+    static uint32_t statisticsTiles(const GraphKernels &kernels, const OpCase &c, size_t input) {
+        return kernels.statistics[c.graph.ops[0].inputs[input]].tiles;
+    }
+
+    // The graph that chooseKernels sees must contain the makers, so that it knows their statistics.
+    static OpCase withMakers(const NormCase &wanted) {
+        OpCase c = makeCase(wanted);
+        Op norm = c.graph.ops[0];
+        c.graph.ops.clear();
+        c.graph.ops.push_back(norm);
+        for (size_t i = 0; i < c.inputs.size(); ++i) {
+            Op maker;
+            maker.kind = OpKind::Concat;
+            maker.name = "maker";
+            maker.inputs = {static_cast<uint32_t>(c.graph.tensors.size())};
+            maker.inputScale = {1};
+            maker.inputOffset = {0};
+            maker.output = norm.inputs[i];
+            c.graph.tensors.push_back({"port", TensorKind::Port, c.inputs[i].channels});
+            c.shapes.tensors.push_back(c.shapes.tensors[norm.inputs[i]]);
+            c.shapes.costs.push_back({1, 1});
+            c.graph.ops.push_back(maker);
+        }
+        return c;
+    }
+
+    struct Ran {
+        Map found;
+        SessionWords session;
+    };
+    Ran runCase(const OpCase &c, uint32_t row, uint32_t errorCode = 77, uint32_t earlier = kNothingFound) {
+        Ran ran;
+        const Result<GraphKernels> kernels = choose(c);
+        EXPECT_TRUE(kernels.ok()) << kernels.status().message;
+        if (!kernels.ok())
+            return ran;
+        OpBuffers buffers;
+        for (const Map &in : c.inputs)
+            buffers.inputs.push_back(activation(in));
+        const std::vector<float> affine(c.tables[c.graph.ops[0].affine].values.begin(),
+                                        c.tables[c.graph.ops[0].affine].values.end());
+        std::vector<std::byte> packed(kernels->ops[0].affineBytes);
+        packAffine(kernels->ops[0], c.model, c.graph, 0, affine.data(), packed.data());
+        buffers.affine = bufferOf(packed.data(), packed.size());
+        SessionWords words;
+        words.nonFinite = earlier;
+        buffers.session = session(words);
+        buffers.row = row;
+        buffers.errorCode = errorCode;
+        const uint32_t output = c.graph.ops[0].output;
+        buffers.output = buffer(tensorBytes(TensorKind::Activation, c.shapes.tensors[output]));
+        std::vector<Dispatch> list = statisticsOf(c, kernels.value(), buffers);
+        const Result<std::vector<Dispatch>> built =
+            buildDispatches(kernels.value(), c.model, c.graph, c.shapes, 0, buffers, traits());
+        EXPECT_TRUE(built.ok()) << built.status().message;
+        list.insert(list.end(), built.value().begin(), built.value().end());
+        run(list);
+        ran.found = readActivation(buffers.output, c.shapes.tensors[output]);
+        ran.session = sessionOf(buffers.session);
+        return ran;
+    }
+};
+
+class GroupNormShapes : public GroupNorm, public testing::WithParamInterface<NormCase> {};
+
+TEST_P(GroupNormShapes, MatchesReference) {
+    const NormCase &wanted = GetParam();
+    const OpCase c = withMakers(wanted);
+    const uint32_t row = wanted.rows - 1;
+    const Ran ran = runCase(c, row);
+    EXPECT_EQ(ran.session.nonFinite, kNothingFound);
+
+    OpCase one = makeCase(wanted);
+    auto &affine = one.tables[one.op().affine];
+    const uint32_t channels = affine.shape[2];
+    affine.values = {affine.values.begin() + row * 2 * channels,
+                     affine.values.begin() + (row + 1) * 2 * channels};
+    affine.shape[0] = 1;
+    const Map expected = one.reference();
+    // In fp32: the mean is within 32 roundings of the largest input, the deviations within 64 of themselves
+    // (as the statistics tests hold), so that the normalised value h = (x - mean) s + beta moves by at most
+    //   32 u largest s + 64 u (|h| + |beta|);
+    // SiLU's slope is at most 1.1, its own error (3 + 2 |h|) 2 u of the value as GLSL bounds exp. Then the
+    // storage.
+    const double u = 0x1p-24;
+    std::vector<double> scales(expected.batch * wanted.groups);
+    const uint32_t groupChannels = channels / wanted.groups;
+    double largest = 0;
+    for (uint32_t n = 0; n < expected.batch; ++n) {
+        for (uint32_t g = 0; g < wanted.groups; ++g) {
+            double sum = 0, squares = 0, size = 0;
+            for (uint32_t channel = g * groupChannels; channel < (g + 1) * groupChannels; ++channel) {
+                const bool second = channel >= c.inputs[0].channels;
+                const Map &in = c.inputs[second ? 1 : 0];
+                const double *plane = in.plane(n, second ? channel - c.inputs[0].channels : channel);
+                for (size_t i = 0; i < in.planeSize(); ++i, size += 1) {
+                    sum += plane[i];
+                    squares += plane[i] * plane[i];
+                    largest = std::max(largest, std::fabs(plane[i]));
+                }
+            }
+            scales[n * wanted.groups + g] =
+                1 / std::sqrt(std::max(0.0, squares / size - sum / size * (sum / size)) + 1e-5);
+        }
+    }
+    ASSERT_EQ(ran.found.values.size(), expected.values.size());
+    for (uint32_t n = 0; n < expected.batch; ++n) {
+        for (uint32_t channel = 0; channel < channels; ++channel) {
+            const double gamma = std::fabs(affine.values[channel]),
+                         beta = std::fabs(affine.values[channels + channel]);
+            const double scale = scales[n * wanted.groups + channel / groupChannels] * gamma;
+            for (size_t i = 0; i < expected.planeSize(); ++i) {
+                const double value = expected.plane(n, channel)[i];
+                const double h = wanted.average ? 2 * largest * scale + beta : std::fabs(value) + 1;
+                const double moved = 32 * u * largest * scale + 64 * u * (h + beta);
+                const double arithmetic = wanted.silu ? 1.1 * moved + (3 + 2 * h) * 2 * u * h : moved;
+                const double tolerance = arithmetic + 0x1p-11 * (std::fabs(value) + arithmetic) + 0x1p-25;
+                const double fraction = std::fabs(ran.found.plane(n, channel)[i] - value) / tolerance;
+                ASSERT_LE(fraction, 1) << "channel " << channel << ", pixel " << i << ": "
+                                       << ran.found.plane(n, channel)[i] << ", expected " << value;
+                ErrorLog::note("groupnorm", fraction);
+            }
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, GroupNormShapes, testing::ValuesIn(kCases),
+                         [](const auto &entry) { return std::string(entry.param.name); });
+
+TEST_F(GroupNorm, FlagsInfinitiesAndNaNs) {
+    for (double bad : {HUGE_VAL, -HUGE_VAL, std::nan("")}) {
+        for (size_t where : {size_t{0}, size_t{4 * 63 + 20}, size_t{2 * 8 * 63 - 1}}) {
+            buffers_.clear();
+            OpCase c = withMakers({"Bad", {8}, 2, 2, 7, 9});
+            c.inputs[0].values[where] = bad;
+            EXPECT_EQ(runCase(c, 0, 5u << 16 | 3).session.nonFinite, 5u << 16 | 3) << bad << " at " << where;
+        }
+    }
+}
+
+// The largest finite values of fp16 are no infinities, in no group and in no sum of squares.
+TEST_F(GroupNorm, DoesNotFlagTheLargestFiniteValues) {
+    OpCase c = withMakers({"Large", {8}, 1, 1, 40, 40});
+    for (size_t i = 0; i < c.inputs[0].values.size(); ++i)
+        c.inputs[0].values[i] = i % 2 == 0 ? 65504 : -65504;
+    EXPECT_EQ(runCase(c, 0).session.nonFinite, kNothingFound);
+}
+
+// The lowest code wins, so the first op of the first step that failed is reported.
+TEST_F(GroupNorm, KeepsTheEarliestCode) {
+    OpCase c = withMakers({"Bad", {8}, 2, 1, 3, 3});
+    c.inputs[0].values[0] = HUGE_VAL;
+    EXPECT_EQ(runCase(c, 0, 9, 8).session.nonFinite, 8u);
+    EXPECT_EQ(runCase(c, 0, 9, 10).session.nonFinite, 9u);
+}
+
+} // namespace
+} // namespace mote::test
