@@ -1,0 +1,185 @@
+#include "golden_case.h"
+
+#include "lower/unet.h"
+#include "schedule/evaluate.h"
+#include "schedule/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <stdexcept>
+
+namespace mote::convert {
+
+using reference::Array;
+
+namespace {
+
+nlohmann::json readDescription(const std::string &tensorFile) {
+    const std::string path = tensorFile.substr(0, tensorFile.rfind('/')) + "/case.json";
+    if (std::FILE *file = std::fopen(path.c_str(), "rb")) {
+        std::fclose(file);
+        return parseJson(readTextFile(path), path);
+    }
+    return nlohmann::json{{"runs", nlohmann::json::object()}, {"errors", nlohmann::json::object()}};
+}
+
+// A folded or unfolded network that answers m(x, t).
+class Evaluator {
+public:
+    Evaluator(const GoldenCase &golden, const std::vector<double> &timesteps, const Folding &folding) {
+        Checkpoint checkpoint(golden.checkpointFolder());
+        network = lowerUNet(checkpoint);
+        features_ = network.timestepFeatures;
+        for (double timestep : timesteps)
+            if (std::find(timesteps_.begin(), timesteps_.end(), timestep) == timesteps_.end())
+                timesteps_.push_back(timestep);
+        if (folding)
+            folding(network, timesteps_);
+    }
+
+    Array<float> operator()(const Array<float> &x, const Array<float> &condition, double timestep) {
+        if (tables_.empty())
+            tables_ = reference::tablesOf<float>(network);
+        std::vector<Array<float>> inputs = {x};
+        if (condition.channels > 0)
+            inputs.push_back(condition);
+        reference::Step step;
+        step.row = uint32_t(std::find(timesteps_.begin(), timesteps_.end(), timestep) - timesteps_.begin());
+        step.timestep = timestep;
+        step.features = features_;
+        const auto tensors = reference::runGraph<float>(network.graph, tables_, inputs, step,
+                                                        reference::Storage::Exact, reference::Keep::Release);
+        return reference::modelOutput(network.graph, tensors);
+    }
+
+    Network network;
+
+private:
+    TimestepFeatures features_;
+    std::vector<double> timesteps_;
+    reference::Tables<float> tables_;
+};
+
+} // namespace
+
+double fractionOfTolerance(std::span<const float> found, std::span<const float> expected,
+                           const Tolerance &tolerance) {
+    if (found.size() != expected.size())
+        return std::numeric_limits<double>::infinity();
+    double squares = 0, errorSquares = 0, worst = 0;
+    for (size_t i = 0; i < found.size(); ++i) {
+        if (!std::isfinite(found[i]))
+            return std::numeric_limits<double>::infinity();
+        const double error = double(found[i]) - double(expected[i]);
+        squares += double(expected[i]) * double(expected[i]);
+        errorSquares += error * error;
+        worst = std::max(worst, std::fabs(error));
+    }
+    const double rms = std::sqrt(squares / double(found.size()));
+    return std::max(std::sqrt(errorSquares / squares) / tolerance.relativeL2,
+                    worst / rms / tolerance.maxOverRms);
+}
+
+GoldenCase::GoldenCase(const std::string &name, const std::string &checkpointFolder,
+                       const std::string &tensorFile)
+    : name_(name), checkpointFolder_(checkpointFolder), tensors_(tensorFile),
+      description_(readDescription(tensorFile)) {}
+
+GoldenCase GoldenCase::inGoldens(const std::string &name) {
+    const std::string folder = std::string(MOTE_TESTS_DIR) + "/goldens/" + name;
+    return GoldenCase(name, folder, folder + "/goldens.safetensors");
+}
+
+Tolerance GoldenCase::tolerance(const std::string &tensor) const {
+    if (!description_["errors"].contains(tensor))
+        return {};
+    const nlohmann::json &error = description_["errors"][tensor];
+    return {error.at("tol_fp32_rel_l2").get<double>(), error.at("tol_fp32_max_over_rms").get<double>()};
+}
+
+Array<float> GoldenCase::array(const std::string &tensor, size_t leading, size_t index) const {
+    const std::vector<uint64_t> extents = shape(tensor);
+    const std::vector<float> all = floats(tensor);
+    size_t outer = 1;
+    for (size_t i = 0; i < leading; ++i)
+        outer *= extents[i];
+    Array<float> one(uint32_t(extents.size() - leading == 4 ? extents[leading] : 1),
+                     uint32_t(extents[extents.size() - 3]), uint32_t(extents[extents.size() - 2]),
+                     uint32_t(extents[extents.size() - 1]));
+    const size_t size = all.size() / outer;
+    if (one.values.size() != size)
+        throw std::logic_error("golden tensor " + tensor + " has an unexpected shape");
+    std::copy_n(all.begin() + std::ptrdiff_t(index * size), size, one.values.begin());
+    return one;
+}
+
+Array<float> GoldenCase::condition(uint32_t height, uint32_t width) const {
+    for (const std::string &tensor : {"cond." + std::to_string(height) + "x" + std::to_string(width),
+                                      std::string("cond"), std::string("condition")})
+        if (has(tensor) && shape(tensor)[2] == height && shape(tensor)[3] == width)
+            return array(tensor, 0, 0);
+    return Array<float>(1, 0, height, width);
+}
+
+double forwardFraction(const GoldenCase &golden, const std::string &prefix, const Folding &folding) {
+    const std::vector<int64_t> timesteps = golden.integers(golden.has(prefix + "t") ? prefix + "t" : "fwd.t");
+    Evaluator evaluate(golden, {timesteps.begin(), timesteps.end()}, folding);
+    const Array<float> x = golden.array(prefix + "x", 0, 0);
+    const Array<float> condition = golden.condition(x.height, x.width);
+    std::vector<float> found;
+    for (int64_t timestep : timesteps) {
+        const Array<float> m = evaluate(x, condition, double(timestep));
+        found.insert(found.end(), m.values.begin(), m.values.end());
+    }
+    return fractionOfTolerance(found, golden.floats(prefix + "out"), golden.tolerance(prefix + "out"));
+}
+
+schedule::Table tableOfRun(const GoldenCase &golden, const std::string &run) {
+    const nlohmann::json &description = golden.runs().at(run);
+    nlohmann::json config = description.at("config");
+    config["_class_name"] = description.at("scheduler");
+    schedule::Request request;
+    request.steps = description.at("steps").get<int64_t>();
+    for (const auto &[key, value] : description.at("step_args").items())
+        request.options.emplace_back(key, value.dump());
+    return schedule::compile(schedule::parseSchedulerConfig(config.dump(), run), "", request);
+}
+
+double trajectoryFraction(const GoldenCase &golden, const std::string &run, const schedule::Table &original,
+                          const Folding &folding, const Mutation &mutation) {
+    schedule::Table table = original;
+    std::vector<double> timesteps;
+    for (const schedule::Row &row : table.rows)
+        timesteps.push_back(row.timestep);
+    Evaluator evaluate(golden, timesteps, folding);
+    if (mutation)
+        mutation(evaluate.network, table);
+    const Array<float> start = golden.array(run + ".x", 1, 0);
+    const Array<float> condition = golden.condition(start.height, start.width);
+
+    schedule::RunInputs<float> inputs;
+    inputs.batch = start.batch;
+    inputs.noise = start.values;
+    std::vector<Array<float>> noise;
+    if (golden.has(run + ".noise"))
+        for (size_t i = 0; i < table.rows.size(); ++i)
+            noise.push_back(golden.array(run + ".noise", 1, i));
+    inputs.stepNoise = [&](size_t row) { return std::span<const float>(noise.at(row).values); };
+    const schedule::Trajectory<float> found =
+        schedule::runTable<float>(table, inputs,
+                                  [&](std::span<const float> x, const schedule::Row &row, size_t,
+                                      std::span<float> m, std::span<float>) {
+                                      Array<float> state = start;
+                                      std::copy(x.begin(), x.end(), state.values.begin());
+                                      const Array<float> output = evaluate(state, condition, row.timestep);
+                                      std::copy(output.values.begin(), output.values.end(), m.begin());
+                                  });
+    std::vector<float> states;
+    for (const std::vector<float> &state : found.states)
+        states.insert(states.end(), state.begin(), state.end());
+    return fractionOfTolerance(states, golden.floats(run + ".x"), golden.tolerance(run + ".x"));
+}
+
+} // namespace mote::convert

@@ -1,0 +1,122 @@
+// The golden cases in fp32 on the reference interpreter: diffusers' own numbers, within tol_fp32 of each
+// case. Errors are printed as fractions of the tolerance.
+#include "golden_case.h"
+
+#include "fold/fold.h"
+#include "schedule/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+namespace mote::convert {
+namespace {
+
+const char *const kCases[] = {"ddpm-uncond-32", "ddim-vpred-cosine-32", "restore-sr-cond-64-resnet",
+                              "restore-sr-cond-64-conv"};
+
+void foldAll(Network &network, const std::vector<double> &timesteps) {
+    fold(network, timesteps);
+}
+
+double judged(const GoldenCase &golden, const std::string &what, double fraction) {
+    std::printf("%-28s %-28s %.3f of the tolerance\n", golden.name().c_str(), what.c_str(), fraction);
+    return fraction;
+}
+
+std::vector<std::string> forwardPrefixes(const GoldenCase &golden) {
+    std::vector<std::string> prefixes = {"fwd."};
+    if (golden.has("fwd.48x80.x"))
+        prefixes.push_back("fwd.48x80.");
+    return prefixes;
+}
+
+TEST(Goldens, UnfoldedForwardPassesMatchDiffusers) {
+    for (const char *name : kCases) {
+        const GoldenCase golden = GoldenCase::inGoldens(name);
+        for (const std::string &prefix : forwardPrefixes(golden))
+            EXPECT_LE(judged(golden, prefix + "out, unfolded", forwardFraction(golden, prefix, {})), 1.0);
+    }
+}
+
+TEST(Goldens, FoldedForwardPassesMatchDiffusers) {
+    for (const char *name : kCases) {
+        const GoldenCase golden = GoldenCase::inGoldens(name);
+        for (const std::string &prefix : forwardPrefixes(golden))
+            EXPECT_LE(judged(golden, prefix + "out, folded", forwardFraction(golden, prefix, foldAll)), 1.0);
+    }
+}
+
+TEST(Goldens, FoldedTrajectoriesMatchDiffusers) {
+    size_t count = 0;
+    for (const char *name : kCases) {
+        const GoldenCase golden = GoldenCase::inGoldens(name);
+        for (const auto &[run, description] : golden.runs().items()) {
+            EXPECT_LE(
+                judged(golden, run + ".x", trajectoryFraction(golden, run, tableOfRun(golden, run), foldAll)),
+                1.0);
+            ++count;
+        }
+    }
+    EXPECT_EQ(count, 21u);
+}
+
+TEST(Goldens, ShippedModelMatchesItsReferenceTrajectories) {
+    const std::string checkpoint = std::string(MOTE_SOURCE_DIR) + "/converter/models/denoise-edge";
+    const GoldenCase golden("denoise-edge", checkpoint,
+                            std::string(MOTE_TESTS_DIR) + "/goldens/denoise-edge/reference.safetensors");
+    const schedule::SchedulerConfig config =
+        schedule::readSchedulerConfig(checkpoint + "/scheduler/scheduler_config.json");
+    for (const int64_t steps : {1, 2, 4}) {
+        schedule::Request request;
+        request.steps = steps;
+        const std::string run = "ddim" + std::to_string(steps);
+        const schedule::Table table = schedule::compile(config, "ddim", request);
+        EXPECT_LE(judged(golden, run + ".x", trajectoryFraction(golden, run, table, foldAll)), 1.0);
+    }
+}
+
+// What the tests above are worth: a small mistake must turn them red.
+TEST(Goldens, OneWrongCoefficientIsFound) {
+    const GoldenCase golden = GoldenCase::inGoldens("restore-sr-cond-64-conv");
+    const schedule::Table table = tableOfRun(golden, "ddim2");
+    const double fraction =
+        trajectoryFraction(golden, "ddim2", table, foldAll, [](Network &, schedule::Table &mutated) {
+            mutated.rows[0].g *= 1.001; // the row clips, so x0 enters through g
+        });
+    EXPECT_GT(judged(golden, "ddim2.x, wrong coefficient", fraction), 1.0);
+}
+
+TEST(Goldens, OneSwappedChannelIsFound) {
+    const GoldenCase golden = GoldenCase::inGoldens("restore-sr-cond-64-conv");
+    const schedule::Table table = tableOfRun(golden, "ddim2");
+    const double fraction =
+        trajectoryFraction(golden, "ddim2", table, foldAll, [](Network &network, schedule::Table &) {
+            for (const Op &op : network.graph.ops)
+                if (op.name == "mid_block.resnets.0.conv1") {
+                    Constant &weight = network.constants[op.weight]; // [out][kh][kw][in]
+                    const size_t inputs = weight.shape[3];
+                    for (size_t at = 0; at < weight.values.size(); at += inputs)
+                        std::swap(weight.values[at], weight.values[at + 1]);
+                }
+        });
+    EXPECT_GT(judged(golden, "ddim2.x, swapped channel", fraction), 1.0);
+}
+
+TEST(Goldens, OneExchangedTableRowIsFound) {
+    const GoldenCase golden = GoldenCase::inGoldens("restore-sr-cond-64-conv");
+    const schedule::Table table = tableOfRun(golden, "ddim2");
+    const double fraction =
+        trajectoryFraction(golden, "ddim2", table, foldAll, [](Network &network, schedule::Table &) {
+            for (const Op &op : network.graph.ops)
+                if (op.name == "up_blocks.1.resnets.0.norm2") {
+                    std::vector<double> &rows = network.constants[op.affine].values;
+                    std::swap_ranges(rows.begin(), rows.begin() + std::ptrdiff_t(rows.size() / 2),
+                                     rows.begin() + std::ptrdiff_t(rows.size() / 2));
+                }
+        });
+    EXPECT_GT(judged(golden, "ddim2.x, exchanged rows", fraction), 1.0);
+}
+
+} // namespace
+} // namespace mote::convert
