@@ -1,7 +1,9 @@
-// DEIS (t-AB-DEIS in rho): Zhang and Chen 2023, "Fast sampling of diffusion models with exponential
-// integrator", equations 14 and 15, with epsilon interpolated linearly or quadratically in log rho, rho =
-// sigma / alpha:
-//   x' / alpha' = x / alpha + sum_j epsilon_j integral from rho to rho' of L_j(log tau) dtau
+// DEIS (rho-AB-DEIS): Zhang and Chen 2023, "Fast sampling of diffusion models with exponential integrator",
+// equations 14 and 15 with rho = sigma / alpha, epsilon interpolated linearly or quadratically in u = log
+// rho:
+//   x' / alpha' = x / alpha + integral from rho to rho' of P(log tau) dtau,   P through the last epsilons
+// In Newton's form, v = u - u_0: P = e_0 + f_01 v + f_012 v (v - d), d = u_1 - u_0, and the integral of e^v
+// v^k is closed.
 #include <algorithm>
 #include <cmath>
 
@@ -10,16 +12,12 @@
 namespace mote::convert::schedule {
 namespace {
 
-// Antiderivative in t of L(log t), L the basis that is 1 at b and 0 at q.
-double linearBasis(double t, double b, double q) {
-    return t * (-std::log(q) + std::log(t) - 1) / (std::log(b) - std::log(q));
-}
-
-// The same for the basis that is 1 at b and 0 at q and at d.
-double quadraticBasis(double t, double b, double q, double d) {
-    const double lt = std::log(t), lb = std::log(b), lq = std::log(q), ld = std::log(d);
-    return t * (lq * (ld - lt + 1) - ld * lt + ld + lt * lt - 2 * lt + 2) / ((lb - lq) * (lb - ld));
-}
+// Integrals of e^v v^k over [0, h].
+struct Moments {
+    double zeroth, first, second;
+    explicit Moments(double h)
+        : zeroth(std::expm1(h)), first(h * std::exp(h) - zeroth), second(h * h * std::exp(h) - 2 * first) {}
+};
 
 } // namespace
 
@@ -59,23 +57,19 @@ Table compileDeis(const Job &job) {
         step.prediction = estimate.x0;
         step.clip = clip;
         step.keep = clip.kind == ClipKind::None ? estimate.epsilon : (kX - run.alpha[i] * kX0) / run.sigma[i];
-        const double alpha = run.alpha[i + 1], from = run.ratio[i], to = run.ratio[i + 1];
-        step.next = alpha / run.alpha[i] * kX;
-        if (now == 1) {
-            step.next += alpha * (to - from) * step.keep;
-        } else if (now == 2) {
-            const double r0 = from, r1 = run.ratio[i - 1];
-            step.next += alpha * (linearBasis(to, r0, r1) - linearBasis(from, r0, r1)) * step.keep;
-            step.next += alpha * (linearBasis(to, r1, r0) - linearBasis(from, r1, r0)) * history[0];
-        } else {
-            const double r0 = from, r1 = run.ratio[i - 1], r2 = run.ratio[i - 2];
-            step.next +=
-                alpha * (quadraticBasis(to, r0, r1, r2) - quadraticBasis(from, r0, r1, r2)) * step.keep;
-            step.next +=
-                alpha * (quadraticBasis(to, r1, r2, r0) - quadraticBasis(from, r1, r2, r0)) * history[0];
-            step.next +=
-                alpha * (quadraticBasis(to, r2, r0, r1) - quadraticBasis(from, r2, r0, r1)) * history[1];
+        auto u = [&](size_t age) { return std::log(run.ratio[i - age]); };
+        const Moments moments(std::log(run.ratio[i + 1]) - u(0));
+        Form integral = moments.zeroth * step.keep;
+        if (now >= 2) {
+            const double d = u(1) - u(0);
+            const Form f01 = (step.keep - history[0]) / (u(0) - u(1));
+            integral += moments.first * f01;
+            if (now == 3) {
+                const Form f12 = (history[0] - history[1]) / (u(1) - u(2));
+                integral += (moments.second - d * moments.first) * ((f01 - f12) / (u(0) - u(2)));
+            }
         }
+        step.next = run.alpha[i + 1] / run.alpha[i] * kX + run.alpha[i + 1] * run.ratio[i] * integral;
         step.store = history.push();
         steps.push_back(step);
     }

@@ -110,9 +110,9 @@ template <typename Real> RowResult<Real> applyRow(const Row &row, size_t batch, 
 }
 
 template <typename Real>
-Run<Real> runTable(const Table &table, const RunInputs<Real> &inputs, const Network<Real> &network) {
+Trajectory<Real> runTable(const Table &table, const RunInputs<Real> &inputs, const Network<Real> &network) {
     const size_t count = inputs.noise.size();
-    Run<Real> run;
+    Trajectory<Real> run;
     std::vector<Real> x(count), m(count), extra;
     std::array<std::vector<Real>, kRegisters> registers;
     for (size_t i = 0; i < count; ++i) {
@@ -147,7 +147,8 @@ Run<Real> runTable(const Table &table, const RunInputs<Real> &inputs, const Netw
 
 template RowResult<float> applyRow<float>(const Row &, size_t, const RowOperands<float> &);
 template RowResult<double> applyRow<double>(const Row &, size_t, const RowOperands<double> &);
-template Run<float> runTable<float>(const Table &, const RunInputs<float> &, const Network<float> &);
-template Run<double> runTable<double>(const Table &, const RunInputs<double> &, const Network<double> &);
+template Trajectory<float> runTable<float>(const Table &, const RunInputs<float> &, const Network<float> &);
+template Trajectory<double> runTable<double>(const Table &, const RunInputs<double> &,
+                                             const Network<double> &);
 
 } // namespace mote::convert::schedule

@@ -46,13 +46,13 @@ template <typename Real>
 using Network = std::function<void(std::span<const Real> x, const Row &row, size_t index, std::span<Real> m,
                                    std::span<Real> extra)>;
 
-template <typename Real> struct Run {
+template <typename Real> struct Trajectory {
     std::vector<std::vector<Real>> states;   // rows + 1, in the scheduler's own scale (x / scale)
     std::vector<std::vector<Real>> outputs;  // m per row
     std::vector<std::vector<Real>> previews; // x0 per row
 };
 
 template <typename Real>
-Run<Real> runTable(const Table &table, const RunInputs<Real> &inputs, const Network<Real> &network);
+Trajectory<Real> runTable(const Table &table, const RunInputs<Real> &inputs, const Network<Real> &network);
 
 } // namespace mote::convert::schedule

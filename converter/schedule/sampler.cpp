@@ -38,7 +38,7 @@ const SamplerInfo kSamplers[] = {
     {"dpm-multistep", "DPMSolverMultistepScheduler", "Lu et al. 2022 (DPM-Solver, DPM-Solver++), algorithm 2",
      Decreasing, dpmMultistepSettings, compileDpmMultistep},
     {"dpm-singlestep", "DPMSolverSinglestepScheduler",
-     "Lu et al. 2022 (DPM-Solver, DPM-Solver++), algorithm 1", Refused, dpmSinglestepSettings,
+     "Lu et al. 2022 (DPM-Solver, DPM-Solver++), algorithm 1", Decreasing, dpmSinglestepSettings,
      compileDpmSinglestep},
     {"unipc", "UniPCMultistepScheduler", "Zhao et al. 2023 (UniPC), algorithms 5 to 8", Decreasing,
      uniPcSettings, compileUniPc},

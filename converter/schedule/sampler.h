@@ -16,8 +16,8 @@ namespace mote::convert::schedule {
 // What the user asks for. Either `steps` or `timesteps` (exactly these, in this order).
 struct Request {
     int64_t steps = 0;
-    std::vector<double> timesteps;
-    NamedValues options; // --option name=value
+    std::vector<double> timesteps = {};
+    NamedValues options = {}; // --option name=value
     Rounding rounding = Rounding::Library;
 };
 
