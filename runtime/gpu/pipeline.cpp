@@ -150,6 +150,37 @@ Status exceeds(const char *what, uint64_t asked, uint64_t limit) {
                       static_cast<unsigned long long>(asked), what, static_cast<unsigned long long>(limit));
 }
 
+// What a module declares must have been enabled. Numbers of SPIR-V 1.6, section 3.31.
+Status checkCapabilities(const SpirvInfo &info, const Caps &caps) {
+    for (const uint32_t capability : info.capabilities) {
+        switch (capability) {
+        case 0: // Matrix
+        case 1: // Shader
+            continue;
+        case 9: // Float16
+            if (caps.fp16Arithmetic)
+                continue;
+            return makeStatus(StatusCode::Unsupported, "needs fp16 arithmetic");
+        case 4433: // StorageBuffer16BitAccess
+            if (caps.storage16)
+                continue;
+            return makeStatus(StatusCode::Unsupported, "needs 16-bit storage");
+        default:
+            break;
+        }
+        // GroupNonUniform and its kinds stand in the order of VkSubgroupFeatureFlagBits.
+        if (capability >= 61 && capability <= 68) {
+            if ((caps.subgroupOperations >> (capability - 61) & 1) != 0)
+                continue;
+            return makeStatus(StatusCode::Unsupported, "needs subgroup operations (SPIR-V capability %u)",
+                              capability);
+        }
+        return makeStatus(StatusCode::Unsupported, "needs SPIR-V capability %u, which is never enabled",
+                          capability);
+    }
+    return {};
+}
+
 // Every limit that a pipeline can exceed.
 Status checkLimits(const PipelineDescription &description, const SpirvInfo &info, const Caps &caps) {
     uint64_t invocations = 1;
@@ -194,6 +225,7 @@ Status PipelineCache::make(const PipelineDescription &description, Pipeline &pip
     const ShaderCode &shader = description.shader;
     MOTE_TRY_ASSIGN(const SpirvInfo info,
                     inspectSpirv(shader.words, shader.wordCount, description.constants));
+    MOTE_TRY(checkCapabilities(info, device_.caps()));
     MOTE_TRY(checkLimits(description, info, device_.caps()));
     MOTE_TRY_ASSIGN(const Layout layout, layoutFor(description.bindings, description.pushBytes));
 

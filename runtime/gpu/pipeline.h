@@ -51,10 +51,12 @@ public:
     PipelineCache &operator=(const PipelineCache &) = delete;
     ~PipelineCache();
 
-    // Finds or makes. The module's own workgroup size, shared memory, bindings and push constants are read
-    // from its words and held against the caps and the description before the driver sees it. Unsupported:
-    // exceeds a limit, or the driver could not compile it (fall to another variant). A failure is not
-    // remembered: the same call may be tried again.
+    // Finds or makes. The module's own capabilities, workgroup size, shared memory, bindings and push
+    // constants are read from its words and held against the caps and the description before the driver sees
+    // it.
+    //
+    // Unsupported: exceeds a limit, or the driver could not compile it (fall to another variant). A failure
+    // is not remembered: the same call may be tried again.
     Result<const Pipeline *> get(const PipelineDescription &description);
 
     // Writes the cache file (temporary name, then renamed) where pipelines were made since it was read; does

@@ -13,6 +13,7 @@ enum : uint32_t {
     kMagic = 0x07230203,
     kOpEntryPoint = 15,
     kOpExecutionMode = 16,
+    kOpCapability = 17,
     kOpTypeBool = 20,
     kOpTypeInt = 21,
     kOpTypeFloat = 22,
@@ -106,6 +107,7 @@ private:
             return 3;
         case kOpTypeStruct:
         case kOpTypeBool:
+        case kOpCapability:
             return 2;
         default:
             return 1;
@@ -136,6 +138,9 @@ private:
     Status instruction(size_t at) {
         const uint32_t *w = words_ + at;
         switch (op(at)) {
+        case kOpCapability:
+            info_.capabilities.push_back(w[1]);
+            return {};
         case kOpEntryPoint: {
             // "main" and its terminator, packed into two words.
             const char name[8] = "main";

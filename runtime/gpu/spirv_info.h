@@ -16,6 +16,7 @@ struct SpirvInfo {
     uint32_t bindings = 0;                 // highest binding used + 1
     uint32_t pushBytes = 0;                // end of the last push constant member
     uint32_t constants = 0;                // highest constant_id used + 1
+    std::vector<uint32_t> capabilities;    // as declared by OpCapability
 };
 
 // `constants` specialise by constant_id 0, 1, 2, ... InvalidArgument: not SPIR-V, or of a form that Mote's

@@ -28,6 +28,8 @@ testing::AssertionResult failed(const Status &status, StatusCode code, const std
 
 gpu::ShaderCode scaleShader();
 gpu::ShaderCode sharedSumShader();
+// needs.comp: "SHUFFLE", "FLOAT16", "STORAGE16" or "FLOAT64".
+gpu::ShaderCode needsShader(const std::string &feature);
 
 // scale.comp with workgroups of 64.
 gpu::PipelineDescription scaleDescription(uint32_t offset = 0);

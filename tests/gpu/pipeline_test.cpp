@@ -113,6 +113,40 @@ TEST_F(PipelineLimits, SubgroupSizeIsChecked) {
         failed(statusWith(gpu::floorClamp(), wide), StatusCode::Unsupported, "needs subgroups of 64"));
 }
 
+gpu::PipelineDescription needsDescription(const std::string &feature) {
+    gpu::PipelineDescription description;
+    description.shader = needsShader(feature);
+    description.bindings = 2;
+    return description;
+}
+
+TEST_F(PipelineLimits, FeaturesAreChecked) {
+    const std::pair<const char *, const char *> cases[] = {
+        {"SHUFFLE", "needs subgroup operations"},
+        {"FLOAT16", "needs fp16 arithmetic"},
+        {"STORAGE16", "needs 16-bit storage"},
+        {"FLOAT64", "needs SPIR-V capability 10, which is never enabled"},
+    };
+    for (const auto &[feature, text] : cases) {
+        EXPECT_TRUE(
+            failed(statusWith(gpu::floorClamp(), needsDescription(feature)), StatusCode::Unsupported, text));
+    }
+}
+
+TEST_F(Gpu, FeaturesThatTheDeviceHasAreUsable) {
+    const gpu::Caps &caps = device().caps();
+    const std::pair<const char *, bool> cases[] = {
+        {"SHUFFLE", (caps.subgroupOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0},
+        {"FLOAT16", caps.fp16Arithmetic},
+        {"STORAGE16", caps.storage16},
+        {"FLOAT64", false},
+    };
+    for (const auto &[feature, present] : cases) {
+        const Result<const gpu::Pipeline *> made = device().pipelines().get(needsDescription(feature));
+        EXPECT_EQ(made.ok(), present) << feature << ": " << made.status().message;
+    }
+}
+
 TEST_F(PipelineLimits, DescriptionMustCoverWhatTheModuleUses) {
     gpu::PipelineDescription small = scaleDescription();
     small.bindings = 1;

@@ -13,6 +13,23 @@ const uint32_t kSharedSumWords[] = {
 #include "shaders/shared_sum.inc"
 };
 
+const uint32_t kNeedsShuffleWords[] = {
+#include "shaders/needs_SHUFFLE.inc"
+};
+const uint32_t kNeedsFloat16Words[] = {
+#include "shaders/needs_FLOAT16.inc"
+};
+const uint32_t kNeedsStorage16Words[] = {
+#include "shaders/needs_STORAGE16.inc"
+};
+const uint32_t kNeedsFloat64Words[] = {
+#include "shaders/needs_FLOAT64.inc"
+};
+
+template <size_t size> gpu::ShaderCode shader(uint32_t id, const char *name, const uint32_t (&words)[size]) {
+    return {id, name, words, size};
+}
+
 } // namespace
 
 testing::AssertionResult failed(const Status &status, StatusCode code, const std::string &part) {
@@ -27,11 +44,24 @@ testing::AssertionResult failed(const Status &status, StatusCode code, const std
 }
 
 gpu::ShaderCode scaleShader() {
-    return {1, "scale", kScaleWords, sizeof(kScaleWords) / sizeof(uint32_t)};
+    return shader(1, "scale", kScaleWords);
 }
 
 gpu::ShaderCode sharedSumShader() {
-    return {2, "shared_sum", kSharedSumWords, sizeof(kSharedSumWords) / sizeof(uint32_t)};
+    return shader(2, "shared_sum", kSharedSumWords);
+}
+
+gpu::ShaderCode needsShader(const std::string &feature) {
+    if (feature == "SHUFFLE") {
+        return shader(3, "needs_shuffle", kNeedsShuffleWords);
+    }
+    if (feature == "FLOAT16") {
+        return shader(4, "needs_float16", kNeedsFloat16Words);
+    }
+    if (feature == "STORAGE16") {
+        return shader(5, "needs_storage16", kNeedsStorage16Words);
+    }
+    return shader(6, "needs_float64", kNeedsFloat64Words);
 }
 
 gpu::PipelineDescription scaleDescription(uint32_t offset) {
