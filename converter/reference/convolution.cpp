@@ -3,6 +3,7 @@
 #include "read/text.h"
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <thread>
 
@@ -12,6 +13,10 @@ namespace {
 
 constexpr uint32_t kPixels = 4;  // output pixels and
 constexpr uint32_t kOutputs = 8; // output channels that are accumulated together
+
+// kOutputs values side by side (a GCC and Clang extension): the compiler would not keep the sums in registers
+// otherwise.
+template <typename T> using Outputs __attribute__((vector_size(kOutputs * sizeof(T)))) = T;
 
 template <typename T> struct Padded { // [N][H][W][C], with the border of zeros
     uint32_t height = 0, width = 0, channels = 0;
@@ -96,7 +101,7 @@ Array<T> convolve(const std::vector<const Array<T> *> &inputs, const T *weight, 
             const uint32_t validOutputs = std::min(kOutputs, outputs - firstOutput);
             for (uint32_t firstX = 0; firstX < out.width; firstX += kPixels) {
                 const uint32_t validPixels = std::min(kPixels, out.width - firstX);
-                T sum[kPixels][kOutputs] = {};
+                Outputs<T> sum[kPixels] = {};
                 const T *w = packed.data() + size_t(firstOutput / kOutputs) * perOutput * kOutputs;
                 for (uint32_t ky = 0; ky < shape.kernelHeight; ++ky) {
                     for (uint32_t kx = 0; kx < shape.kernelWidth; ++kx) {
@@ -108,10 +113,12 @@ Array<T> convolve(const std::vector<const Array<T> *> &inputs, const T *weight, 
                                         size_t(x) * stride + kx) *
                                            channels;
                         }
-                        for (uint32_t i = 0; i < channels; ++i, w += kOutputs)
+                        for (uint32_t i = 0; i < channels; ++i, w += kOutputs) {
+                            Outputs<T> weights;
+                            std::memcpy(&weights, w, sizeof weights);
                             for (uint32_t p = 0; p < kPixels; ++p)
-                                for (uint32_t o = 0; o < kOutputs; ++o)
-                                    sum[p][o] += pixel[p][i] * w[o];
+                                sum[p] += weights * pixel[p][i];
+                        }
                     }
                 }
                 for (uint32_t o = 0; o < validOutputs; ++o) {
