@@ -177,8 +177,14 @@ Status playSelfCheck(LoadedModel &loaded, const BorrowedMemory &borrowed, const 
                 continue;
             MOTE_TRY(readTensor(op.output, values));
             found.clear();
-            for (uint32_t position : expected.positions)
+            for (uint32_t position : expected.positions) {
+                // The file's word: its rules know no shapes, so this is the first place that can check it.
+                if (position >= values.size())
+                    return makeStatus(StatusCode::InvalidModel,
+                                      "self-check of op %u '%s': found position %u, expected less than %zu",
+                                      i, op.name.c_str(), position, values.size());
                 found.push_back(values[position]);
+            }
             const Worst worst = worstOf(found, expected.values, double(expected.tolerance) * expected.rms);
             const char *kind = opKindName(op.kind);
             if (callback)
