@@ -262,7 +262,7 @@ TEST_F(Running, CtrlCCancelsTheRunAndLeavesNothing) {
     command::writeImage(scratch.at("in.png"), photo(300, 280));
     ProcessOptions options;
     options.terminal = true; // its progress says that the run is under way
-    options.interruptAfter = "% step";
+    options.interruptAfter = "% running";
     const auto start = std::chrono::steady_clock::now();
     const ProcessResult result =
         runMote({"restore", scratch.at("in.png"), "-o", scratch.at("out.png"), "--steps", "4"}, options);

@@ -206,7 +206,7 @@ void runBench(const BenchOptions &options, Interrupts &interrupts) {
                 continue;
             }
             images.push_back(milliseconds);
-            passes.push_back(milliseconds / static_cast<double>(recipe.rows.size()));
+            passes.push_back(milliseconds / static_cast<double>(recipe.timesteps.size()));
         }
     }
     result.next = spreadOf(images);

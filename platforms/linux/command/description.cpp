@@ -22,9 +22,12 @@ PortDescription portOf(const ordered_json &json) {
     port.source = json.at("source").get<std::string>();
     port.description = json.at("description").get<std::string>();
     port.output = json.at("direction").get<std::string>() == "output";
-    port.channels = json.at("channels").get<uint32_t>();
-    port.low = json.at("range").at(0).get<float>();
-    port.high = json.at("range").at(1).get<float>();
+    // ["N", "3", "H", "W"]; the channels are a number.
+    port.channels = static_cast<uint32_t>(std::stoul(json.at("shape").at(1).get<std::string>()));
+    if (json.contains("value_range")) {
+        port.low = json.at("value_range").at(0).get<float>();
+        port.high = json.at("value_range").at(1).get<float>();
+    }
     return port;
 }
 
@@ -33,8 +36,8 @@ RecipeDescription recipeOf(const ordered_json &json) {
     recipe.name = json.at("name").get<std::string>();
     recipe.sampler = json.at("sampler").get<std::string>();
     recipe.steps = json.at("steps").get<uint32_t>();
-    for (const ordered_json &row : json.at("rows"))
-        recipe.rows.push_back({row.at("t").get<double>(), row.at("draws").get<uint32_t>() != 0});
+    recipe.timesteps = json.at("timesteps").get<std::vector<double>>();
+    recipe.noiseDraws = json.at("noise_draws").get<uint32_t>();
     return recipe;
 }
 
@@ -67,7 +70,7 @@ uint32_t ModelDescription::stateChannels() const {
     return channelsOf(*this, false, "state");
 }
 uint32_t ModelDescription::outputChannels() const {
-    return channelsOf(*this, true, "model_output");
+    return channelsOf(*this, true, "model output");
 }
 
 ModelDescription describe(const mote_model *model) {
@@ -83,19 +86,20 @@ ModelDescription describe(const mote_model *model) {
         result.description = json.at("description").get<std::string>();
         result.parameters = json.at("parameters").get<uint64_t>();
         result.weightBytes = json.at("weight_bytes").get<uint64_t>();
-        result.statisticsWindow = json.at("statistics_window").get<uint32_t>();
+        if (!json.at("statistics_window").is_null())
+            result.statisticsWindow = json.at("statistics_window").get<uint32_t>();
         if (!json.at("receptive_field").is_null())
             result.receptiveField = json.at("receptive_field").get<uint32_t>();
         for (const ordered_json &graph : json.at("graphs")) {
             result.sizeMultiple = std::max(result.sizeMultiple, graph.at("size_multiple").get<uint32_t>());
             for (const ordered_json &port : graph.at("ports"))
                 result.ports.push_back(portOf(port));
-            for (const auto &[kind, count] : graph.at("ops_by_kind").items())
+            for (const auto &[kind, count] : graph.at("op_counts").items())
                 result.opsByKind[kind] += count.get<uint64_t>();
         }
         for (const ordered_json &recipe : json.at("recipes"))
             result.recipes.push_back(recipeOf(recipe));
-    } catch (const nlohmann::json::exception &error) {
+    } catch (const std::exception &error) { // a JSON error, or a number that is none
         throw CommandError(ExitCode::RunFailed,
                            std::string("the library's description of the model: ") + error.what());
     }

@@ -21,15 +21,11 @@ struct PortDescription {
     float low = -1, high = 1; // of images: what 0 and 255 become
 };
 
-struct RowDescription {
-    double timestep = 0;
-    bool draws = false; // reads its row of step_noise
-};
-
 struct RecipeDescription {
     std::string name, sampler;
     uint32_t steps = 0;
-    std::vector<RowDescription> rows; // forward passes
+    std::vector<double> timesteps; // one per forward pass
+    uint32_t noiseDraws = 0;       // normals per element that its steps draw
 };
 
 struct ModelDescription {

@@ -67,12 +67,9 @@ void printRecipes(const ModelDescription &model) {
     for (const RecipeDescription &recipe : model.recipes) {
         std::printf("%-14s %s: %u steps of %s, timesteps", "recipe", recipe.name.c_str(), recipe.steps,
                     recipe.sampler.c_str());
-        bool draws = false;
-        for (const RowDescription &row : recipe.rows) {
-            std::printf(" %g", row.timestep);
-            draws = draws || row.draws;
-        }
-        std::printf("%s\n", draws ? ", draws noise" : "");
+        for (const double timestep : recipe.timesteps)
+            std::printf(" %g", timestep);
+        std::printf("%s\n", recipe.noiseDraws > 0 ? ", draws noise" : "");
     }
 }
 

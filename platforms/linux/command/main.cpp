@@ -41,7 +41,9 @@ Environment: compiled pipelines are kept in $XDG_CACHE_HOME/mote, else in ~/.cac
 void addDevice(CLI::App *command, DeviceOptions &options) {
     command->add_option("--device", options.device,
                         "number or part of the name of a device of 'mote devices'; default: the best");
-    command->add_flag("!--no-cache", options.useCache, "neither read nor write compiled pipelines on disk");
+    command->add_flag_callback(
+        "--no-cache", [&options] { options.useCache = false; },
+        "neither read nor write compiled pipelines on disk");
 }
 
 void addSize(CLI::App *command, const char *name, Size &size, const std::string &help) {
@@ -51,8 +53,32 @@ void addSize(CLI::App *command, const char *name, Size &size, const std::string 
         ->type_name("WxH");
 }
 
-constexpr const char *kStepsHelp = "forward passes; the file must have a recipe for it; default: its first";
-constexpr const char *kSeedHelp = "of everything that is drawn; default 0";
+// CLI11 reads "-1" as the largest number and "1e3" as one; this does not.
+template <typename Integer>
+void addNumber(CLI::App *command, const std::string &name, Integer &number, Integer least, Integer most,
+               const std::string &help) {
+    const auto parse = [name, &number, least, most](const std::string &text) {
+        const char *end = text.data() + text.size();
+        Integer value = 0;
+        const auto [stop, error] = std::from_chars(text.data(), end, value);
+        if (error != std::errc() || stop != end || value < least || value > most)
+            throw CommandError(ExitCode::Usage, name + ": found '" + text +
+                                                    "', expected a whole number from " +
+                                                    std::to_string(least) + " to " + std::to_string(most));
+        number = value;
+    };
+    command->add_option_function<std::string>(name, parse, help)->type_name("N");
+}
+
+void addSteps(CLI::App *command, uint32_t &steps) {
+    addNumber(command, "--steps", steps, 1u, 1'000'000u,
+              "forward passes; the file must have a recipe for it; default: its first");
+}
+
+void addSeed(CLI::App *command, uint64_t &seed) {
+    addNumber(command, "--seed", seed, uint64_t{0}, UINT64_MAX,
+              "of everything that is drawn; the same on every device; default 0");
+}
 
 // One subcommand with its options and what it does.
 void addSubcommands(CLI::App &app, Interrupts &interrupts) {
@@ -69,8 +95,7 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     auto checkOptions = std::make_shared<CheckOptions>();
     check->add_option("MODEL", checkOptions->model, "model file")->required();
     check->add_flag("--layers", checkOptions->layers, "the error of every op as a fraction of its tolerance");
-    check->add_option("--repeat", checkOptions->repeat, "run N times and compare bit by bit")
-        ->check(CLI::Range(2, 1000000));
+    addNumber(check, "--repeat", checkOptions->repeat, 2u, 1'000'000u, "run N times and compare bit by bit");
     addDevice(check, checkOptions->device);
     check->callback([checkOptions, &interrupts] { runCheck(*checkOptions, interrupts); });
 
@@ -80,12 +105,10 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     restore->add_option("-o,--output", restoreOptions->output, ".png, .jpg or .jpeg")->required();
     restore->add_option("--model", restoreOptions->model,
                         "model file; default: the one that comes with mote");
-    restore->add_option("--steps", restoreOptions->steps, kStepsHelp)->check(CLI::PositiveNumber);
-    restore->add_option("--seed", restoreOptions->seed, kSeedHelp);
-    restore
-        ->add_option("--memory-budget", restoreOptions->memoryBudgetMegabytes,
-                     "megabytes of device memory to stay within; larger photos are tiled")
-        ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));
+    addSteps(restore, restoreOptions->steps);
+    addSeed(restore, restoreOptions->seed);
+    addNumber(restore, "--memory-budget", restoreOptions->memoryBudgetMegabytes, uint64_t{1},
+              uint64_t{1} << 40, "megabytes of device memory to stay within; larger photos are tiled");
     addSize(restore, "--tile", restoreOptions->tile, "tile size; default: as large as memory allows");
     addDevice(restore, restoreOptions->device);
     restore->callback([restoreOptions, &interrupts] { runRestore(*restoreOptions, interrupts); });
@@ -93,12 +116,12 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     auto *generate = app.add_subcommand("generate", "Make an image from noise");
     auto generateOptions = std::make_shared<GenerateOptions>();
     generate->add_option("-o,--output", generateOptions->output, ".png, .jpg or .jpeg")->required();
-    generate->add_option("--seed", generateOptions->seed, "which image; the same on every device")
-        ->required();
+    addSeed(generate, generateOptions->seed);
+    generate->get_option("--seed")->required();
     generate->add_option("--model", generateOptions->model,
                          "model file; default: the one that comes with mote");
     addSize(generate, "--size", generateOptions->size, "image size; default: what the model was trained at");
-    generate->add_option("--steps", generateOptions->steps, kStepsHelp)->check(CLI::PositiveNumber);
+    addSteps(generate, generateOptions->steps);
     addDevice(generate, generateOptions->device);
     generate->callback([generateOptions, &interrupts] { runGenerate(*generateOptions, interrupts); });
 
@@ -110,12 +133,12 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
             ->add_option("--tensors", options->input, "safetensors: x_start, step_noise, and inputs by name")
             ->required();
         command->add_option("-o,--output", options->output, "safetensors")->required();
-        command->add_option("--steps", options->steps, kStepsHelp)->check(CLI::PositiveNumber);
+        addSteps(command, options->steps);
         addDevice(command, options->device);
         return std::pair(command, options);
     };
     const auto [run, runOptions] = addTensors("run", "Run a model from tensors to tensors");
-    run->add_option("--seed", runOptions->seed, kSeedHelp);
+    addSeed(run, runOptions->seed);
     run->add_flag("--trace", runOptions->trace, "write every state (x) and every model_output, too");
     run->callback([options = runOptions, &interrupts] { runTensors(*options, interrupts); });
     const auto [eval, evalOptions] = addTensors("eval", "One forward pass of x_start at each timestep");
@@ -126,9 +149,8 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     bench->add_option("MODEL", benchOptions->model, "model file")->required();
     addSize(bench, "--size", benchOptions->size, "image size");
     bench->get_option("--size")->required();
-    bench->add_option("--steps", benchOptions->steps, kStepsHelp)->check(CLI::PositiveNumber);
-    bench->add_option("--runs", benchOptions->runs, "images after the first; default 5")
-        ->check(CLI::Range(1, 100000));
+    addSteps(bench, benchOptions->steps);
+    addNumber(bench, "--runs", benchOptions->runs, 1u, 100'000u, "images after the first; default 5");
     bench->add_flag("--json", benchOptions->json, "for a program");
     addDevice(bench, benchOptions->device);
     bench->callback([benchOptions, &interrupts] { runBench(*benchOptions, interrupts); });

@@ -48,7 +48,7 @@ std::vector<KnownTensor> knownTensors(const ModelDescription &model, const Recip
     for (const PortDescription *port : model.appInputs())
         if (port->kind == "image" || port->kind == "tensor")
             known.push_back({port->name, 1, port->channels});
-    known.push_back({kNoise, recipe.rows.size(), model.stateChannels()});
+    known.push_back({kNoise, recipe.timesteps.size(), model.stateChannels()});
     return known;
 }
 
@@ -206,7 +206,7 @@ void runTensors(const TensorOptions &options, Interrupts &interrupts) {
     open(options, false, opened);
     const TensorInputs &inputs = opened.inputs;
     const uint32_t channels = opened.model.stateChannels();
-    const size_t rows = opened.recipe->rows.size();
+    const size_t rows = opened.recipe->timesteps.size();
 
     TensorToWrite sample = {"sample", {1, channels, inputs.height, inputs.width}, {}};
     sample.values.resize(static_cast<size_t>(channels) * inputs.height * inputs.width);
@@ -246,7 +246,7 @@ void evaluateTensors(const TensorOptions &options) {
     open(options, true, opened);
     const TensorInputs &inputs = opened.inputs;
     const uint32_t channels = opened.model.outputChannels();
-    const uint64_t rows = opened.recipe->rows.size();
+    const uint64_t rows = opened.recipe->timesteps.size();
     TensorToWrite result = {"model_output", {rows, 1, channels, inputs.height, inputs.width}, {}};
     const size_t rowSize = static_cast<size_t>(channels) * inputs.height * inputs.width;
     result.values.resize(rows * rowSize);
