@@ -34,14 +34,8 @@ void main() {
     EightStatistics gathered = noStatistics();
     for (uint tileLoop = 0; tileLoop < pc.tileLoops; ++tileLoop) {
         uint pixel = (tile * pc.tileLoops + tileLoop) * LOCAL_SIZE + local;
-        if (pixel < pixels) {
-            Eight value = unpackEight(source[imageBlock * pc.pixels + pixel]);
-            EightStatistics one = noStatistics();
-            one.count = 1;
-            one.mean[0] = value.low;
-            one.mean[1] = value.high;
-            combineEight(gathered, one);
-        }
+        if (pixel < pixels)
+            addValue(gathered, unpackEight(source[imageBlock * pc.pixels + pixel]));
     }
     vec4 entry = reduceStatistics(local, gathered);
     if (groupLive && local < 8)

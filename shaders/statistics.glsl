@@ -36,6 +36,17 @@ void combineEight(inout EightStatistics total, EightStatistics other) {
     total.count = count;
 }
 
+// Welford's update with one value a channel: combineEight with a set of one.
+void addValue(inout EightStatistics total, Eight value) {
+    total.count += 1;
+    float share = 1.0 / total.count;
+    vec4 low = value.low - total.mean[0], high = value.high - total.mean[1];
+    total.mean[0] += low * share;
+    total.mean[1] += high * share;
+    total.deviations[0] += low * (value.low - total.mean[0]);
+    total.deviations[1] += high * (value.high - total.mean[1]);
+}
+
 void shareStatistics(uint slot, EightStatistics own) {
     sharedCount[slot] = own.count;
     sharedMean[slot] = own.mean;

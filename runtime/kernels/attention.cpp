@@ -48,7 +48,7 @@ Result<std::vector<OpKernel>> attentionKernels(const OpView &view, const Traits 
         if (variant == kAligned && d % 8 != 0)
             continue;
         const uint64_t heads = variant == kAligned ? 1 : std::min<uint64_t>(divideUp(8, d) + 1, op.heads);
-        iterations = heads * (1 + divideUp(tokens, variant == kAligned ? 4 : 1) * (1 + divideUp(d, 8)));
+        iterations = 2 + heads * (2 + divideUp(tokens, variant == kAligned ? 4 : 1) * (2 + divideUp(d, 8)));
         if (iterations > kMaxLoopIterations)
             continue;
         OpKernel kernel;

@@ -135,8 +135,7 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         if (variant.row3 && !row3)
             continue;
         const uint64_t iterations =
-            uint64_t{facts.kernelHeight} * (facts.blocks0 + facts.blocks1) * (facts.kernelWidth + 1u) +
-            facts.kernelHeight + 1;
+            facts.kernelHeight * (uint64_t{facts.blocks0 + facts.blocks1} * (facts.kernelWidth + 2u) + 3) + 2;
         if (iterations > kMaxLoopIterations)
             return makeStatus(
                 StatusCode::Unsupported,

@@ -74,13 +74,13 @@ Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKern
             std::max(norms, std::min(first + 7, channels - 1) / groupChannels - first / groupChannels + 1);
     const uint32_t lanes = norms == 1 ? 64 : norms == 2 ? 32 : norms <= 4 ? 16 : 8;
     const uint64_t entries = divideUp(uint64_t{groupChannels} * std::max(tiles0, tiles1), lanes);
-    if (2 * entries + 64 > kMaxLoopIterations)
+    if (2 * entries + 100 > kMaxLoopIterations)
         return makeStatus(StatusCode::Unsupported,
                           "%s: found %llu statistics entries to combine, expected at most %llu",
                           view.where().c_str(), static_cast<unsigned long long>(entries),
                           static_cast<unsigned long long>(kMaxLoopIterations / 2));
     const bool average = op.outputResample == Resample::AverageDown2;
-    const uint64_t loopLimit = (kMaxLoopIterations - 2 * entries) / (average ? 5 : 2);
+    const uint64_t loopLimit = (kMaxLoopIterations - 2 * entries - 64) / (average ? 6 : 3);
     const uint64_t walks = divideUp(planeOf(output), kLocalSize);
     const uint64_t chunkLoops =
         std::max<uint64_t>(std::min({std::max<uint64_t>(8, 4 * entries), walks, loopLimit}), 1);

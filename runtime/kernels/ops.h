@@ -22,8 +22,8 @@ struct OpView {
     std::string where() const { return "op '" + op.name + "'"; }
 };
 
-// At most this many loop iterations in an invocation, all loops together: lavapipe stops silently after
-// 65,535.
+// At most this many loop iterations in an invocation, all its loops together, where a loop of n counts n + 1:
+// lavapipe leaves every loop silently after 65,535 of them.
 constexpr uint64_t kMaxLoopIterations = 60000;
 // Statistics entries per channel and image that the writers aim at: what every GroupNorm workgroup reads
 // again.
