@@ -1,0 +1,11 @@
+# cmake -D README=... -D OUTPUT=... -P: writes the README's first C block to OUTPUT.
+file(READ ${README} TEXT)
+string(FIND "${TEXT}" "```c\n" BEGIN)
+if(BEGIN EQUAL -1)
+    message(FATAL_ERROR "${README}: no block that starts with ```c")
+endif()
+math(EXPR BEGIN "${BEGIN} + 5")
+string(SUBSTRING "${TEXT}" ${BEGIN} -1 TEXT)
+string(FIND "${TEXT}" "```" END)
+string(SUBSTRING "${TEXT}" 0 ${END} TEXT)
+file(WRITE ${OUTPUT} "${TEXT}")
