@@ -50,29 +50,30 @@ public:
 private:
     Status charge(uint64_t bytes, const char *field) {
         if (bytes > left_)
-            return wrong(file_, std::string("root.") + field, "parts of the root used more than once",
-                         "each part once");
+            return wrong(file_,
+                         "root.%s: found parts of the root used more than once, expected each part once",
+                         field);
         left_ -= bytes;
         return {};
     }
 
-    Status tooMany(const char *field, uint64_t found, uint64_t most) const {
-        return wrong(file_, std::string("root.") + field, text(found) + " entries", "at most " + text(most));
+    Status tooMany(const char *field, uint32_t found, uint32_t most) const {
+        return wrong(file_, "root.%s: found %u entries, expected at most %u", field, found, most);
     }
 
     Status string(const flatbuffers::String *from, std::string &to, const char *field) {
         if (from == nullptr)
             return {};
         if (from->size() > kMaxTextBytes)
-            return wrong(file_, std::string("root.") + field, text(uint64_t{from->size()}) + " bytes",
-                         "at most " + text(uint64_t{kMaxTextBytes}));
+            return wrong(file_, "root.%s: found %u bytes, expected at most %u", field, from->size(),
+                         kMaxTextBytes);
         MOTE_TRY(charge(uint64_t{from->size()} + 5, field));
         to.assign(from->c_str(), from->size());
         return {};
     }
 
     template <typename T>
-    Status numbers(const List<T> *from, std::vector<T> &to, uint64_t most, const char *field) {
+    Status numbers(const List<T> *from, std::vector<T> &to, uint32_t most, const char *field) {
         if (from == nullptr)
             return {};
         if (from->size() > most)
@@ -85,7 +86,7 @@ private:
     }
 
     template <typename From, typename To, typename Convert>
-    Status list(const List<Offset<From>> *from, std::vector<To> &to, uint64_t most, const char *field,
+    Status list(const List<Offset<From>> *from, std::vector<To> &to, uint32_t most, const char *field,
                 Convert convert) {
         if (from == nullptr)
             return {};
@@ -275,8 +276,11 @@ Result<Model> decodeRoot(const uint8_t *root, size_t bytes, const std::string &f
     options.max_tables = static_cast<flatbuffers::uoffset_t>(std::max<size_t>(bytes / 4, 1));
     flatbuffers::Verifier verifier(root, bytes, options);
     if (bytes < 16 || !format::VerifyRootBuffer(verifier))
-        return wrong(file, "root", "a damaged FlatBuffer of " + text(uint64_t{bytes}) + " bytes",
-                     "one in which every offset, vector and string lies inside it");
+        return wrong(
+            file,
+            "root: found a damaged FlatBuffer of %zu bytes, expected one in which every offset, vector and "
+            "string lies inside it",
+            bytes);
     Model model;
     MOTE_TRY(Decoder(file, bytes).root(*format::GetRoot(root), model));
     return model;

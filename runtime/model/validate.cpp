@@ -5,12 +5,19 @@
 #include "model/validate_rules.h"
 
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
+#include <cstdarg>
+#include <cstdio>
 #include <numeric>
 
 namespace mote {
 
 namespace {
+
+template <typename Enum> unsigned number(Enum value) {
+    return static_cast<unsigned>(value);
+}
 
 // Length of the UTF-8 sequence that begins at `at`, 0 where none does (overlong forms and surrogates
 // included).
@@ -42,96 +49,108 @@ Status checkCharacters(const std::string &file, const std::string &field, const 
     for (size_t i = 0; i < value.size();) {
         const size_t length = sequenceLength(value, i);
         if (length == 0)
-            return wrong(file, field, "bytes that are not UTF-8 at " + text(uint64_t{i}), "UTF-8");
+            return wrong(file, "%s: found bytes that are not UTF-8 at %zu, expected UTF-8", field.c_str(), i);
         const auto c = static_cast<uint8_t>(value[i]);
         if (c == 0x7f || (c < 0x20 && !(lines && (c == '\n' || c == '\t'))))
-            return wrong(file, field, "control character " + text(uint64_t{c}) + " at " + text(uint64_t{i}),
-                         "printable text");
+            return wrong(file, "%s: found control character %u at %zu, expected printable text",
+                         field.c_str(), unsigned{c}, i);
         i += length;
     }
     return {};
 }
 
-Status checkCount(const std::string &file, const char *field, size_t found, uint64_t most) {
+Status checkCount(const std::string &file, const char *field, size_t found, uint32_t most) {
     if (found > most)
-        return wrong(file, field, text(uint64_t{found}) + " entries", "at most " + text(most));
+        return wrong(file, "%s: found %zu entries, expected at most %u", field, found, most);
     return {};
 }
 
-// A finite number; infinities and NaNs would travel through every pixel.
-Status checkFinite(const std::string &file, const std::string &field, float value) {
-    if (!std::isfinite(value))
-        return wrong(file, field, text(value), "a finite number");
+// A finite number; infinities and NaNs would travel through every pixel. `above`: and larger than zero.
+Status checkFinite(const std::string &file, const char *where, const char *field, float value,
+                   bool above = false) {
+    if (!std::isfinite(value) || (above && !(value > 0)))
+        return wrong(file, "%s%s: found %g, expected a finite number%s", where, field, double(value),
+                     above ? " above 0" : "");
+    return {};
+}
+
+Status checkFinite(const std::string &file, const char *field, const std::vector<float> &values) {
+    for (const float value : values)
+        MOTE_TRY(checkFinite(file, "", field, value));
     return {};
 }
 
 Status validateWeights(const Model &model, const std::string &file) {
     for (size_t i = 0; i < model.weights.size(); ++i) {
         const Weight &weight = model.weights[i];
-        MOTE_TRY(checkName(file, item("weights", i) + ".name", weight.name));
-        const auto field = [&](const char *name) {
-            return item("weights", i) + " " + quoted(weight.name) + "." + name;
-        };
+        char where[kMaxNameBytes + 32];
+        std::snprintf(where, sizeof where, "weights[%zu].name", i);
+        MOTE_TRY(checkName(file, where, weight.name));
+        std::snprintf(where, sizeof where, "weights[%zu] '%s'", i, weight.name.c_str());
         const uint64_t element = elementBytes(weight.type);
         if (element == 0)
-            return wrong(file, field("type"), text(uint64_t{static_cast<uint8_t>(weight.type)}),
-                         "0 (F32) or 1 (F16)");
+            return wrong(file, "%s.type: found %u, expected 0 (F32) or 1 (F16)", where, number(weight.type));
         if (weight.shape.empty() || weight.shape.size() > 4)
-            return wrong(file, field("shape"), text(uint64_t{weight.shape.size()}) + " dimensions", "1 to 4");
+            return wrong(file, "%s.shape: found %zu dimensions, expected 1 to 4", where, weight.shape.size());
         Checked bytes = element;
         for (const uint32_t dimension : weight.shape)
             bytes *= dimension;
-        if (!bytes.valid || bytes.value == 0 || bytes.value != weight.bytes)
-            return wrong(file, field("bytes"), text(weight.bytes),
-                         bytes.valid ? "the shape's " + text(bytes.value) + ", and more than none"
-                                     : "a shape whose bytes fit 64 bits");
+        if (!bytes.valid || bytes.value == 0)
+            return wrong(file, "%s.bytes: found a shape of %s, expected a product from 1 to 2^64", where,
+                         bytes.valid ? "nothing" : "more");
+        if (bytes.value != weight.bytes)
+            return wrong(file, "%s.bytes: found %" PRIu64 ", expected the shape's %" PRIu64, where,
+                         weight.bytes, bytes.value);
         if (weight.segment >= model.segments.size())
-            return wrong(file, field("segment"), text(uint64_t{weight.segment}),
-                         "less than " + text(uint64_t{model.segments.size()}));
+            return wrong(file, "%s.segment: found %u, expected less than %zu", where, weight.segment,
+                         model.segments.size());
         const Segment &segment = model.segments[weight.segment];
         if (!segment.known)
-            return wrong(file, field("segment"), text(uint64_t{weight.segment}) + ", of a kind not known",
-                         "a segment of weights");
-        if (weight.offset % kAlignment != 0)
-            return wrong(file, field("offset"), text(weight.offset), "a multiple of " + text(kAlignment));
-        if (!(Checked(weight.offset) + weight.bytes).within(segment.bytes))
-            return wrong(file, field("offset"), text(weight.bytes) + " bytes at " + text(weight.offset),
-                         "a place within the segment's " + text(segment.bytes));
+            return wrong(file, "%s.segment: found %u, of a kind not known, expected a segment of weights",
+                         where, weight.segment);
+        if (weight.offset % kAlignment != 0 || !(Checked(weight.offset) + weight.bytes).within(segment.bytes))
+            return wrong(file,
+                         "%s.offset: found %" PRIu64 " with %" PRIu64
+                         " bytes, expected a multiple of %" PRIu64 " within the segment's %" PRIu64,
+                         where, weight.offset, weight.bytes, kAlignment, segment.bytes);
     }
     // Names must differ; sorted, equal ones are neighbours.
     std::vector<uint32_t> order(model.weights.size());
     std::iota(order.begin(), order.end(), 0u);
-    std::stable_sort(order.begin(), order.end(), [&model](uint32_t a, uint32_t b) {
-        return model.weights[a].name < model.weights[b].name;
+    std::sort(order.begin(), order.end(), [&model](uint32_t a, uint32_t b) {
+        const int compared = model.weights[a].name.compare(model.weights[b].name);
+        return compared != 0 ? compared < 0 : a < b;
     });
     for (size_t i = 1; i < order.size(); ++i)
         if (model.weights[order[i]].name == model.weights[order[i - 1]].name)
-            return wrong(file, item("weights", order[i]) + ".name",
-                         quoted(model.weights[order[i]].name) + " again", "names that differ");
+            return wrong(file, "weights[%u].name: found '%s' again, expected names that differ", order[i],
+                         model.weights[order[i]].name.c_str());
     // Sorted by place, each must end before the next begins.
-    std::iota(order.begin(), order.end(), 0u);
-    std::stable_sort(order.begin(), order.end(), [&model](uint32_t a, uint32_t b) {
+    std::sort(order.begin(), order.end(), [&model](uint32_t a, uint32_t b) {
         const Weight &x = model.weights[a], &y = model.weights[b];
-        return x.segment != y.segment ? x.segment < y.segment : x.offset < y.offset;
+        if (x.segment != y.segment)
+            return x.segment < y.segment;
+        return x.offset != y.offset ? x.offset < y.offset : a < b;
     });
     for (size_t i = 1; i < order.size(); ++i) {
         const Weight &before = model.weights[order[i - 1]], &after = model.weights[order[i]];
         if (before.segment == after.segment && before.offset + before.bytes > after.offset)
-            return wrong(file, item("weights", order[i]) + " " + quoted(after.name) + ".offset",
-                         text(after.offset) + ", inside " + quoted(before.name),
-                         "at least " + text(before.offset + before.bytes));
+            return wrong(
+                file, "weights[%u] '%s'.offset: found %" PRIu64 ", inside '%s', expected at least %" PRIu64,
+                order[i], after.name.c_str(), after.offset, before.name.c_str(),
+                before.offset + before.bytes);
     }
     return {};
 }
 
-Status validateRow(const Model &model, const StepRow &row, const std::string &file, const std::string &where,
-                   bool stored[4]) {
+Status validateRow(const Model &model, const StepRow &row, const std::string &file, const char *where,
+                   bool condition, bool stored[4]) {
     if (row.timestepIndex >= model.timesteps.size())
-        return wrong(file, where + ".timestep_index", text(uint64_t{row.timestepIndex}),
-                     "less than " + text(uint64_t{model.timesteps.size()}));
+        return wrong(file, "%stimestep_index: found %u, expected less than %zu", where, row.timestepIndex,
+                     model.timesteps.size());
     if (row.timestep != model.timesteps[row.timestepIndex])
-        return wrong(file, where + ".timestep", text(row.timestep),
-                     text(model.timesteps[row.timestepIndex]) + ", the timestep at its index");
+        return wrong(file, "%stimestep: found %g, expected %g, the timestep at its index", where,
+                     double(row.timestep), double(model.timesteps[row.timestepIndex]));
     const struct {
         const char *name;
         float value;
@@ -139,39 +158,43 @@ Status validateRow(const Model &model, const StepRow &row, const std::string &fi
                    {"a", row.a},     {"b", row.b},     {"clip_high", row.clipHigh},
                    {"g", row.g},     {"e", row.e},     {"quantile", row.quantile},
                    {"c", row.c},     {"u", row.u},     {"threshold_max", row.thresholdMax},
-                   {"v", row.v},     {"w", row.w},     {"scale", row.scale},
-                   {"h0", row.h[0]}, {"h1", row.h[1]}, {"h2", row.h[2]},
-                   {"h3", row.h[3]}};
-    for (const auto &number : numbers)
-        MOTE_TRY(checkFinite(file, where + "." + number.name, number.value));
-    if (static_cast<uint8_t>(row.clip) > static_cast<uint8_t>(ClipKind::Threshold))
-        return wrong(file, where + ".clip", text(uint64_t{static_cast<uint8_t>(row.clip)}), "0 to 2");
+                   {"v", row.v},     {"w", row.w},     {"h0", row.h[0]},
+                   {"h1", row.h[1]}, {"h2", row.h[2]}, {"h3", row.h[3]}};
+    for (const auto &entry : numbers)
+        MOTE_TRY(checkFinite(file, where, entry.name, entry.value));
+    MOTE_TRY(checkFinite(file, where, "scale", row.scale, true));
+    if (number(row.clip) > number(ClipKind::Threshold))
+        return wrong(file, "%sclip: found %u, expected 0 to 2", where, number(row.clip));
     if (row.clip == ClipKind::Clamp && !(row.clipLow < row.clipHigh))
-        return wrong(file, where + ".clip_low", text(row.clipLow), "less than " + text(row.clipHigh));
+        return wrong(file, "%sclip_low: found %g, expected less than %g", where, double(row.clipLow),
+                     double(row.clipHigh));
     if (row.clip == ClipKind::Threshold && !(row.quantile > 0 && row.quantile <= 1 && row.thresholdMax >= 1))
-        return wrong(file, where + ".quantile",
-                     text(row.quantile) + " with maximum " + text(row.thresholdMax),
-                     "above 0, at most 1, with a maximum of at least 1");
-    for (size_t k = 0; k < 4; ++k)
+        return wrong(
+            file,
+            "%squantile: found %g with maximum %g, expected above 0, at most 1, with a maximum of at least 1",
+            where, double(row.quantile), double(row.thresholdMax));
+    for (unsigned k = 0; k < 4; ++k)
         if (row.h[k] != 0 && !stored[k])
-            return wrong(file, where + ".h" + text(uint64_t{k}), text(row.h[k]),
-                         "0, because no earlier row stores the register");
+            return wrong(file, "%sh%u: found %g, expected 0, because no earlier row stores the register",
+                         where, k, double(row.h[k]));
     if (row.store != kNone && row.store > 3)
-        return wrong(file, where + ".store", text(uint64_t{row.store}), "0 to 3, or none");
+        return wrong(file, "%sstore: found %u, expected 0 to 3, or none", where, row.store);
     if (row.store != kNone)
         stored[row.store] = true;
-    if (row.draws > 1)
-        return wrong(file, where + ".draws", text(uint64_t{row.draws}), "0 or 1");
-    if (row.c != 0 && row.draws == 0)
-        return wrong(file, where + ".draws", "0 with c = " + text(row.c), "1, because the row uses noise");
-    if (!(row.scale > 0))
-        return wrong(file, where + ".scale", text(row.scale), "above 0");
+    if (row.draws > 1 || (row.c != 0 && row.draws == 0))
+        return wrong(file, "%sdraws: found %u with c = %g, expected 0 or 1, and 1 where the row uses noise",
+                     where, row.draws, double(row.c));
+    if (row.e != 0 && !condition)
+        return wrong(file, "%se: found %g, expected 0, because no input port is named 'condition'", where,
+                     double(row.e));
     return {};
 }
 
 Status validateRecipes(const Model &model, const std::string &file) {
     for (size_t i = 0; i < model.timesteps.size(); ++i)
-        MOTE_TRY(checkFinite(file, item("timesteps", i), model.timesteps[i]));
+        if (!std::isfinite(model.timesteps[i]))
+            return wrong(file, "timesteps[%zu]: found %g, expected a finite number", i,
+                         double(model.timesteps[i]));
     // y, what the rows call the condition, is the input port of that name.
     bool condition = false;
     for (const Graph &graph : model.graphs)
@@ -179,33 +202,48 @@ Status validateRecipes(const Model &model, const std::string &file) {
             condition = condition || (!port.output && port.name == "condition");
     for (size_t i = 0; i < model.recipes.size(); ++i) {
         const Recipe &recipe = model.recipes[i];
-        const std::string where = item("recipes", i);
-        MOTE_TRY(checkName(file, where + ".name", recipe.name));
-        MOTE_TRY(checkName(file, where + ".sampler", recipe.sampler));
+        char where[64];
+        std::snprintf(where, sizeof where, "recipes[%zu].", i);
+        MOTE_TRY(checkName(file, std::string(where) + "name", recipe.name));
+        MOTE_TRY(checkName(file, std::string(where) + "sampler", recipe.sampler));
         for (size_t j = 0; j < i; ++j)
             if (model.recipes[j].name == recipe.name)
-                return wrong(file, where + ".name", quoted(recipe.name) + " again", "names that differ");
-        MOTE_TRY(checkFinite(file, where + ".init_noise", recipe.initNoise));
-        MOTE_TRY(checkFinite(file, where + ".init_condition", recipe.initCondition));
-        if (!std::isfinite(recipe.initScale) || !(recipe.initScale > 0))
-            return wrong(file, where + ".init_scale", text(recipe.initScale), "a finite number above 0");
+                return wrong(file, "%sname: found '%s' again, expected names that differ", where,
+                             recipe.name.c_str());
+        MOTE_TRY(checkFinite(file, where, "init_noise", recipe.initNoise));
+        MOTE_TRY(checkFinite(file, where, "init_condition", recipe.initCondition));
+        MOTE_TRY(checkFinite(file, where, "init_scale", recipe.initScale, true));
         if (recipe.steps == 0)
-            return wrong(file, where + ".steps", "0", "at least 1");
+            return wrong(file, "%ssteps: found 0, expected at least 1", where);
         if (recipe.rows.empty() || recipe.rows.size() > kMaxRows)
-            return wrong(file, where + ".rows", text(uint64_t{recipe.rows.size()}) + " rows",
-                         "1 to " + text(uint64_t{kMaxRows}));
+            return wrong(file, "%srows: found %zu rows, expected 1 to %u", where, recipe.rows.size(),
+                         kMaxRows);
         if (recipe.initCondition != 0 && !condition)
-            return wrong(file, where + ".init_condition", text(recipe.initCondition),
-                         "0, because no input port is named 'condition'");
+            return wrong(file,
+                         "%sinit_condition: found %g, expected 0, because no input port is named 'condition'",
+                         where, double(recipe.initCondition));
         bool stored[4] = {false, false, false, false};
         for (size_t j = 0; j < recipe.rows.size(); ++j) {
-            const std::string row = where + "." + item("rows", j);
-            MOTE_TRY(validateRow(model, recipe.rows[j], file, row, stored));
-            if (recipe.rows[j].e != 0 && !condition)
-                return wrong(file, row + ".e", text(recipe.rows[j].e),
-                             "0, because no input port is named 'condition'");
+            std::snprintf(where, sizeof where, "recipes[%zu].rows[%zu].", i, j);
+            MOTE_TRY(validateRow(model, recipe.rows[j], file, where, condition, stored));
         }
     }
+    return {};
+}
+
+// A port that another graph feeds: from an output port of a graph that runs before it.
+Status validateFeed(const Model &model, const Graph &graph, const Port &port, const std::string &file,
+                    const char *where) {
+    if (port.sourceGraph >= model.graphs.size() ||
+        port.sourcePort >= model.graphs[port.sourceGraph].ports.size() ||
+        !model.graphs[port.sourceGraph].ports[port.sourcePort].output)
+        return wrong(file, "%s.source_port: found %u of graph %u, expected an output port of another graph",
+                     where, port.sourcePort, port.sourceGraph);
+    const Graph &from = model.graphs[port.sourceGraph];
+    if (from.phase > graph.phase || (from.phase == graph.phase && from.order >= graph.order))
+        return wrong(file,
+                     "%s.source_graph: found %s, which does not run before it, expected a graph that does",
+                     where, quoted(from.name).c_str());
     return {};
 }
 
@@ -217,138 +255,129 @@ Status validateGraphs(const Model &model, const std::string &file) {
         MOTE_TRY(validateGraph(model, i, file));
         for (size_t j = 0; j < i; ++j) {
             if (model.graphs[j].name == graph.name)
-                return wrong(file, item("graphs", i) + ".name", quoted(graph.name) + " again",
-                             "names that differ");
+                return wrong(file, "graphs[%u].name: found '%s' again, expected names that differ", i,
+                             graph.name.c_str());
             if (model.graphs[j].phase == graph.phase && model.graphs[j].order == graph.order)
-                return wrong(file, item("graphs", i) + ".order", text(uint64_t{graph.order}) + " again",
-                             "one order per graph of a phase");
+                return wrong(file,
+                             "graphs[%u].order: found %u again, expected one order per graph of a phase", i,
+                             graph.order);
         }
         for (size_t j = 0; j < graph.ports.size(); ++j) {
             const Port &port = graph.ports[j];
-            const std::string where = item("graphs", i) + "." + item("ports", j) + " " + quoted(port.name);
+            char where[kMaxNameBytes + 64];
+            std::snprintf(where, sizeof where, "graphs[%u].ports[%zu] '%s'", i, j, port.name.c_str());
             if (port.source == PortSource::ModelOutput) {
                 ++modelOutputs;
                 if (graph.phase != Phase::PerStep)
-                    return wrong(file, where + ".source", "the model's output",
-                                 "it in a per-step graph only");
+                    return wrong(file,
+                                 "%s.source: found the model's output, expected it in a per-step graph only",
+                                 where);
             }
             if (port.source == PortSource::State && graph.phase == Phase::PerStep)
                 ++states;
-            if (port.source != PortSource::Graph)
-                continue;
-            if (port.sourceGraph >= model.graphs.size() ||
-                port.sourcePort >= model.graphs[port.sourceGraph].ports.size() ||
-                !model.graphs[port.sourceGraph].ports[port.sourcePort].output)
-                return wrong(file, where + ".source_port",
-                             text(uint64_t{port.sourcePort}) + " of graph " +
-                                 text(uint64_t{port.sourceGraph}),
-                             "an output port of another graph");
-            const Graph &from = model.graphs[port.sourceGraph];
-            if (from.phase > graph.phase || (from.phase == graph.phase && from.order >= graph.order))
-                return wrong(file, where + ".source_graph",
-                             quoted(from.name) + ", which does not run before it", "a graph that does");
+            if (port.source == PortSource::Graph)
+                MOTE_TRY(validateFeed(model, graph, port, file, where));
         }
     }
     if (!model.recipes.empty() && (modelOutputs != 1 || states == 0))
-        return wrong(file, "graphs",
-                     text(uint64_t{modelOutputs}) + " model outputs and " + text(uint64_t{states}) +
-                         " per-step inputs of the state",
-                     "one model output and at least one input of the state, because there are recipes");
+        return wrong(
+            file,
+            "graphs: found %zu model outputs and %zu per-step inputs of the state, expected one and at least "
+            "one, because there are recipes",
+            modelOutputs, states);
     if (model.recipes.empty() && modelOutputs != 0)
-        return wrong(file, "recipes", "none", "at least one, because a graph makes a model output");
+        return wrong(file,
+                     "recipes: found none, expected at least one, because a graph makes a model output");
     return {};
+}
+
+// Floats of a port at the self-check's size, batch 1; beyond the bound where it does not divide.
+uint64_t portFloats(const SelfCheck &check, const Port &port) {
+    Checked floats = 1;
+    for (const Dimension &dimension : port.shape) {
+        uint64_t symbol = 1;
+        if (dimension.symbol == DimensionSymbol::H)
+            symbol = check.height;
+        else if (dimension.symbol == DimensionSymbol::W)
+            symbol = check.width;
+        const Checked product = Checked(symbol) * dimension.numerator;
+        if (!product.valid || product.value % dimension.denominator != 0)
+            return kMaxSelfCheckFloats + 1;
+        floats *= product.value / dimension.denominator;
+    }
+    return floats.within(kMaxSelfCheckFloats) ? floats.value : kMaxSelfCheckFloats + 1;
 }
 
 Status validateSelfCheck(const Model &model, const std::string &file) {
     const SelfCheck &check = model.selfCheck;
     if (check.ops.empty()) {
         if (!check.inputs.empty() || !check.output.empty())
-            return wrong(file, "self_check.ops", "none", "at least one, because it has inputs or an output");
+            return wrong(
+                file,
+                "self_check.ops: found none, expected at least one, because it has inputs or an output");
         return {};
     }
     if (check.graph >= model.graphs.size())
-        return wrong(file, "self_check.graph", text(uint64_t{check.graph}),
-                     "less than " + text(uint64_t{model.graphs.size()}));
+        return wrong(file, "self_check.graph: found %u, expected less than %zu", check.graph,
+                     model.graphs.size());
     if (check.timestepIndex >= model.timesteps.size())
-        return wrong(file, "self_check.timestep_index", text(uint64_t{check.timestepIndex}),
-                     "less than " + text(uint64_t{model.timesteps.size()}));
+        return wrong(file, "self_check.timestep_index: found %u, expected less than %zu", check.timestepIndex,
+                     model.timesteps.size());
     const Graph &graph = model.graphs[check.graph];
-    const auto sized = [&](const char *field, uint32_t extent) -> Status {
+    for (const bool vertical : {true, false}) {
+        const uint32_t extent = vertical ? check.height : check.width;
         if (extent == 0 || extent % graph.sizeMultiple != 0 || extent > kMaxSelfCheckFloats)
-            return wrong(file, field, text(uint64_t{extent}),
-                         "a multiple of " + text(uint64_t{graph.sizeMultiple}) + " up to " +
-                             text(kMaxSelfCheckFloats));
-        return {};
-    };
-    MOTE_TRY(sized("self_check.height", check.height));
-    MOTE_TRY(sized("self_check.width", check.width));
-
-    // Floats of a port at the self-check's size, batch 1; beyond the bound where it does not divide.
-    const auto portFloats = [&](const Port &port) {
-        Checked floats = 1;
-        for (const Dimension &dimension : port.shape) {
-            uint64_t symbol = 1;
-            if (dimension.symbol == DimensionSymbol::H)
-                symbol = check.height;
-            else if (dimension.symbol == DimensionSymbol::W)
-                symbol = check.width;
-            const Checked product = Checked(symbol) * dimension.numerator;
-            if (!product.valid || product.value % dimension.denominator != 0)
-                return kMaxSelfCheckFloats + 1;
-            floats *= product.value / dimension.denominator;
-        }
-        return floats.within(kMaxSelfCheckFloats) ? floats.value : kMaxSelfCheckFloats + 1;
-    };
+            return wrong(file, "self_check.%s: found %u, expected a multiple of %u up to %" PRIu64,
+                         vertical ? "height" : "width", extent, graph.sizeMultiple, kMaxSelfCheckFloats);
+    }
     uint64_t total = check.output.size();
     size_t input = 0;
     for (const Port &port : graph.ports) {
+        const uint64_t floats = portFloats(check, port);
         if (port.output) {
-            if (port.source == PortSource::ModelOutput && check.output.size() != portFloats(port))
-                return wrong(file, "self_check.output", text(uint64_t{check.output.size()}) + " floats",
-                             text(portFloats(port)));
+            if (port.source == PortSource::ModelOutput && check.output.size() != floats)
+                return wrong(file, "self_check.output: found %zu floats, expected %" PRIu64,
+                             check.output.size(), floats);
             continue;
         }
-        if (input >= check.inputs.size() || check.inputs[input].size() != portFloats(port))
-            return wrong(file, item("self_check.inputs", input),
-                         input < check.inputs.size() ? text(uint64_t{check.inputs[input].size()}) + " floats"
-                                                     : "nothing",
-                         text(portFloats(port)) + " floats for port " + quoted(port.name));
-        for (const float value : check.inputs[input])
-            MOTE_TRY(checkFinite(file, item("self_check.inputs", input), value));
-        total += check.inputs[input].size();
+        if (input >= check.inputs.size())
+            return wrong(file,
+                         "self_check.inputs[%zu]: found nothing, expected %" PRIu64 " floats for port %s",
+                         input, floats, quoted(port.name).c_str());
+        if (check.inputs[input].size() != floats)
+            return wrong(file, "self_check.inputs[%zu]: found %zu floats, expected %" PRIu64 " for port %s",
+                         input, check.inputs[input].size(), floats, quoted(port.name).c_str());
+        MOTE_TRY(checkFinite(file, "self_check.inputs", check.inputs[input]));
+        total += floats;
         ++input;
     }
     if (check.inputs.size() != input)
-        return wrong(file, "self_check.inputs", text(uint64_t{check.inputs.size()}) + " arrays",
-                     text(uint64_t{input}) + ", one per input port");
-    for (const float value : check.output)
-        MOTE_TRY(checkFinite(file, "self_check.output", value));
-    if (!std::isfinite(check.outputTolerance) || !(check.outputTolerance > 0))
-        return wrong(file, "self_check.output_tolerance", text(check.outputTolerance),
-                     "a finite number above 0");
+        return wrong(file, "self_check.inputs: found %zu arrays, expected %zu, one per input port",
+                     check.inputs.size(), input);
+    MOTE_TRY(checkFinite(file, "self_check.output", check.output));
+    MOTE_TRY(checkFinite(file, "self_check.", "output_tolerance", check.outputTolerance, true));
     for (size_t i = 0; i < check.ops.size(); ++i) {
         const SelfCheckOp &op = check.ops[i];
-        const std::string where = item("self_check.ops", i);
+        char where[64];
+        std::snprintf(where, sizeof where, "self_check.ops[%zu].", i);
         if (op.op >= graph.ops.size() || (i > 0 && op.op <= check.ops[i - 1].op))
-            return wrong(file, where + ".op", text(uint64_t{op.op}),
-                         "ascending numbers below " + text(uint64_t{graph.ops.size()}));
+            return wrong(file, "%sop: found %u, expected ascending numbers below %zu", where, op.op,
+                         graph.ops.size());
         if (!std::isfinite(op.rms) || op.rms < 0)
-            return wrong(file, where + ".rms", text(op.rms), "a finite number of at least 0");
-        if (!std::isfinite(op.tolerance) || !(op.tolerance > 0))
-            return wrong(file, where + ".tolerance", text(op.tolerance), "a finite number above 0");
+            return wrong(file, "%srms: found %g, expected a finite number of at least 0", where,
+                         double(op.rms));
+        MOTE_TRY(checkFinite(file, where, "tolerance", op.tolerance, true));
         if (op.positions.empty() || op.positions.size() > kMaxSelfCheckSamples ||
             op.positions.size() != op.values.size())
-            return wrong(file, where + ".positions",
-                         text(uint64_t{op.positions.size()}) + " with " + text(uint64_t{op.values.size()}) +
-                             " values",
-                         "1 to " + text(uint64_t{kMaxSelfCheckSamples}) + ", with as many values");
-        for (const float value : op.values)
-            MOTE_TRY(checkFinite(file, where + ".values", value));
+            return wrong(file,
+                         "%spositions: found %zu with %zu values, expected 1 to %u, with as many values",
+                         where, op.positions.size(), op.values.size(), kMaxSelfCheckSamples);
+        MOTE_TRY(checkFinite(file, "self_check.ops.values", op.values));
         total += 2 * op.positions.size() + 3;
     }
     if (total > kMaxSelfCheckFloats)
-        return wrong(file, "self_check", text(total * 4) + " bytes",
-                     "at most " + text(kMaxSelfCheckFloats * 4));
+        return wrong(file, "self_check: found %" PRIu64 " bytes, expected at most %" PRIu64, total * 4,
+                     kMaxSelfCheckFloats * 4);
     return {};
 }
 
@@ -361,18 +390,26 @@ std::string quoted(const std::string &name) {
     return out + "'";
 }
 
+Status wrong(const std::string &file, const char *format, ...) {
+    char message[1536]; // two names and a sentence
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    return Status{StatusCode::InvalidModel, file + ": " + message};
+}
+
 Status checkName(const std::string &file, const std::string &field, const std::string &name) {
     if (name.empty() || name.size() > kMaxNameBytes)
-        return wrong(file, field, text(uint64_t{name.size()}) + " bytes",
-                     "1 to " + text(uint64_t{kMaxNameBytes}));
+        return wrong(file, "%s: found %zu bytes, expected 1 to %u", field.c_str(), name.size(),
+                     kMaxNameBytes);
     return checkCharacters(file, field, name, false);
 }
 
 Status checkText(const std::string &file, const std::string &field, const std::string &value,
                  uint32_t maxBytes) {
     if (value.size() > maxBytes)
-        return wrong(file, field, text(uint64_t{value.size()}) + " bytes",
-                     "at most " + text(uint64_t{maxBytes}));
+        return wrong(file, "%s: found %zu bytes, expected at most %u", field.c_str(), value.size(), maxBytes);
     return checkCharacters(file, field, value, true);
 }
 
@@ -389,13 +426,13 @@ Status validateModel(const Model &model, const std::string &file) {
     MOTE_TRY(checkCount(file, "timesteps", model.timesteps.size(), kMaxTimesteps));
     MOTE_TRY(checkCount(file, "recipes", model.recipes.size(), kMaxRecipes));
     if (model.graphs.empty())
-        return wrong(file, "graphs", "none", "at least one");
+        return wrong(file, "graphs: found none, expected at least one");
     if (model.statisticsWindow > kMaxWindow)
-        return wrong(file, "statistics_window", text(uint64_t{model.statisticsWindow}),
-                     "at most " + text(uint64_t{kMaxWindow}));
+        return wrong(file, "statistics_window: found %u, expected at most %u", model.statisticsWindow,
+                     kMaxWindow);
     if (model.receptiveField != kNone && model.receptiveField > kMaxWindow)
-        return wrong(file, "receptive_field", text(uint64_t{model.receptiveField}),
-                     "at most " + text(uint64_t{kMaxWindow}) + ", or none");
+        return wrong(file, "receptive_field: found %u, expected at most %u, or none", model.receptiveField,
+                     kMaxWindow);
     MOTE_TRY(validateWeights(model, file));
     MOTE_TRY(validateGraphs(model, file));
     MOTE_TRY(validateRecipes(model, file));

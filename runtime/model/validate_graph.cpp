@@ -5,77 +5,104 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdarg>
+#include <cstdio>
 #include <numeric>
 
 namespace mote {
 
 namespace {
 
+template <typename Enum> unsigned number(Enum value) {
+    return static_cast<unsigned>(value);
+}
+
 class GraphRules {
 public:
     GraphRules(const Model &model, uint32_t index, const std::string &file)
-        : model_(model), graph_(model.graphs[index]), file_(file), prefix_(item("graphs", index)) {}
+        : model_(model), graph_(model.graphs[index]), file_(file), index_(index) {}
 
     Status check() {
-        MOTE_TRY(checkName(file_, prefix_ + ".name", graph_.name));
-        if (static_cast<uint8_t>(graph_.phase) > static_cast<uint8_t>(Phase::Final))
-            return bad("phase", text(uint64_t{static_cast<uint8_t>(graph_.phase)}), "0 to 3");
+        place("");
+        MOTE_TRY(checkName(file_, field("name"), graph_.name));
+        if (number(graph_.phase) > number(Phase::Final))
+            return bad("phase: found %u, expected 0 to 3", number(graph_.phase));
         if (graph_.sizeMultiple == 0 || graph_.sizeMultiple > kMaxSizeMultiple)
-            return bad("size_multiple", text(uint64_t{graph_.sizeMultiple}),
-                       "1 to " + text(uint64_t{kMaxSizeMultiple}));
+            return bad("size_multiple: found %u, expected 1 to %u", graph_.sizeMultiple, kMaxSizeMultiple);
         if (graph_.tensors.size() > kMaxTensors || graph_.ops.size() > kMaxOps || graph_.ops.empty() ||
             graph_.ports.size() > kMaxPorts)
-            return bad("ops",
-                       text(uint64_t{graph_.ops.size()}) + " on " + text(uint64_t{graph_.tensors.size()}) +
-                           " tensors with " + text(uint64_t{graph_.ports.size()}) + " ports",
-                       "1 to " + text(uint64_t{kMaxOps}) + ", at most " + text(uint64_t{kMaxTensors}) +
-                           " and " + text(uint64_t{kMaxPorts}));
+            return bad("ops: found %zu on %zu tensors with %zu ports, expected 1 to %u, at most %u and %u",
+                       graph_.ops.size(), graph_.tensors.size(), graph_.ports.size(), kMaxOps, kMaxTensors,
+                       kMaxPorts);
         MOTE_TRY(tensors());
         MOTE_TRY(ports());
+        place("");
         MOTE_TRY(differing(graph_.ops, "ops"));
         for (size_t i = 0; i < graph_.ops.size(); ++i)
             MOTE_TRY(op(graph_.ops[i], i));
-        for (size_t i = 0; i < graph_.tensors.size(); ++i) {
-            const std::string where = item("tensors", i) + " " + quoted(graph_.tensors[i].name);
-            if (!made_[i])
-                return bad(where, "no op that makes it", "one, or an input port");
-            if (!used_[i])
-                return bad(where, "no op that uses it", "one, or an output port");
-        }
+        place("");
+        for (size_t i = 0; i < graph_.tensors.size(); ++i)
+            if (!made_[i] || !used_[i])
+                return bad("tensors[%zu] %s: found no op that %s it, expected one, or %s port", i,
+                           nameOf(static_cast<uint32_t>(i)).c_str(), made_[i] ? "uses" : "makes",
+                           made_[i] ? "an output" : "an input");
         return {};
     }
 
 private:
-    Status bad(const std::string &field, const std::string &found, const std::string &expected) const {
-        return wrong(file_, prefix_ + "." + field, found, expected);
+    // Where in the graph the rules are: messages begin with the file and this, and go on with the field.
+    void place(const std::string &where) { where_ = "graphs[" + std::to_string(index_) + "]." + where; }
+    void place(const char *list, size_t index) {
+        place(std::string(list) + "[" + std::to_string(index) + "].");
+    }
+    void place(const char *list, size_t index, const std::string &name) {
+        place(std::string(list) + "[" + std::to_string(index) + "] " + quoted(name) + ".");
+    }
+    std::string field(const char *name) const { return where_ + name; }
+    std::string nameOf(uint32_t tensor) const { return quoted(graph_.tensors[tensor].name); }
+
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    Status
+    bad(const char *format, ...) const {
+        char message[1024]; // names are at most 255 bytes
+        va_list arguments;
+        va_start(arguments, format);
+        std::vsnprintf(message, sizeof message, format, arguments);
+        va_end(arguments);
+        return wrong(file_, "%s%s", where_.c_str(), message);
     }
 
     // Names must differ; sorted, equal ones are neighbours.
     template <typename T> Status differing(const std::vector<T> &list, const char *what) const {
         std::vector<uint32_t> order(list.size());
         std::iota(order.begin(), order.end(), 0u);
-        std::stable_sort(order.begin(), order.end(),
-                         [&list](uint32_t a, uint32_t b) { return list[a].name < list[b].name; });
+        std::sort(order.begin(), order.end(), [&list](uint32_t a, uint32_t b) {
+            const int compared = list[a].name.compare(list[b].name);
+            return compared != 0 ? compared < 0 : a < b;
+        });
         for (size_t i = 1; i < order.size(); ++i)
             if (list[order[i]].name == list[order[i - 1]].name)
-                return bad(item(what, order[i]) + ".name", quoted(list[order[i]].name) + " again",
-                           "names that differ");
+                return bad("%s[%u].name: found %s again, expected names that differ", what, order[i],
+                           quoted(list[order[i]].name).c_str());
         return {};
     }
 
     Status tensors() {
         for (size_t i = 0; i < graph_.tensors.size(); ++i) {
             const Tensor &tensor = graph_.tensors[i];
-            const std::string where = item("tensors", i);
-            MOTE_TRY(checkName(file_, prefix_ + "." + where + ".name", tensor.name));
-            if (static_cast<uint8_t>(tensor.kind) > static_cast<uint8_t>(TensorKind::Port))
-                return bad(where + ".kind", text(uint64_t{static_cast<uint8_t>(tensor.kind)}), "0 or 1");
+            place("tensors", i);
+            MOTE_TRY(checkName(file_, field("name"), tensor.name));
+            if (number(tensor.kind) > number(TensorKind::Port))
+                return bad("kind: found %u, expected 0 or 1", number(tensor.kind));
+            place("tensors", i, tensor.name);
             if (tensor.channels == 0 || tensor.channels > kMaxChannels)
-                return bad(where + " " + quoted(tensor.name) + ".channels", text(uint64_t{tensor.channels}),
-                           "1 to " + text(uint64_t{kMaxChannels}));
+                return bad("channels: found %u, expected 1 to %u", tensor.channels, kMaxChannels);
         }
         made_.assign(graph_.tensors.size(), false);
         used_.assign(graph_.tensors.size(), false);
+        place("");
         return differing(graph_.tensors, "tensors");
     }
 
@@ -83,114 +110,113 @@ private:
         std::vector<bool> taken(graph_.tensors.size(), false);
         for (size_t i = 0; i < graph_.ports.size(); ++i) {
             const Port &port = graph_.ports[i];
-            MOTE_TRY(checkName(file_, prefix_ + "." + item("ports", i) + ".name", port.name));
-            const std::string where = item("ports", i) + " " + quoted(port.name);
-            MOTE_TRY(
-                checkText(file_, prefix_ + "." + where + ".description", port.description, kMaxTextBytes));
-            if (port.kind != PortKind::Image && port.kind != PortKind::Tensor)
-                return makeStatus(StatusCode::Unsupported,
-                                  "%s: %s.%s.kind: found %u, expected 0 (image) or 1 (tensor)", file_.c_str(),
-                                  prefix_.c_str(), where.c_str(), static_cast<unsigned>(port.kind));
+            place("ports", i);
+            MOTE_TRY(checkName(file_, field("name"), port.name));
+            place("ports", i, port.name);
+            MOTE_TRY(checkText(file_, field("description"), port.description, kMaxTextBytes));
+            if (port.kind != PortKind::Image && port.kind != PortKind::Tensor) {
+                Status status = bad("kind: found %u, expected 0 (image) or 1 (tensor)", number(port.kind));
+                status.code = StatusCode::Unsupported;
+                return status;
+            }
             if (port.tensor >= graph_.tensors.size() || graph_.tensors[port.tensor].kind != TensorKind::Port)
-                return bad(where + ".tensor", text(uint64_t{port.tensor}), "a tensor of kind 1 (port)");
+                return bad("tensor: found %u, expected a tensor of kind 1 (port)", port.tensor);
             if (taken[port.tensor])
-                return bad(where + ".tensor", text(uint64_t{port.tensor}) + " again", "one port per tensor");
+                return bad("tensor: found %u again, expected one port per tensor", port.tensor);
             taken[port.tensor] = true;
-            MOTE_TRY(portShape(port, where));
-            MOTE_TRY(portSource(port, where));
+            MOTE_TRY(portShape(port));
+            MOTE_TRY(portSource(port));
             if (!std::isfinite(port.valueLow) || !std::isfinite(port.valueHigh) ||
                 !(port.valueLow < port.valueHigh))
-                return bad(where + ".value_low",
-                           text(port.valueLow) + " with value_high " + text(port.valueHigh),
-                           "finite numbers, the low one lower");
+                return bad(
+                    "value_low: found %g with value_high %g, expected finite numbers, the low one lower",
+                    double(port.valueLow), double(port.valueHigh));
             // The app may give a port that the sampler alone reads; an output port is a use.
             used_[port.tensor] = true;
             made_[port.tensor] = !port.output;
         }
+        place("");
         for (size_t i = 0; i < graph_.tensors.size(); ++i)
             if (graph_.tensors[i].kind == TensorKind::Port && !taken[i])
-                return bad(item("tensors", i) + " " + quoted(graph_.tensors[i].name), "no port",
-                           "a port of it");
+                return bad("tensors[%zu] %s: found no port, expected a port of it", i,
+                           nameOf(static_cast<uint32_t>(i)).c_str());
         return differing(graph_.ports, "ports");
     }
 
-    Status portShape(const Port &port, const std::string &where) const {
+    Status portShape(const Port &port) const {
         if (port.shape.size() != 4)
-            return bad(where + ".shape", text(uint64_t{port.shape.size()}) + " dimensions", "4: N, C, H, W");
+            return bad("shape: found %zu dimensions, expected 4: N, C, H, W", port.shape.size());
         const DimensionSymbol symbols[4] = {DimensionSymbol::N, DimensionSymbol::One, DimensionSymbol::H,
                                             DimensionSymbol::W};
         for (size_t i = 0; i < 4; ++i) {
             const Dimension &dimension = port.shape[i];
-            const std::string field = where + "." + item("shape", i);
             if (dimension.symbol != symbols[i])
-                return bad(field + ".symbol", text(uint64_t{static_cast<uint8_t>(dimension.symbol)}),
-                           text(uint64_t{static_cast<uint8_t>(symbols[i])}));
-            const bool spatial = i >= 2;
-            const uint32_t most = spatial ? kMaxSizeMultiple : i == 1 ? kMaxChannels : 1;
+                return bad("shape[%zu].symbol: found %u, expected %u", i, number(dimension.symbol),
+                           number(symbols[i]));
+            const uint32_t most = i >= 2 ? kMaxSizeMultiple : i == 1 ? kMaxChannels : 1;
+            const uint32_t mostBelow = i >= 2 ? kMaxSizeMultiple : 1;
             if (dimension.numerator == 0 || dimension.numerator > most || dimension.denominator == 0 ||
-                dimension.denominator > (spatial ? kMaxSizeMultiple : 1))
-                return bad(field,
-                           text(uint64_t{dimension.numerator}) + "/" + text(uint64_t{dimension.denominator}),
-                           "factors from 1 to " + text(uint64_t{most}) + (spatial ? "" : ", over 1"));
+                dimension.denominator > mostBelow)
+                return bad("shape[%zu]: found %u/%u, expected 1 to %u over 1 to %u", i, dimension.numerator,
+                           dimension.denominator, most, mostBelow);
         }
         if (port.shape[1].numerator != graph_.tensors[port.tensor].channels)
-            return bad(where + ".shape[1]", text(uint64_t{port.shape[1].numerator}),
-                       "the tensor's " + text(uint64_t{graph_.tensors[port.tensor].channels}) + " channels");
+            return bad("shape[1]: found %u, expected the tensor's %u channels", port.shape[1].numerator,
+                       graph_.tensors[port.tensor].channels);
         return {};
     }
 
-    Status portSource(const Port &port, const std::string &where) const {
+    Status portSource(const Port &port) const {
         const bool fits =
-            port.output ? port.source == PortSource::App || port.source == PortSource::ModelOutput
-                        : port.source != PortSource::ModelOutput &&
-                              static_cast<uint8_t>(port.source) <= static_cast<uint8_t>(PortSource::Noise);
+            port.output
+                ? port.source == PortSource::App || port.source == PortSource::ModelOutput
+                : port.source != PortSource::ModelOutput && number(port.source) <= number(PortSource::Noise);
         if (!fits)
-            return bad(where + ".source", text(uint64_t{static_cast<uint8_t>(port.source)}),
+            return bad("source: found %u, expected %s", number(port.source),
                        port.output ? "0 (app) or 2 (model output)" : "0, 1, 3, 4 or 5");
         if (port.source != PortSource::Graph && (port.sourceGraph != kNone || port.sourcePort != kNone))
-            return bad(where + ".source_graph", text(uint64_t{port.sourceGraph}), "none for this source");
-        if (port.source == PortSource::Constant ? port.sourceWeight >= model_.weights.size()
-                                                : port.sourceWeight != kNone)
-            return bad(where + ".source_weight", text(uint64_t{port.sourceWeight}),
-                       port.source == PortSource::Constant
-                           ? "less than " + text(uint64_t{model_.weights.size()})
-                           : "none for this source");
+            return bad("source_graph: found %u, expected none for this source", port.sourceGraph);
+        if (port.source == PortSource::Constant && port.sourceWeight >= model_.weights.size())
+            return bad("source_weight: found %u, expected less than %zu", port.sourceWeight,
+                       model_.weights.size());
+        if (port.source != PortSource::Constant && port.sourceWeight != kNone)
+            return bad("source_weight: found %u, expected none for this source", port.sourceWeight);
         return {};
     }
 
     Status op(const Op &op, size_t index) {
-        MOTE_TRY(checkName(file_, prefix_ + "." + item("ops", index) + ".name", op.name));
-        const std::string where = item("ops", index) + " " + quoted(op.name);
-        const auto kind = static_cast<uint8_t>(op.kind);
-        if (kind > static_cast<uint8_t>(OpKind::Attention)) {
-            return makeStatus(StatusCode::Unsupported,
-                              "%s: %s.%s.kind: found %u (%s), expected a kind that this version runs, 0 to 3",
-                              file_.c_str(), prefix_.c_str(), where.c_str(), static_cast<unsigned>(kind),
-                              opKindName(op.kind));
+        place("ops", index);
+        MOTE_TRY(checkName(file_, field("name"), op.name));
+        place("ops", index, op.name);
+        if (number(op.kind) > number(OpKind::Attention)) {
+            Status status = bad("kind: found %u (%s), expected a kind that this version runs, 0 to 3",
+                                number(op.kind), opKindName(op.kind));
+            status.code = StatusCode::Unsupported;
+            return status;
         }
-        MOTE_TRY(unusedFields(op, where));
-        uint64_t channels = 0;
-        MOTE_TRY(inputs(op, where, channels));
+        MOTE_TRY(unusedFields(op));
+        uint32_t channels = 0; // of all inputs, then of the output
+        MOTE_TRY(inputs(op, channels));
         switch (op.kind) {
         case OpKind::Concat:
-            MOTE_TRY(concat(op, where));
+            MOTE_TRY(concat(op));
             break;
         case OpKind::Conv2d:
-            MOTE_TRY(conv2d(op, where, channels));
+            MOTE_TRY(conv2d(op, channels));
             break;
         case OpKind::GroupNorm:
-            MOTE_TRY(groupNorm(op, where, channels));
+            MOTE_TRY(groupNorm(op, channels));
             break;
         default:
-            MOTE_TRY(attention(op, where, channels));
+            MOTE_TRY(attention(op, channels));
             break;
         }
-        return output(op, where, channels);
+        return output(op, channels);
     }
 
     // A field that the kind does not use and that is set means that writer and reader disagree about the
     // kind.
-    Status unusedFields(const Op &op, const std::string &where) const {
+    Status unusedFields(const Op &op) const {
         const bool conv = op.kind == OpKind::Conv2d, norm = op.kind == OpKind::GroupNorm;
         const Op plain;
         const struct {
@@ -215,90 +241,85 @@ private:
             {"output_resample", norm, op.outputResample != plain.outputResample},
             {"heads", op.kind == OpKind::Attention, op.heads != plain.heads},
         };
-        for (const auto &field : fields)
-            if (field.set && !field.used)
-                return bad(where + "." + field.name, "a value",
-                           std::string("none for ") + opKindName(op.kind));
+        for (const auto &entry : fields)
+            if (entry.set && !entry.used)
+                return bad("%s: found a value, expected none for %s", entry.name, opKindName(op.kind));
         return {};
     }
 
     // Every input was made before, by a port or an earlier op.
-    Status readable(uint32_t tensor, TensorKind kind, const std::string &field) {
+    Status readable(uint32_t tensor, TensorKind kind, const char *name) {
         if (tensor >= graph_.tensors.size())
-            return bad(field, text(uint64_t{tensor}), "less than " + text(uint64_t{graph_.tensors.size()}));
-        const std::string name = quoted(graph_.tensors[tensor].name);
+            return bad("%s: found %u, expected less than %zu", name, tensor, graph_.tensors.size());
         if (graph_.tensors[tensor].kind != kind)
-            return bad(field, name, kind == TensorKind::Port ? "a port's tensor" : "an activation");
+            return bad("%s: found %s, expected %s", name, nameOf(tensor).c_str(),
+                       kind == TensorKind::Port ? "a port's tensor" : "an activation");
         if (!made_[tensor])
-            return bad(field, name + ", which no port or earlier op makes", "a tensor that exists");
+            return bad("%s: found %s, which no port or earlier op makes, expected a tensor that exists", name,
+                       nameOf(tensor).c_str());
         used_[tensor] = true;
         return {};
     }
 
-    Status inputs(const Op &op, const std::string &where, uint64_t &channels) {
-        const size_t most = op.kind == OpKind::Concat ? kMaxInputs : op.kind == OpKind::Attention ? 1 : 2;
+    Status inputs(const Op &op, uint32_t &channels) {
+        const uint32_t most = op.kind == OpKind::Concat ? kMaxInputs : op.kind == OpKind::Attention ? 1 : 2;
         if (op.inputs.empty() || op.inputs.size() > most)
-            return bad(where + ".inputs", text(uint64_t{op.inputs.size()}),
-                       most == 1 ? "1" : "1 to " + text(uint64_t{most}));
+            return bad("inputs: found %zu, expected 1 to %u", op.inputs.size(), most);
         for (size_t i = 0; i < op.inputs.size(); ++i) {
+            const char name[] = {'i', 'n', 'p', 'u', 't', 's', '[', static_cast<char>('0' + i), ']', '\0'};
             MOTE_TRY(readable(op.inputs[i],
-                              op.kind == OpKind::Concat ? TensorKind::Port : TensorKind::Activation,
-                              where + "." + item("inputs", i)));
-            channels += graph_.tensors[op.inputs[i]].channels;
+                              op.kind == OpKind::Concat ? TensorKind::Port : TensorKind::Activation, name));
+            channels += graph_.tensors[op.inputs[i]].channels; // at most 8 times 2^16
         }
         return {};
     }
 
-    Status concat(const Op &op, const std::string &where) const {
+    Status concat(const Op &op) const {
         if (op.inputScale.size() != op.inputs.size() || op.inputOffset.size() != op.inputs.size())
-            return bad(where + ".input_scale",
-                       text(uint64_t{op.inputScale.size()}) + " and " +
-                           text(uint64_t{op.inputOffset.size()}) + " offsets",
-                       "one of each for its " + text(uint64_t{op.inputs.size()}) + " inputs");
+            return bad("input_scale: found %zu and %zu offsets, expected one of each for its %zu inputs",
+                       op.inputScale.size(), op.inputOffset.size(), op.inputs.size());
         for (size_t i = 0; i < op.inputs.size(); ++i)
             if (!std::isfinite(op.inputScale[i]) || !std::isfinite(op.inputOffset[i]))
-                return bad(where + "." + item("input_scale", i),
-                           text(op.inputScale[i]) + " with offset " + text(op.inputOffset[i]),
-                           "finite numbers");
+                return bad("input_scale[%zu]: found %g with offset %g, expected finite numbers", i,
+                           double(op.inputScale[i]), double(op.inputOffset[i]));
         return {};
     }
 
+    // "'conv.weight' of F16 [8][3][3][6]"
+    static std::string shapeText(const Weight &weight) {
+        std::string out = quoted(weight.name) + (weight.type == DataType::F32 ? " of F32 " : " of F16 ");
+        for (const uint32_t dimension : weight.shape)
+            out += "[" + std::to_string(dimension) + "]";
+        return out;
+    }
+
     // A table with one row for all timesteps or one for each.
-    Status table(uint32_t index, const std::string &field, bool affine, uint64_t channels) const {
+    Status table(uint32_t index, bool affine, uint32_t channels) const {
+        const char *name = affine ? "affine" : "bias";
         if (index >= model_.weights.size())
-            return bad(field, text(uint64_t{index}), "less than " + text(uint64_t{model_.weights.size()}));
+            return bad("%s: found %u, expected less than %zu", name, index, model_.weights.size());
         const Weight &weight = model_.weights[index];
         const std::vector<uint32_t> &s = weight.shape;
         const bool shaped =
             affine ? s.size() == 3 && s[1] == 2 && s[2] == channels : s.size() == 2 && s[1] == channels;
         if (weight.type != DataType::F32 || !shaped || (s[0] != 1 && s[0] != model_.timesteps.size()))
-            return bad(field, quoted(weight.name) + " of " + shapeText(weight),
-                       std::string("F32 [R]") + (affine ? "[2][" : "[") + text(channels) + "], R = 1 or " +
-                           text(uint64_t{model_.timesteps.size()}));
+            return bad("%s: found %s, expected F32 [R]%s[%u], R = 1 or %zu", name, shapeText(weight).c_str(),
+                       affine ? "[2]" : "", channels, model_.timesteps.size());
         return {};
     }
 
-    static std::string shapeText(const Weight &weight) {
-        std::string out = weight.type == DataType::F32 ? "F32 " : "F16 ";
-        for (const uint32_t dimension : weight.shape)
-            out += "[" + text(uint64_t{dimension}) + "]";
-        return out;
-    }
-
-    Status conv2d(const Op &op, const std::string &where, uint64_t &channels) {
+    Status conv2d(const Op &op, uint32_t &channels) {
         if (op.weight >= model_.weights.size())
-            return bad(where + ".weight", text(uint64_t{op.weight}),
-                       "less than " + text(uint64_t{model_.weights.size()}));
+            return bad("weight: found %u, expected less than %zu", op.weight, model_.weights.size());
         const Weight &weight = model_.weights[op.weight];
         const std::vector<uint32_t> &s = weight.shape;
         if (weight.type != DataType::F16 || s.size() != 4 || s[3] != channels || s[1] > kMaxKernel ||
             s[2] > kMaxKernel)
-            return bad(where + ".weight", quoted(weight.name) + " of " + shapeText(weight),
-                       "F16 [out][kh][kw][" + text(channels) + "], kh and kw at most " +
-                           text(uint64_t{kMaxKernel}));
-        MOTE_TRY(table(op.bias, where + ".bias", false, s[0]));
+            return bad("weight: found %s, expected F16 [out][kh][kw][%u], kh and kw at most %u",
+                       shapeText(weight).c_str(), channels, kMaxKernel);
+        MOTE_TRY(table(op.bias, false, s[0]));
         if (op.stride != 1 && op.stride != 2)
-            return bad(where + ".stride", text(uint64_t{op.stride}), "1 or 2");
+            return bad("stride: found %u, expected 1 or 2", op.stride);
         const struct {
             const char *name;
             uint32_t pad, kernel;
@@ -308,67 +329,59 @@ private:
                     {"pad_right", op.padRight, s[2]}};
         for (const auto &pad : pads)
             if (pad.pad >= pad.kernel)
-                return bad(where + "." + pad.name, text(uint64_t{pad.pad}),
-                           "less than the kernel's " + text(uint64_t{pad.kernel}));
+                return bad("%s: found %u, expected less than the kernel's %u", pad.name, pad.pad, pad.kernel);
         if (op.inputResample != Resample::None && op.inputResample != Resample::NearestUp2)
-            return bad(where + ".input_resample", text(uint64_t{static_cast<uint8_t>(op.inputResample)}),
-                       "0 (none) or 1 (nearest x2)");
+            return bad("input_resample: found %u, expected 0 (none) or 1 (nearest x2)",
+                       number(op.inputResample));
         if (op.residual != kNone) {
-            MOTE_TRY(readable(op.residual, TensorKind::Activation, where + ".residual"));
+            MOTE_TRY(readable(op.residual, TensorKind::Activation, "residual"));
             if (graph_.tensors[op.residual].channels != s[0])
-                return bad(where + ".residual",
-                           quoted(graph_.tensors[op.residual].name) + " of " +
-                               text(uint64_t{graph_.tensors[op.residual].channels}) + " channels",
-                           text(uint64_t{s[0]}) + ", the output's");
-            if (static_cast<uint8_t>(op.residualResample) > static_cast<uint8_t>(Resample::AverageDown2))
-                return bad(where + ".residual_resample",
-                           text(uint64_t{static_cast<uint8_t>(op.residualResample)}), "0 to 2");
+                return bad("residual: found %s of %u channels, expected %u, the output's",
+                           nameOf(op.residual).c_str(), graph_.tensors[op.residual].channels, s[0]);
+            if (number(op.residualResample) > number(Resample::AverageDown2))
+                return bad("residual_resample: found %u, expected 0 to 2", number(op.residualResample));
         }
         if (!std::isfinite(op.outputScale))
-            return bad(where + ".output_scale", text(op.outputScale), "a finite number");
+            return bad("output_scale: found %g, expected a finite number", double(op.outputScale));
         channels = s[0];
         return {};
     }
 
-    Status groupNorm(const Op &op, const std::string &where, uint64_t channels) const {
-        MOTE_TRY(table(op.affine, where + ".affine", true, channels));
-        if (op.groups == 0 || op.groups > channels || channels % op.groups != 0)
-            return bad(where + ".groups", text(uint64_t{op.groups}),
-                       "a divisor of " + text(channels) + " channels");
+    Status groupNorm(const Op &op, uint32_t channels) const {
+        MOTE_TRY(table(op.affine, true, channels));
+        if (op.groups == 0 || channels % op.groups != 0)
+            return bad("groups: found %u, expected a divisor of %u channels", op.groups, channels);
         if (!std::isfinite(op.epsilon) || !(op.epsilon > 0))
-            return bad(where + ".epsilon", text(op.epsilon), "a finite number above 0");
-        if (static_cast<uint8_t>(op.activation) > static_cast<uint8_t>(ActivationFunction::Silu))
-            return bad(where + ".activation", text(uint64_t{static_cast<uint8_t>(op.activation)}),
-                       "0 (none) or 1 (SiLU)");
+            return bad("epsilon: found %g, expected a finite number above 0", double(op.epsilon));
+        if (number(op.activation) > number(ActivationFunction::Silu))
+            return bad("activation: found %u, expected 0 (none) or 1 (SiLU)", number(op.activation));
         if (op.outputResample != Resample::None && op.outputResample != Resample::AverageDown2)
-            return bad(where + ".output_resample", text(uint64_t{static_cast<uint8_t>(op.outputResample)}),
-                       "0 (none) or 2 (average 2x2)");
+            return bad("output_resample: found %u, expected 0 (none) or 2 (average 2x2)",
+                       number(op.outputResample));
         return {};
     }
 
-    Status attention(const Op &op, const std::string &where, uint64_t &channels) const {
-        const uint64_t out = channels / 3;
-        if (channels % 3 != 0 || op.heads == 0 || op.heads > out || out % op.heads != 0)
-            return bad(where + ".heads",
-                       text(uint64_t{op.heads}) + " for " + text(channels) + " input channels",
-                       "three times C channels and a divisor of C");
-        channels = out;
+    Status attention(const Op &op, uint32_t &channels) const {
+        if (channels % 3 != 0 || op.heads == 0 || (channels / 3) % op.heads != 0)
+            return bad(
+                "heads: found %u for %u input channels, expected three times C channels and a divisor of C",
+                op.heads, channels);
+        channels /= 3;
         return {};
     }
 
-    Status output(const Op &op, const std::string &where, uint64_t channels) {
-        const std::string field = where + ".output";
+    Status output(const Op &op, uint32_t channels) {
         if (op.output >= graph_.tensors.size())
-            return bad(field, text(uint64_t{op.output}),
-                       "less than " + text(uint64_t{graph_.tensors.size()}));
+            return bad("output: found %u, expected less than %zu", op.output, graph_.tensors.size());
         const Tensor &tensor = graph_.tensors[op.output];
+        const std::string name = quoted(tensor.name);
         if (made_[op.output])
-            return bad(field, quoted(tensor.name) + ", which is made already", "a tensor made once");
+            return bad("output: found %s, which is made already, expected a tensor made once", name.c_str());
         if (tensor.kind == TensorKind::Port && op.kind != OpKind::Conv2d)
-            return bad(field, quoted(tensor.name) + ", a port's tensor", "an activation");
+            return bad("output: found %s, a port's tensor, expected an activation", name.c_str());
         if (tensor.channels != channels)
-            return bad(field, quoted(tensor.name) + " of " + text(uint64_t{tensor.channels}) + " channels",
-                       text(channels));
+            return bad("output: found %s of %u channels, expected %u", name.c_str(), tensor.channels,
+                       channels);
         made_[op.output] = true;
         return {};
     }
@@ -376,7 +389,8 @@ private:
     const Model &model_;
     const Graph &graph_;
     const std::string &file_;
-    const std::string prefix_;
+    const uint32_t index_;
+    std::string where_; // "graphs[0].ops[3] 'conv'."
     std::vector<bool> made_, used_;
 };
 

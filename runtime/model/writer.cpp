@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cinttypes>
 #include <cstring>
 #include <fcntl.h>
 #include <unistd.h>
@@ -135,7 +136,7 @@ Status writeModel(const Model &given, const WeightProvider &weights, const std::
         weight.bytes = bytes.value;
         end += bytes;
         if (!end.within(uint64_t{1} << 62))
-            return wrong(path, item("weights", i) + ".shape", "weights of more than 2^62 bytes", "less");
+            return wrong(path, "weights[%zu].shape: found weights of more than 2^62 bytes, expected less", i);
     }
     model.segments.clear();
     uint64_t rootOffset = kHeaderBytes;
@@ -159,7 +160,7 @@ Status writeModel(const Model &given, const WeightProvider &weights, const std::
     }
     const std::vector<uint8_t> root = encodeRoot(model, labels);
     if (root.size() > kMaxRootBytes)
-        return wrong(path, "root", text(uint64_t{root.size()}) + " bytes", "at most " + text(kMaxRootBytes));
+        return wrong(path, "root: found %zu bytes, expected at most %" PRIu64, root.size(), kMaxRootBytes);
     MOTE_TRY(file.write(root.data(), root.size(), rootOffset));
 
     uint8_t header[kHeaderBytes] = {};
