@@ -53,10 +53,12 @@ Result<ForwardPlan> planForward(const Model &model, const Graph &graph, uint32_t
     plan.statistics.assign(graph.tensors.size(), kNone);
     plan.scratch.assign(graph.ops.size(), kNone);
     for (uint32_t t = 0; t < graph.tensors.size(); ++t) {
-        if (liveness[t].firstUse == kNone || isInputPort[t])
+        if (liveness[t].firstUse == kNone)
             continue;
         const Tensor &tensor = graph.tensors[t];
         plan.tensorBytes[t] = tensorBytes(tensor.kind, plan.shapes.tensors[t]);
+        if (isInputPort[t])
+            continue; // in a buffer of the session's
         // An output port lives one position longer than the last op: what reads it comes after the pass.
         if (!isOutputPort[t])
             plan.tensors[t] =

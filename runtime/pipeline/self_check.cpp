@@ -115,9 +115,9 @@ Status playSelfCheck(LoadedModel &loaded, const BorrowedMemory &borrowed, const 
     gpu::Allocation ownUpload, ownReadback;
     const gpu::Allocation *upload = borrowed.upload, *readback = borrowed.readback;
     if (upload == nullptr) {
-        MOTE_TRY_ASSIGN(ownUpload, gpu::Allocation::create(device, kUploadChunkBytes, gpu::MemoryKind::Upload,
-                                                           "self-check"));
-        MOTE_TRY_ASSIGN(ownReadback, gpu::Allocation::create(device, kUploadChunkBytes,
+        MOTE_TRY_ASSIGN(ownUpload, gpu::Allocation::create(device, uploadChunkBytes(device.caps()),
+                                                           gpu::MemoryKind::Upload, "self-check"));
+        MOTE_TRY_ASSIGN(ownReadback, gpu::Allocation::create(device, uploadChunkBytes(device.caps()),
                                                              gpu::MemoryKind::Readback, "self-check"));
         upload = &ownUpload;
         readback = &ownReadback;

@@ -122,11 +122,11 @@ Status Session::writeFeather() {
     if (!plan_.tiled())
         return {};
     std::vector<float> weights;
-    for (const TileAxis *axis : {&plan_.columns, &plan_.rows})
-        for (uint32_t k = 0; k < axis->origins.size(); ++k) {
-            const std::vector<float> tile = pipeline::featherWeights(*axis, k);
-            weights.insert(weights.end(), tile.begin(), tile.end());
-        }
+    for (const TileAxis *axis : {&plan_.columns, &plan_.rows}) {
+        const std::vector<float> ofAxis =
+            featherWeights(axis->origins, axis->tile, axis->length, featherMargin(*axis));
+        weights.insert(weights.end(), ofAxis.begin(), ofAxis.end());
+    }
     return staging_->write(table_.bound(plan_.all(plan_.feather)), weights.size(),
                            [&](uint64_t from, uint64_t count, float *to) {
                                std::copy_n(weights.begin() + static_cast<std::ptrdiff_t>(from), count, to);

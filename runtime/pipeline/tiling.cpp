@@ -25,25 +25,6 @@ TileAxis cutAxis(uint32_t length, uint32_t tile, uint32_t overlap, uint32_t mult
     return axis;
 }
 
-std::vector<float> featherWeights(const TileAxis &axis, uint32_t index) {
-    const double ramp = 0.5 * axis.overlap; // pixels
-    // Rises from 0 to 1 around the middle of what tiles k and k + 1 share, at the centre of pixel y.
-    const auto step = [&](uint32_t k, double y) {
-        const double centre = 0.5 * (double(axis.origins[k + 1]) + axis.origins[k] + axis.tile);
-        if (ramp == 0)
-            return y < centre ? 0.0 : 1.0;
-        return std::clamp((y - centre) / ramp + 0.5, 0.0, 1.0);
-    };
-    std::vector<float> weights(axis.tile);
-    for (uint32_t i = 0; i < axis.tile; ++i) {
-        const double y = axis.origins[index] + i + 0.5;
-        const double rise = index == 0 ? 1.0 : step(index - 1, y);
-        const double fall = index + 1 == axis.origins.size() ? 0.0 : step(index, y);
-        weights[i] = static_cast<float>(rise - fall);
-    }
-    return weights;
-}
-
 uint32_t reflectIndex(uint32_t i, uint32_t n) {
     if (n == 1)
         return 0;

@@ -1,4 +1,4 @@
-// How a padded image is cut into equal, overlapping tiles, and how their outputs are blended. Pure geometry.
+// How a padded image is cut into equal, overlapping tiles, and how much of each counts. Pure geometry.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +20,12 @@ struct TileAxis {
 // and lowered to the length.
 TileAxis cutAxis(uint32_t length, uint32_t tile, uint32_t overlap, uint32_t multiple);
 
-// The weights of tile `index` along its axis, one a pixel, each in [0, 1]. Over all tiles they sum to one at
-// every pixel of the image. At the seam between neighbours one falls as the other rises, linearly, over half
-// of the axis' overlap, centred in what the two share: so no pixel within a quarter of the overlap from a cut
-// edge counts.
-std::vector<float> featherWeights(const TileAxis &axis, uint32_t index);
+// The outer pixels of a tile's cut edges that are given no weight where its output is blended with a
+// neighbour's: a quarter of what they share at least, so that half of it is left to cross over in. They lack
+// the most context.
+inline uint32_t featherMargin(const TileAxis &axis) {
+    return axis.overlap / 4;
+}
 
 // Source index of position i (from 0, may reach beyond the end) for an image of n pixels continued by
 // reflection without repeating the edge: n = 3 gives 0 1 2 1 0 1 2 ...; n = 1 gives 0 always.

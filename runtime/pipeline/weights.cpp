@@ -43,6 +43,10 @@ std::vector<Item> itemsInFileOrder(const Model &model, const Graph &graph, const
 
 } // namespace
 
+uint64_t uploadChunkBytes(const gpu::Caps &caps) {
+    return std::min(kUploadChunkBytes, caps.maxAllocationBytes / 4 * 4);
+}
+
 Result<WeightPlan> planWeights(const Graph &graph, const GraphKernels &kernels, uint64_t maxChunkBytes) {
     const uint64_t limit = maxChunkBytes / kPageBytes * kPageBytes;
     WeightPlan plan;
@@ -86,7 +90,7 @@ Result<std::vector<gpu::Allocation>> uploadWeights(gpu::Device &device, const So
                         gpu::Allocation::create(device, bytes, gpu::MemoryKind::DeviceLocal, "weights"));
         chunks.push_back(std::move(chunk));
     }
-    MOTE_TRY_ASSIGN(gpu::Uploader uploader, gpu::Uploader::create(device, kUploadChunkBytes));
+    MOTE_TRY_ASSIGN(gpu::Uploader uploader, gpu::Uploader::create(device, uploadChunkBytes(device.caps())));
 
     const std::vector<Item> items = itemsInFileOrder(model, graph, plan);
     std::vector<bool> used(model.weights.size(), false);

@@ -32,8 +32,9 @@ Result<WeightPlan> planWeights(const Graph &graph, const GraphKernels &kernels, 
 
 // Allocates the chunks and fills them. Every chunk of the file is read once, in file order, and held against
 // its checksum, also where no op uses it. Host memory: the largest weight, canonical and packed; staging:
-// two chunks of kUploadChunkBytes, given back at the end.
+// two chunks of uploadChunkBytes(), given back at the end.
 constexpr uint64_t kUploadChunkBytes = 1u << 20;
+uint64_t uploadChunkBytes(const gpu::Caps &caps); // that, or less where a device cannot allocate it
 Result<std::vector<gpu::Allocation>> uploadWeights(gpu::Device &device, const Source &source,
                                                    const Model &model, const Graph &graph,
                                                    const GraphKernels &kernels, const WeightPlan &plan);

@@ -1,0 +1,113 @@
+// Tiling as DESIGN defines it, on a shipped photo with the shipped model.
+#include "pipeline/photo.h"
+#include "pipeline/rig.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mote::test {
+namespace {
+
+// MOTE_PHOTO_SIZE and MOTE_TILE_SIZE: the part of the photo and the tiles, a small pair for every change and
+// one whose tiles have room for the whole receptive field.
+constexpr uint32_t kSize = MOTE_PHOTO_SIZE, kTile = MOTE_TILE_SIZE;
+
+class TiledPhoto : public testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        clean_ = readPhoto("coffee.png", 100, 0, kSize, kSize);
+        noisy_ = withNoise(clean_, 25, 1);
+        start_ = withNoise({kSize, kSize, std::vector<float>(noisy_.planes.size(), 0.0f)}, 127.5, 2);
+        model_ = loadModel(sharedDevice(), convertCase("denoise-edge", {1}));
+        const auto whole = session(0);
+        ASSERT_FALSE(whole->plan().tiled());
+        untiled_ = run(*whole);
+        const Result<pipeline::Session::Statistics> statistics = whole->statisticsOf(0);
+        ASSERT_TRUE(succeeded(statistics));
+        statistics_ = statistics.value();
+        tiledSession_ = session(kTile);
+        ASSERT_EQ(tiledSession_->plan().tileCount(), 4u);
+        tiled_ = run(*tiledSession_);
+    }
+    static void TearDownTestSuite() {
+        tiledSession_.reset();
+        model_.reset();
+    }
+
+    static std::unique_ptr<pipeline::Session> session(uint32_t tile) {
+        pipeline::SessionOptions options;
+        options.width = options.height = kSize;
+        options.tileWidth = options.tileHeight = tile;
+        return makeSession(model_, options);
+    }
+    // From the noisy photo and one first state.
+    static std::vector<float> run(pipeline::Session &session) {
+        std::vector<float> output(noisy_.planes.size());
+        const pipeline::TensorView in = viewOf(noisy_.planes, 3, kSize, kSize),
+                                   start = viewOf(start_.planes, 3, kSize, kSize),
+                                   out = viewOf(output, 3, kSize, kSize);
+        EXPECT_TRUE(succeeded(session.bindTensor("condition", &in)));
+        EXPECT_TRUE(succeeded(session.bindTensor("x_start", &start)));
+        EXPECT_TRUE(succeeded(session.bindOutputTensor(&out)));
+        EXPECT_TRUE(succeeded(session.run({}, nullptr)));
+        EXPECT_TRUE(succeeded(session.bindOutputTensor(nullptr)));
+        return output;
+    }
+
+    static Photo clean_, noisy_, start_;
+    static std::shared_ptr<pipeline::LoadedModel> model_;
+    static std::unique_ptr<pipeline::Session> tiledSession_;
+    static std::vector<float> untiled_, tiled_;
+    static pipeline::Session::Statistics statistics_;
+};
+Photo TiledPhoto::clean_, TiledPhoto::noisy_, TiledPhoto::start_;
+std::shared_ptr<pipeline::LoadedModel> TiledPhoto::model_;
+std::unique_ptr<pipeline::Session> TiledPhoto::tiledSession_;
+std::vector<float> TiledPhoto::untiled_, TiledPhoto::tiled_;
+pipeline::Session::Statistics TiledPhoto::statistics_;
+
+// The mean step from one pixel to the next across the column x.
+double stepAcross(const std::vector<float> &planes, uint32_t x) {
+    double sum = 0;
+    for (uint32_t c = 0; c < 3; ++c)
+        for (uint32_t y = 0; y < kSize; ++y) {
+            const float *row = &planes[(size_t{c} * kSize + y) * kSize];
+            sum += std::fabs(double(row[x]) - row[x - 1]);
+        }
+    return sum / (3.0 * kSize);
+}
+
+TEST_F(TiledPhoto, WithStatisticsOfItsOwnTilesIsAsGoodAsUntiled) {
+    const double untiled = psnr(untiled_, clean_.planes), tiled = psnr(tiled_, clean_.planes);
+    std::printf("noisy %.2f dB, untiled %.2f dB, tiled %.2f dB\n", psnr(noisy_.planes, clean_.planes),
+                untiled, tiled);
+    EXPECT_GT(untiled, 28);
+    EXPECT_NEAR(tiled, untiled, 0.1);
+}
+
+TEST_F(TiledPhoto, SeamsAreNoSteeperThanThePicture) {
+    // Where tiles cross over, a step from column to column may not exceed that of the untiled picture by more
+    // than half a level.
+    const pipeline::TileAxis &axis = tiledSession_->plan().columns;
+    double worst = 0;
+    for (uint32_t x = axis.origins[1]; x < axis.origins[0] + axis.tile; ++x)
+        worst = std::max(worst, (stepAcross(tiled_, x) - stepAcross(untiled_, x)) * 127.5);
+    std::printf("steepest excess at the seam %.3f of 255\n", worst);
+    EXPECT_LE(worst, 0.5);
+}
+
+// Last: it changes the session.
+TEST_F(TiledPhoto, EqualsUntiledWithinOneLevelWhenStatisticsAreHeldFixed) {
+    EXPECT_NE(tiled_, untiled_); // with statistics of its own it does not
+    ASSERT_TRUE(succeeded(tiledSession_->fixStatistics(statistics_)));
+    const std::vector<float> found = run(*tiledSession_);
+    double worst = 0;
+    for (size_t i = 0; i < found.size(); ++i)
+        worst = std::max(worst, std::fabs(double(found[i]) - untiled_[i]) * 127.5);
+    std::printf("receptive field %u, overlap %u: worst difference %.3f of 255\n",
+                model_->model().receptiveField, tiledSession_->plan().columns.overlap, worst);
+    EXPECT_LE(worst, 1.0);
+}
+
+} // namespace
+} // namespace mote::test
