@@ -1,0 +1,216 @@
+// From a checkpoint to a model: what the file holds, and its self-check.
+#include "checkpoint_folder.h"
+
+#include "convert.h"
+#include "model/reader.h"
+#include "read/half.h"
+#include "reference/self_check.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mote::convert {
+namespace {
+
+Conversion converted(const CheckpointFolder &folder,
+                     const std::function<void(ConvertOptions &)> &change = {}) {
+    ConvertOptions options;
+    options.directory = folder.path();
+    if (change)
+        change(options);
+    return convertCheckpoint(options);
+}
+
+TEST(Convert, OneRecipeForEachNumberOfSteps) {
+    const CheckpointFolder folder;
+    const Model model = converted(folder, [](ConvertOptions &o) { o.steps = {1, 2, 4}; }).model;
+    ASSERT_EQ(model.recipes.size(), 3u);
+    EXPECT_EQ(model.recipes[1].name, "2");
+    EXPECT_EQ(model.recipes[1].steps, 2u);
+    EXPECT_EQ(model.timesteps,
+              (std::vector<float>{999, 499, 749, 249})); // in the order in which recipes meet them
+    for (const Recipe &recipe : model.recipes)
+        for (const StepRow &row : recipe.rows)
+            EXPECT_EQ(model.timesteps.at(row.timestepIndex), row.timestep);
+}
+
+TEST(Convert, GivenTimestepsStandInTheOrderGivenWithRepeats) {
+    const CheckpointFolder folder;
+    const Model model = converted(folder, [](ConvertOptions &o) { o.timesteps = {0, 999, 499, 999}; }).model;
+    ASSERT_EQ(model.recipes.size(), 1u);
+    std::vector<float> found;
+    for (const StepRow &row : model.recipes[0].rows)
+        found.push_back(row.timestep);
+    EXPECT_EQ(found, (std::vector<float>{0, 999, 499, 999}));
+    EXPECT_EQ(model.timesteps.size(), 3u);
+}
+
+TEST(Convert, FourStepsWhenNoneAreGiven) {
+    const CheckpointFolder folder;
+    const Model model = converted(folder).model;
+    ASSERT_EQ(model.recipes.size(), 1u);
+    EXPECT_EQ(model.recipes[0].name, "4");
+}
+
+TEST(Convert, StepsGivenTwiceAreRefused) {
+    const CheckpointFolder folder;
+    EXPECT_THROW(converted(folder, [](ConvertOptions &o) { o.steps = {2, 2}; }), ReadError);
+}
+
+TEST(Convert, AnotherSchedulerReplacesTheCheckpointsOwn) {
+    const CheckpointFolder folder;
+    const std::string path = folder.file("other.json");
+    writeFile(
+        path,
+        R"({"_class_name": "DDIMScheduler", "prediction_type": "sample", "timestep_spacing": "leading"})");
+    const Model model = converted(folder, [&](ConvertOptions &o) { o.schedulerConfig = path; }).model;
+    EXPECT_EQ(model.timesteps, (std::vector<float>{750, 500, 250, 0}));
+}
+
+TEST(Convert, TaskAndPortsFollowTheChannels) {
+    const CheckpointFolder plain;
+    const Model generate = converted(plain).model;
+    EXPECT_EQ(generate.task, "generate");
+    ASSERT_EQ(generate.graphs[0].ports.size(), 2u);
+    nlohmann::json config = smallConfig();
+    config["in_channels"] = 7;
+    const CheckpointFolder conditioned(config);
+    const Model restore = converted(conditioned).model;
+    EXPECT_EQ(restore.task, "restore");
+    ASSERT_EQ(restore.graphs[0].ports.size(), 3u);
+    EXPECT_EQ(restore.graphs[0].ports[0].name, "x");
+    EXPECT_EQ(restore.graphs[0].ports[0].source, PortSource::State);
+    EXPECT_EQ(restore.graphs[0].ports[1].name, "condition");
+    EXPECT_EQ(restore.graphs[0].ports[1].source, PortSource::App);
+    EXPECT_EQ(restore.graphs[0].tensors[restore.graphs[0].ports[1].tensor].channels, 4u);
+    EXPECT_EQ(restore.graphs[0].ports[2].name, "model_output");
+    EXPECT_EQ(restore.graphs[0].ports[2].source, PortSource::ModelOutput);
+}
+
+// Written by the converter, read by the runtime's reader: the same model and the same bytes of weights.
+TEST(Convert, TheRuntimeReadsWhatWasWritten) {
+    const CheckpointFolder folder;
+    const Conversion conversion = converted(folder, [](ConvertOptions &o) {
+        o.steps = {1, 3};
+        o.name = "small";
+        o.licence = "CC0-1.0";
+        o.statisticsWindow = 48;
+    });
+    const std::string path = folder.file("small.mote");
+    writeConversion(conversion, path);
+    Result<Source> source = Source::fromPath(path);
+    ASSERT_TRUE(source.ok()) << source.status().message;
+    Result<Model> model = readModel(source.value());
+    ASSERT_TRUE(model.ok()) << model.status().message;
+    EXPECT_EQ(model->name, "small");
+    EXPECT_EQ(model->licence, "CC0-1.0");
+    EXPECT_EQ(model->sourceClass, "UNet2DModel");
+    EXPECT_EQ(model->statisticsWindow, 48u);
+    EXPECT_EQ(model->receptiveField, kNone); // attention sees everything
+    ASSERT_EQ(model->weights.size(), conversion.constants.weights.size());
+    for (const Op &op : model->graphs[0].ops) {
+        if (op.weight != kNone) {
+            EXPECT_EQ(model->weights[op.weight].type, DataType::F16) << op.name;
+        }
+        if (op.bias != kNone) {
+            EXPECT_EQ(model->weights[op.bias].type, DataType::F32) << op.name;
+        }
+    }
+    const std::string file = fileContent(path);
+    for (size_t i = 0; i < model->weights.size(); ++i) {
+        const Weight &weight = model->weights[i];
+        const uint64_t at = model->segments[weight.segment].offset + weight.offset;
+        EXPECT_TRUE(std::equal(conversion.constants.data[i].begin(), conversion.constants.data[i].end(),
+                               file.begin() + std::ptrdiff_t(at),
+                               [](uint8_t a, char b) { return a == uint8_t(b); }))
+            << weight.name;
+    }
+}
+
+TEST(Convert, WithoutAttentionTheReceptiveFieldIsStated) {
+    nlohmann::json config = smallConfig();
+    config["down_block_types"] = {"DownBlock2D", "DownBlock2D"};
+    config["up_block_types"] = {"UpBlock2D", "UpBlock2D"};
+    config["add_attention"] = false;
+    const CheckpointFolder folder(config);
+    const uint32_t radius = converted(folder).model.receptiveField;
+    EXPECT_GT(radius, 10u);
+    EXPECT_LT(radius, 100u);
+}
+
+TEST(Convert, WeightsAreRoundedOnceAndTablesKeepFp32) {
+    const CheckpointFolder folder;
+    const Conversion conversion = converted(folder);
+    for (const Op &op : conversion.network.graph.ops) {
+        if (op.weight != kNone) {
+            for (double value : conversion.network.constants[op.weight].values)
+                EXPECT_EQ(value, roundedToHalf(value));
+        }
+        if (op.bias != kNone) {
+            for (double value : conversion.network.constants[op.bias].values)
+                EXPECT_EQ(value, double(float(value)));
+        }
+    }
+}
+
+TEST(SelfCheck, HoldsSamplesOfEveryOpAndTheWholeOutput) {
+    const CheckpointFolder folder;
+    const Model model = converted(folder).model;
+    const SelfCheck &check = model.selfCheck;
+    EXPECT_EQ(check.height, 4u); // twice the smallest legal size
+    EXPECT_EQ(check.width, 4u);
+    EXPECT_EQ(check.output.size(), 3u * 4 * 4);
+    ASSERT_EQ(check.ops.size(), model.graphs[0].ops.size());
+    for (const SelfCheckOp &op : check.ops) {
+        EXPECT_FALSE(op.positions.empty());
+        EXPECT_LE(op.positions.size(), 64u);
+        EXPECT_TRUE(std::is_sorted(op.positions.begin(), op.positions.end()));
+        EXPECT_GT(op.rms, 0);
+        EXPECT_GT(op.tolerance, 0);
+        EXPECT_LT(op.tolerance, 0.2f) << model.graphs[0].ops[op.op].name;
+    }
+}
+
+// The check must find what it is there for: a weight of each op that is wrong.
+TEST(SelfCheck, FindsADamagedWeightInEveryOp) {
+    const CheckpointFolder folder;
+    const Conversion conversion = converted(folder);
+    const SelfCheck &check = conversion.model.selfCheck;
+    for (size_t i = 0; i < check.ops.size(); ++i) {
+        Network damaged = conversion.network;
+        const Op &op = damaged.graph.ops[i];
+        const uint32_t constant = op.weight != kNone ? op.weight : op.affine;
+        if (constant == kNone)
+            continue;
+        std::vector<double> &values = damaged.constants[constant].values;
+        std::rotate(values.begin(), values.begin() + 1, values.end()); // every channel takes its neighbour's
+        const SelfCheck found = makeSelfCheck(damaged, 0);
+        double worst = 0;
+        for (size_t k = 0; k < check.ops[i].values.size(); ++k)
+            worst = std::max(worst, double(std::fabs(found.ops[i].values[k] - check.ops[i].values[k])) /
+                                        (double(check.ops[i].tolerance) * double(check.ops[i].rms)));
+        EXPECT_GT(worst, 1.0) << op.name;
+    }
+}
+
+TEST(SelfCheck, StaysWithin256Kilobytes) {
+    nlohmann::json config = smallConfig();
+    config["block_out_channels"] = std::vector<int>(7, 4); // smallest legal size 64
+    config["down_block_types"] = std::vector<std::string>(7, "DownBlock2D");
+    config["up_block_types"] = std::vector<std::string>(7, "UpBlock2D");
+    const CheckpointFolder folder(config);
+    const SelfCheck check = converted(folder).model.selfCheck;
+    EXPECT_EQ(check.height, 64u); // twice would be too much
+    size_t floats = check.output.size();
+    for (const std::vector<float> &input : check.inputs)
+        floats += input.size();
+    for (const SelfCheckOp &op : check.ops)
+        floats += 3 + 2 * op.positions.size();
+    EXPECT_LE(floats * sizeof(float), 256u * 1024);
+    EXPECT_FALSE(check.ops.empty());
+}
+
+} // namespace
+} // namespace mote::convert
