@@ -56,6 +56,17 @@ layout(binding = 5, std430) writeonly buffer Target { uvec4 target[]; };
 layout(binding = 5, std430) writeonly buffer TargetPort { float targetPort[]; };
 layout(binding = 6, std430) writeonly buffer Statistics { vec4 statistics[]; };
 
+// Eight channels of an input pixel as stored, or zero outside of the map, without a branch that parts invocations.
+uvec4 loadInput(bool second, bool inside, uint index) {
+    uint place = inside ? index : 0;
+    uvec4 loaded;
+    if (second)
+        loaded = source1[place];
+    else
+        loaded = source0[place];
+    return inside ? loaded : uvec4(0);
+}
+
 Eight addedResidual(uint image, uint outputBlock, uint y, uint x) {
     uint base = (image * pc.outputBlocks + outputBlock) * pc.residualHeight * pc.residualWidth;
     if (RESIDUAL == 2)
@@ -96,7 +107,8 @@ void main() {
     uint inputRows = pc.inputHeight << UPSAMPLE;
     uint inputColumns = pc.inputWidth << UPSAMPLE;
     uint segments = groupLive ? pc.outputHeight * pc.segmentsPerRow : 0;
-    uint weightsPerBlock = (pc.blocks0 + pc.blocks1) * KERNEL_HEIGHT * KERNEL_WIDTH * 8;
+    uint blocks = pc.blocks0 + pc.blocks1;
+    uint weightsPerBlock = blocks * KERNEL_HEIGHT * KERNEL_WIDTH * 8;
 
     EightStatistics gathered = noStatistics();
     for (uint tileLoop = 0; tileLoop < pc.tileLoops; ++tileLoop) {
@@ -127,19 +139,39 @@ void main() {
             int row = int(y) * STRIDE + ky - pc.padTop;
             bool rowInside = uint(row) < inputRows;
             uint rowBase = (uint(row) >> UPSAMPLE) * pc.inputWidth;
-            {
-                uint blocks = pc.blocks0;
-                uint base = image * blocks * inputPlane;
-#define SOURCE source0
-#include "conv2d_accumulate.glsl"
-#undef SOURCE
-            }
-            if (SOURCES == 2) {
-                uint blocks = pc.blocks1;
-                uint base = image * blocks * inputPlane;
-#define SOURCE source1
-#include "conv2d_accumulate.glsl"
-#undef SOURCE
+            for (uint block = 0; block < blocks; ++block) {
+                bool second = SOURCES == 2 && block >= pc.blocks0;
+                uint base = second ? (image * pc.blocks1 + block - pc.blocks0) * inputPlane
+                                   : (image * pc.blocks0 + block) * inputPlane;
+#if ROW3
+                uvec4 pixels[PIXELS + 2];
+                [[unroll]] for (int j = 0; j < PIXELS + 2; ++j)
+                    pixels[j] = loadInput(second, rowInside && columnInside[j], base + rowBase + columns[j]);
+                for (int kx = 0; kx < 3; ++kx) {
+#else
+                for (int kx = 0; kx < KERNEL_WIDTH; ++kx) {
+                    uvec4 pixels[PIXELS];
+                    [[unroll]] for (int j = 0; j < PIXELS; ++j) {
+                        int column = (int(x0) + j) * STRIDE + kx - pc.padLeft;
+                        pixels[j] = loadInput(second, rowInside && uint(column) < inputColumns,
+                                              base + rowBase + (uint(column) >> UPSAMPLE));
+                    }
+#endif
+                    [[unroll]] for (int pair = 0; pair < 4; ++pair) {
+                        Eight even = unpackEight(weights[weightIndex + 2 * pair]);
+                        Eight odd = unpackEight(weights[weightIndex + 2 * pair + 1]);
+                        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                            vec2 x = unpackHalf2x16(pixels[p][pair]);
+                            sums[p].low += x.x * even.low + x.y * odd.low;
+                            sums[p].high += x.x * even.high + x.y * odd.high;
+                        }
+                    }
+                    weightIndex += 8;
+#if ROW3
+                    [[unroll]] for (int j = 0; j < PIXELS + 1; ++j)
+                        pixels[j] = pixels[j + 1];
+#endif
+                }
             }
         }
 
