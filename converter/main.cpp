@@ -99,7 +99,8 @@ int main(int argc, char **argv) {
             schedule::Request request;
             request.steps = tableSteps;
             request.timesteps = tableTimesteps;
-            request.rounding = schedule::Rounding::Exact; // a file holds the library's fp32 schedule: see its README
+            request.rounding =
+                schedule::Rounding::Exact; // a file holds the library's fp32 schedule: see its README
             for (const std::string &option : tableOptions)
                 request.options.push_back(schedule::parseOption(option));
             const schedule::Table compiled =
