@@ -13,7 +13,7 @@ namespace mote::convert::schedule {
 std::vector<SettingInfo> ddimSettings() {
     return joinSettings({
         noiseSettings(),
-        {predictionSetting(), spacingSetting("\"leading\""), stepsOffsetSetting()},
+        {predictionSetting(), spacingSetting("\"leading\""), stepsOffsetSetting(), strengthSetting()},
         clipSettings("true"),
         {{"set_alpha_to_one", SettingType::Boolean, "true", 0, 0, "",
           "the last step goes to alphasCumprod 1; false: to alphasCumprod of timestep 0"},
@@ -61,7 +61,9 @@ Table compileDdim(const Job &job) {
         step.draws = eta > 0 ? 1 : 0;
         steps.push_back(step);
     }
-    return finishTable("ddim", job.count(), {}, steps);
+    const double first = noise.alphasCumprod[static_cast<size_t>(timesteps.front())];
+    const Start start = startOf(job, std::sqrt(first), std::sqrt(1 - first), {});
+    return finishTable("ddim", job.count(), start, steps);
 }
 
 } // namespace mote::convert::schedule

@@ -19,7 +19,7 @@ constexpr double kLeastVariance = 1e-20; // as diffusers clamps before it takes 
 std::vector<SettingInfo> ddpmSettings() {
     return joinSettings({
         noiseSettings(),
-        {predictionSetting(), spacingSetting("\"leading\""), stepsOffsetSetting()},
+        {predictionSetting(), spacingSetting("\"leading\""), stepsOffsetSetting(), strengthSetting()},
         clipSettings("true"),
         {{"variance_type", SettingType::Choice, "\"fixed_small\"", 0, 0,
           "fixed_small|fixed_small_log|fixed_large|learned_range", "variance of a step"}},
@@ -58,7 +58,9 @@ Table compileDdpm(const Job &job) {
         }
         steps.push_back(step);
     }
-    return finishTable("ddpm", job.count(), {}, steps);
+    const double first = noise.alphasCumprod[static_cast<size_t>(timesteps.front())];
+    const Start start = startOf(job, std::sqrt(first), std::sqrt(1 - first), {});
+    return finishTable("ddpm", job.count(), start, steps);
 }
 
 } // namespace mote::convert::schedule

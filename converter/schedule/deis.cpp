@@ -26,6 +26,7 @@ std::vector<SettingInfo> deisSettings() {
         exponentialSettings(),
         {spacingSetting("\"linspace\""),
          stepsOffsetSetting(),
+         strengthSetting(),
          {"algorithm_type", SettingType::Choice, "\"deis\"", 0, 0, "deis", "the algorithm"},
          {"solver_type", SettingType::Choice, "\"logrho\"", 0, 0, "logrho",
           "the variable of the interpolation"},
@@ -47,7 +48,7 @@ Table compileDeis(const Job &job) {
     History history(order - 1);
     std::vector<Step> steps;
     for (size_t i = 0; i < run.count(); ++i) {
-        const int64_t left = count - static_cast<int64_t>(i);
+        const size_t left = run.count() - i;
         int now = std::min(order, static_cast<int>(i) + 1);
         if (lowerFinal)
             now = std::min<int>(now, static_cast<int>(left));
@@ -73,7 +74,7 @@ Table compileDeis(const Job &job) {
         step.store = history.push();
         steps.push_back(step);
     }
-    return finishTable("deis", count, {}, steps);
+    return finishTable("deis", count, run.start, steps);
 }
 
 } // namespace mote::convert::schedule

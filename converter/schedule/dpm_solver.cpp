@@ -29,7 +29,7 @@ Form dpmQuantity(const DpmSolver &solver, const LambdaRun &run, const Clip &clip
 std::vector<SettingInfo> dpmMultistepSettings() {
     return joinSettings({
         exponentialSettings(),
-        {spacingSetting("\"linspace\""), stepsOffsetSetting(), finalSigmasSetting()},
+        {spacingSetting("\"linspace\""), stepsOffsetSetting(), finalSigmasSetting(), strengthSetting()},
         dpmSettings("dpmsolver|dpmsolver++|sde-dpmsolver|sde-dpmsolver++", "true"),
         {{"euler_at_final", SettingType::Boolean, "false", 0, 0, "", "first order in the last step"}},
         dpmFixedSettings(),
@@ -54,7 +54,7 @@ Table compileDpmMultistep(const Job &job) {
         return step;
     };
     auto quantity = [&](size_t i) { return dpmQuantity(solver, run, clip, estimate(i), i); };
-    return multistepTable(job, "dpm-multistep", run, solver, end, {}, begin, quantity);
+    return multistepTable(job, "dpm-multistep", run, solver, end, begin, quantity);
 }
 
 std::vector<SettingInfo> dpmSinglestepSettings() {

@@ -95,7 +95,7 @@ DpmSolver readDpmSolver(const Settings &settings, FinalSigma end) {
 }
 
 Table multistepTable(const Job &job, const char *name, const LambdaRun &run, const DpmSolver &solver,
-                     FinalSigma end, const Start &start, const std::function<Step(size_t)> &begin,
+                     FinalSigma end, const std::function<Step(size_t)> &begin,
                      const std::function<Form(size_t)> &quantity) {
     const int order = static_cast<int>(job.settings.integer("solver_order"));
     const int64_t count = job.count();
@@ -108,7 +108,7 @@ Table multistepTable(const Job &job, const char *name, const LambdaRun &run, con
     History history(order - 1);
     std::vector<Step> steps;
     for (size_t i = 0; i < run.count(); ++i) {
-        const int64_t left = count - static_cast<int64_t>(i);
+        const size_t left = run.count() - i;
         int now = std::min(order, static_cast<int>(i) + 1);
         if (left == 1 && firstOrderEnd)
             now = 1;
@@ -125,7 +125,7 @@ Table multistepTable(const Job &job, const char *name, const LambdaRun &run, con
         step.store = history.push();
         steps.push_back(step);
     }
-    return finishTable(name, count, start, steps);
+    return finishTable(name, count, run.start, steps);
 }
 
 } // namespace mote::convert::schedule

@@ -40,7 +40,7 @@ DpmSolver readDpmSolver(const Settings &settings, FinalSigma end);
 // The multistep loop over a run, shared by the VP and EDM schedulers; `begin` makes entry i's step with its
 // prediction and `quantity` gives d there.
 Table multistepTable(const Job &job, const char *name, const LambdaRun &run, const DpmSolver &solver,
-                     FinalSigma end, const Start &start, const std::function<Step(size_t)> &begin,
+                     FinalSigma end, const std::function<Step(size_t)> &begin,
                      const std::function<Form(size_t)> &quantity);
 
 } // namespace mote::convert::schedule

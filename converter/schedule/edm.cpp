@@ -114,8 +114,8 @@ Table compileEdmDpm(const Job &job) {
         return step;
     };
     const double top = job.settings.number("sigma_max");
-    return multistepTable(job, "edm-dpm-multistep", run, solver, end, {.noise = std::sqrt(top * top + 1)},
-                          begin, [](size_t) { return kX0; });
+    run.start.noise = std::sqrt(top * top + 1);
+    return multistepTable(job, "edm-dpm-multistep", run, solver, end, begin, [](size_t) { return kX0; });
 }
 
 } // namespace mote::convert::schedule

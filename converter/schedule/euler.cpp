@@ -31,7 +31,7 @@ Table compileEuler(const Job &job) {
         step.draws = 1; // diffusers draws noise in every step and, without churn, adds none
         steps.push_back(step);
     }
-    return finishTable("euler", job.count(), {.noise = run.initialSigma}, steps);
+    return finishTable("euler", job.count(), run.start, steps);
 }
 
 std::vector<SettingInfo> eulerAncestralSettings() {
@@ -51,7 +51,7 @@ Table compileEulerAncestral(const Job &job) {
         step.draws = 1;
         steps.push_back(step);
     }
-    return finishTable("euler-ancestral", job.count(), {.noise = run.initialSigma}, steps);
+    return finishTable("euler-ancestral", job.count(), run.start, steps);
 }
 
 } // namespace mote::convert::schedule

@@ -56,7 +56,12 @@ LambdaRun makeLambdaRun(const Job &job, const NoiseSchedule &noise, FinalSigma e
         run.alpha.push_back(1 / std::sqrt(ratio * ratio + 1));
         run.sigma.push_back(ratio * run.alpha.back());
     }
+    const std::ptrdiff_t skipped = static_cast<std::ptrdiff_t>(skippedSteps(job));
+    run.timesteps.erase(run.timesteps.begin(), run.timesteps.begin() + skipped);
+    for (std::vector<double> *values : {&run.ratio, &run.alpha, &run.sigma})
+        values->erase(values->begin(), values->begin() + skipped);
     fillLambda(run);
+    run.start = startOf(job, run.alpha.front(), run.sigma.front(), {});
     return run;
 }
 

@@ -11,6 +11,8 @@ struct LambdaRun {
     std::vector<double> timesteps, alpha, sigma, lambda;
     std::vector<double> ratio; // sigma / alpha, the variance-exploding sigma
 
+    Start start;
+
     size_t count() const { return timesteps.size(); }
 };
 

@@ -56,13 +56,42 @@ Table compileEdmDpm(const Job &job);
 std::vector<SettingInfo> consistencyModelSettings();
 Table compileConsistencyModel(const Job &job);
 
+// score_sde.cpp, probability_flow.cpp, edm_heun.cpp, residual_shift.cpp, repaint.cpp
+std::vector<SettingInfo> veSdeSettings();
+Table compileVeSde(const Job &job);
+std::vector<SettingInfo> vpSdeSettings();
+Table compileVpSde(const Job &job);
+std::vector<SettingInfo> subVpSdeSettings();
+Table compileSubVpSde(const Job &job);
+std::vector<SettingInfo> vpFlowSettings();
+Table compileVpFlow(const Job &job);
+std::vector<SettingInfo> subVpFlowSettings();
+Table compileSubVpFlow(const Job &job);
+std::vector<SettingInfo> veFlowSettings();
+Table compileVeFlow(const Job &job);
+std::vector<SettingInfo> edmHeunSettings();
+Table compileEdmHeun(const Job &job);
+std::vector<SettingInfo> residualShiftSettings();
+Table compileResShift(const Job &job);
+Table compileSinSr(const Job &job);
+std::vector<SettingInfo> repaintSettings();
+Table compileRepaint(const Job &job);
+
+// `strength`: the run starts from the condition image with noise, and its first steps are left out (Meng et
+// al. 2022, "SDEdit"; image-to-image and truncated restoration).
+SettingInfo strengthSetting();
+// How many steps are left out; 0 without strength.
+size_t skippedSteps(const Job &job);
+// x = alpha y + sigma z where a run starts from the image, else `fromNoise`.
+Start startOf(const Job &job, double alpha, double sigma, const Start &fromNoise);
+
 // clip_sample, clip_sample_range, thresholding and its two parameters, shared by the samplers that clip x0.
 std::vector<SettingInfo> clipSettings(const char *clipSampleFallback);
 Clip readClip(const Settings &settings);
 
 // The timesteps of a job: those given, checked against the schedule, or spaced ones.
 std::vector<double> jobTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule);
-// Whole timesteps, as indices into the schedule's tables.
+// Whole timesteps, as indices into the schedule's tables, less the skipped ones.
 std::vector<int64_t> jobWholeTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule);
 
 std::vector<SettingInfo> joinSettings(std::initializer_list<std::vector<SettingInfo>> parts);

@@ -38,7 +38,7 @@ Table compileHeun(const Job &job) {
         second.next = kX + dt / 2 * (sigmaDerivative(run.sigmas[i + 1]) - registerTerm(0));
         steps.push_back(second);
     }
-    return finishTable("heun", job.count(), {.noise = run.initialSigma}, steps);
+    return finishTable("heun", job.count(), run.start, steps);
 }
 
 } // namespace mote::convert::schedule

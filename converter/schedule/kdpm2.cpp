@@ -36,8 +36,7 @@ Table compileMidpoint(const Job &job, bool ancestral) {
         second.draws = first.draws;
         steps.push_back(second);
     }
-    return finishTable(ancestral ? "kdpm2-ancestral" : "kdpm2", job.count(), {.noise = run.initialSigma},
-                       steps);
+    return finishTable(ancestral ? "kdpm2-ancestral" : "kdpm2", job.count(), run.start, steps);
 }
 
 } // namespace

@@ -51,7 +51,7 @@ Table compileLms(const Job &job) {
         step.store = history.push();
         steps.push_back(step);
     }
-    return finishTable("lms", job.count(), {.noise = run.initialSigma}, steps);
+    return finishTable("lms", job.count(), run.start, steps);
 }
 
 } // namespace mote::convert::schedule

@@ -56,6 +56,25 @@ const SamplerInfo kSamplers[] = {
     {"consistency-model", "CMStochasticIterativeScheduler",
      "Song et al. 2023 (consistency models), algorithm 1", Decreasing, consistencyModelSettings,
      compileConsistencyModel},
+    {"edm-heun", "", "Karras et al. 2022 (EDM), algorithm 2 with churn, table 1", Refused, edmHeunSettings,
+     compileEdmHeun},
+    {"ve-sde", "ScoreSdeVeScheduler", "Song et al. 2021 (score SDE), equations 6, 9, 46; algorithms 2 and 4",
+     Refused, veSdeSettings, compileVeSde},
+    {"vp-sde", "ScoreSdeVpScheduler", "Song et al. 2021 (score SDE), equations 6, 11, 46; algorithms 3 and 5",
+     Refused, vpSdeSettings, compileVpSde},
+    {"sub-vp-sde", "", "Song et al. 2021 (score SDE), equations 6 and 12", Refused, subVpSdeSettings,
+     compileSubVpSde},
+    {"ve-flow-rk4", "", "Song et al. 2021 (score SDE), equations 9 and 13; classical Runge-Kutta", Refused,
+     veFlowSettings, compileVeFlow},
+    {"vp-flow-rk4", "", "Song et al. 2021 (score SDE), equations 11 and 13; classical Runge-Kutta", Refused,
+     vpFlowSettings, compileVpFlow},
+    {"sub-vp-flow-rk4", "", "Song et al. 2021 (score SDE), equations 12 and 13; classical Runge-Kutta",
+     Refused, subVpFlowSettings, compileSubVpFlow},
+    {"resshift", "", "Yue et al. 2023 (ResShift), equations 2, 7 and 10", Refused, residualShiftSettings,
+     compileResShift},
+    {"sinsr", "", "Wang et al. 2024 (SinSR), equation 8", Refused, residualShiftSettings, compileSinSr},
+    {"repaint", "RePaintScheduler", "Lugmayr et al. 2022 (RePaint), algorithm 1", Refused, repaintSettings,
+     compileRepaint},
 };
 
 // Well known, and no rows of a table that is made before the image is seen.
@@ -178,6 +197,34 @@ Clip readClip(const Settings &settings) {
     return clip;
 }
 
+SettingInfo strengthSetting() {
+    return {"strength",
+            SettingType::Number,
+            "null",
+            0,
+            1,
+            "",
+            "option: starts from the condition image, noised, and takes this share of the steps"};
+}
+
+size_t skippedSteps(const Job &job) {
+    if (!job.settings.declared("strength"))
+        return 0;
+    const std::optional<double> strength = job.settings.optionalNumber("strength");
+    if (!strength)
+        return 0;
+    const int64_t taken = static_cast<int64_t>(static_cast<double>(job.count()) * *strength);
+    if (taken < 1)
+        job.settings.refuse("strength", "which leaves none of " + std::to_string(job.count()) + " steps");
+    return static_cast<size_t>(job.count() - taken);
+}
+
+Start startOf(const Job &job, double alpha, double sigma, const Start &fromNoise) {
+    if (!job.settings.declared("strength") || !job.settings.optionalNumber("strength"))
+        return fromNoise;
+    return {.noise = sigma, .condition = alpha};
+}
+
 std::vector<double> jobTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule) {
     const double last = static_cast<double>(noise.trainTimesteps() - 1);
     const char *what = "timesteps";
@@ -208,6 +255,7 @@ std::vector<int64_t> jobWholeTimesteps(const Job &job, const NoiseSchedule &nois
                                 std::to_string(timestep) + ", expected whole numbers");
         whole.push_back(static_cast<int64_t>(timestep));
     }
+    whole.erase(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(skippedSteps(job)));
     return whole;
 }
 

@@ -11,6 +11,7 @@ std::vector<SettingInfo> sigmaSettings(const char *spacingFallback) {
         {predictionSetting(),
          spacingSetting(spacingFallback),
          stepsOffsetSetting(),
+         strengthSetting(),
          {"use_karras_sigmas", SettingType::Boolean, "false", 0, 0, "",
           "sigmas of Karras et al. 2022, equation 5, between the ends of the spaced ones"}},
     });
@@ -37,7 +38,11 @@ SigmaRun makeSigmaRun(const Job &job, const NoiseSchedule &noise) {
     for (double &sigma : run.sigmas)
         sigma = noise.round(sigma);
     const double top = *std::max_element(run.sigmas.begin(), run.sigmas.end());
-    run.initialSigma = readSpacing(job.settings) == Spacing::Leading ? std::sqrt(top * top + 1) : top;
+    const double initial = readSpacing(job.settings) == Spacing::Leading ? std::sqrt(top * top + 1) : top;
+    const std::ptrdiff_t skipped = static_cast<std::ptrdiff_t>(skippedSteps(job));
+    run.timesteps.erase(run.timesteps.begin(), run.timesteps.begin() + skipped);
+    run.sigmas.erase(run.sigmas.begin(), run.sigmas.begin() + skipped);
+    run.start = startOf(job, 1, run.sigmas.front(), {.noise = initial});
     return run;
 }
 

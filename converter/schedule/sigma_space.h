@@ -10,7 +10,7 @@ namespace mote::convert::schedule {
 // Timesteps, and one sigma more than timesteps; the last is where the run ends.
 struct SigmaRun {
     std::vector<double> timesteps, sigmas;
-    double initialSigma = 1; // the start is initialSigma z
+    Start start; // the sampler's first state
 };
 
 // noise, prediction, spacing, offset and Karras settings.

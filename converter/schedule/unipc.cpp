@@ -94,6 +94,7 @@ std::vector<SettingInfo> uniPcSettings() {
         {spacingSetting("\"linspace\""),
          stepsOffsetSetting(),
          finalSigmasSetting(),
+         strengthSetting(),
          {"predict_x0", SettingType::Boolean, "true", 0, 0, "", "data prediction, else noise prediction"},
          {"solver_type", SettingType::Choice, "\"bh2\"", 0, 0, "bh1|bh2", "B(h) of the paper"},
          {"lower_order_final", SettingType::Boolean, "true", 0, 0, "", "lower orders in the last steps"},
@@ -114,7 +115,6 @@ Table compileUniPc(const Job &job) {
     const UniPc solver{run, data, settings.choice("solver_type") == "bh1"};
     const int order = static_cast<int>(settings.integer("solver_order"));
     const std::vector<int64_t> uncorrected = settings.integers("disable_corrector");
-    const int64_t count = job.count();
 
     History history(order);
     std::vector<Step> steps;
@@ -137,7 +137,7 @@ Table compileUniPc(const Job &job) {
                          solver.increment(i - 1, previousOrder, past, nullptr);
         int now = std::min(order, static_cast<int>(i) + 1);
         if (settings.boolean("lower_order_final"))
-            now = std::min<int>(now, static_cast<int>(count - static_cast<int64_t>(i)));
+            now = std::min<int>(now, static_cast<int>(run.count() - i));
         std::vector<Form> d = {step.keep};
         d.insert(d.end(), past.begin(), past.end());
         const double factor = data ? run.sigma[i + 1] / run.sigma[i] : run.alpha[i + 1] / run.alpha[i];
@@ -146,7 +146,7 @@ Table compileUniPc(const Job &job) {
         steps.push_back(step);
         previousOrder = now;
     }
-    return finishTable("unipc", count, {}, steps);
+    return finishTable("unipc", job.count(), run.start, steps);
 }
 
 } // namespace mote::convert::schedule
