@@ -1,6 +1,8 @@
 // GroupNorm against the reference: groups that span blocks and sources, chunks, flags.
 #include "kernel_rig.h"
 
+#include "read/half.h"
+
 #include <cmath>
 #include <cstring>
 
@@ -162,6 +164,57 @@ protected:
         ran.session = sessionOf(buffers.session);
         return ran;
     }
+
+    // Against the reference made from the very inputs that the kernel read.
+    static void expectClose(const Map &found, const Map &expected, const std::vector<Map> &inputs,
+                            const NormCase &wanted, const std::vector<double> &affine) {
+        const uint32_t channels = expected.channels;
+        // In fp32: the mean is within 32 roundings of the largest input, the deviations within 64 of
+        // themselves (as the statistics tests hold), so that the normalised value h = (x - mean) s + beta
+        // moves by at most
+        //   32 u largest s + 64 u (|h| + |beta|);
+        // SiLU's slope is at most 1.1, its own error (3 + 2 |h|) 2 u of the value as GLSL bounds exp. Then
+        // the storage.
+        const double u = 0x1p-24;
+        std::vector<double> scales(expected.batch * wanted.groups);
+        const uint32_t groupChannels = channels / wanted.groups;
+        double largest = 0;
+        for (uint32_t n = 0; n < expected.batch; ++n) {
+            for (uint32_t g = 0; g < wanted.groups; ++g) {
+                double sum = 0, squares = 0, size = 0;
+                for (uint32_t channel = g * groupChannels; channel < (g + 1) * groupChannels; ++channel) {
+                    const bool second = channel >= inputs[0].channels;
+                    const Map &in = inputs[second ? 1 : 0];
+                    const double *plane = in.plane(n, second ? channel - inputs[0].channels : channel);
+                    for (size_t i = 0; i < in.planeSize(); ++i, size += 1) {
+                        sum += plane[i];
+                        squares += plane[i] * plane[i];
+                        largest = std::max(largest, std::fabs(plane[i]));
+                    }
+                }
+                scales[n * wanted.groups + g] =
+                    1 / std::sqrt(std::max(0.0, squares / size - sum / size * (sum / size)) + 1e-5);
+            }
+        }
+        ASSERT_EQ(found.values.size(), expected.values.size());
+        for (uint32_t n = 0; n < expected.batch; ++n) {
+            for (uint32_t channel = 0; channel < channels; ++channel) {
+                const double gamma = std::fabs(affine[channel]), beta = std::fabs(affine[channels + channel]);
+                const double scale = scales[n * wanted.groups + channel / groupChannels] * gamma;
+                for (size_t i = 0; i < expected.planeSize(); ++i) {
+                    const double value = expected.plane(n, channel)[i];
+                    const double h = wanted.average ? 2 * largest * scale + beta : std::fabs(value) + 1;
+                    const double moved = 32 * u * largest * scale + 64 * u * (h + beta);
+                    const double arithmetic = wanted.silu ? 1.1 * moved + (3 + 2 * h) * 2 * u * h : moved;
+                    const double tolerance = arithmetic + 0x1p-11 * (std::fabs(value) + arithmetic) + 0x1p-25;
+                    const double fraction = std::fabs(found.plane(n, channel)[i] - value) / tolerance;
+                    ASSERT_LE(fraction, 1) << "channel " << channel << ", pixel " << i << ": "
+                                           << found.plane(n, channel)[i] << ", expected " << value;
+                    ErrorLog::note("groupnorm", fraction);
+                }
+            }
+        }
+    }
 };
 
 class GroupNormShapes : public GroupNorm, public testing::WithParamInterface<NormCase> {};
@@ -180,55 +233,102 @@ TEST_P(GroupNormShapes, MatchesReference) {
                      affine.values.begin() + (row + 1) * 2 * channels};
     affine.shape[0] = 1;
     const Map expected = one.reference();
-    // In fp32: the mean is within 32 roundings of the largest input, the deviations within 64 of themselves
-    // (as the statistics tests hold), so that the normalised value h = (x - mean) s + beta moves by at most
-    //   32 u largest s + 64 u (|h| + |beta|);
-    // SiLU's slope is at most 1.1, its own error (3 + 2 |h|) 2 u of the value as GLSL bounds exp. Then the
-    // storage.
-    const double u = 0x1p-24;
-    std::vector<double> scales(expected.batch * wanted.groups);
-    const uint32_t groupChannels = channels / wanted.groups;
-    double largest = 0;
-    for (uint32_t n = 0; n < expected.batch; ++n) {
-        for (uint32_t g = 0; g < wanted.groups; ++g) {
-            double sum = 0, squares = 0, size = 0;
-            for (uint32_t channel = g * groupChannels; channel < (g + 1) * groupChannels; ++channel) {
-                const bool second = channel >= c.inputs[0].channels;
-                const Map &in = c.inputs[second ? 1 : 0];
-                const double *plane = in.plane(n, second ? channel - c.inputs[0].channels : channel);
-                for (size_t i = 0; i < in.planeSize(); ++i, size += 1) {
-                    sum += plane[i];
-                    squares += plane[i] * plane[i];
-                    largest = std::max(largest, std::fabs(plane[i]));
-                }
-            }
-            scales[n * wanted.groups + g] =
-                1 / std::sqrt(std::max(0.0, squares / size - sum / size * (sum / size)) + 1e-5);
-        }
-    }
-    ASSERT_EQ(ran.found.values.size(), expected.values.size());
-    for (uint32_t n = 0; n < expected.batch; ++n) {
-        for (uint32_t channel = 0; channel < channels; ++channel) {
-            const double gamma = std::fabs(affine.values[channel]),
-                         beta = std::fabs(affine.values[channels + channel]);
-            const double scale = scales[n * wanted.groups + channel / groupChannels] * gamma;
-            for (size_t i = 0; i < expected.planeSize(); ++i) {
-                const double value = expected.plane(n, channel)[i];
-                const double h = wanted.average ? 2 * largest * scale + beta : std::fabs(value) + 1;
-                const double moved = 32 * u * largest * scale + 64 * u * (h + beta);
-                const double arithmetic = wanted.silu ? 1.1 * moved + (3 + 2 * h) * 2 * u * h : moved;
-                const double tolerance = arithmetic + 0x1p-11 * (std::fabs(value) + arithmetic) + 0x1p-25;
-                const double fraction = std::fabs(ran.found.plane(n, channel)[i] - value) / tolerance;
-                ASSERT_LE(fraction, 1) << "channel " << channel << ", pixel " << i << ": "
-                                       << ran.found.plane(n, channel)[i] << ", expected " << value;
-                ErrorLog::note("groupnorm", fraction);
-            }
-        }
-    }
+    expectClose(ran.found, expected, c.inputs, wanted, affine.values);
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, GroupNormShapes, testing::ValuesIn(kCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
+
+// Statistics as convolutions write them, from two that cut the map into different numbers of tiles.
+TEST_F(GroupNorm, CombinesWhatTwoDifferentConvolutionsWrote) {
+    const uint32_t height = 70, width = 65, channels[2] = {5, 11};
+    const NormCase wanted{"Two", {5, 11}, 4, 1, height, width, true};
+    Random random(17);
+    OpCase c;
+    c.op().kind = OpKind::Conv2d;
+    c.op().name = "first";
+    const Map image = random.map(1, 6, height, width);
+    c.input(image);
+    c.op().weight = c.table({channels[0], 3, 3, 6}, random.halfs(channels[0] * 54), DataType::F16);
+    c.op().bias = c.table({1, channels[0]}, random.halfs(channels[0]));
+    c.op().padTop = c.op().padLeft = c.op().padBottom = c.op().padRight = 1;
+    c.output({1, channels[0], height, width});
+    Op second = c.op();
+    second.name = "second";
+    second.weight = c.table({channels[1], 1, 1, 6}, random.halfs(channels[1] * 6), DataType::F16);
+    second.bias = c.table({1, channels[1]}, random.halfs(channels[1]));
+    second.padTop = second.padLeft = second.padBottom = second.padRight = 0;
+    second.output = 2;
+    c.graph.tensors.push_back({"second", TensorKind::Activation, channels[1]});
+    Op norm;
+    norm.kind = OpKind::GroupNorm;
+    norm.name = "norm";
+    norm.inputs = {1, 2};
+    norm.output = 3;
+    norm.groups = 4;
+    norm.activation = ActivationFunction::Silu;
+    norm.affine = c.table({1, 2, 16}, random.halfs(32));
+    c.graph.tensors.push_back({"normalised", TensorKind::Activation, 16});
+    c.shapes.tensors.push_back({1, channels[1], height, width});
+    c.shapes.tensors.push_back({1, 16, height, width});
+    c.graph.ops.push_back(second);
+    c.graph.ops.push_back(norm);
+    c.shapes.costs.resize(3, {1000, 1000});
+
+    const Result<GraphKernels> kernels = choose(c);
+    ASSERT_TRUE(kernels.ok()) << kernels.status().message;
+    ASSERT_NE(kernels->statistics[1].tiles, kernels->statistics[2].tiles);
+    std::vector<BufferRange> tensors = {activation(image)}, statistics = {{}};
+    for (uint32_t i = 1; i < 4; ++i) {
+        tensors.push_back(buffer(tensorBytes(TensorKind::Activation, c.shapes.tensors[i])));
+        const uint64_t bytes = kernels->statistics[i].bytes;
+        statistics.push_back(bytes != 0 ? buffer(bytes) : BufferRange{});
+    }
+    std::vector<Dispatch> list;
+    for (uint32_t i = 0; i < 3; ++i) {
+        const Op &op = c.graph.ops[i];
+        const OpKernel &kernel = kernels->ops[i];
+        OpBuffers buffers;
+        for (uint32_t input : op.inputs) {
+            buffers.inputs.push_back(tensors[input]);
+            buffers.inputStatistics.push_back(statistics[input]);
+        }
+        buffers.output = tensors[op.output];
+        buffers.outputStatistics = statistics[op.output];
+        buffers.session = session();
+        if (op.kind == OpKind::Conv2d) {
+            std::vector<uint16_t> halfs;
+            for (double value : c.tables[op.weight].values)
+                halfs.push_back(convert::halfFromDouble(value));
+            std::vector<std::byte> packed(kernel.weightBytes);
+            packWeights(kernel, c.model, c.graph, i, halfs.data(), packed.data());
+            buffers.weights = bufferOf(packed.data(), packed.size());
+            const std::vector<float> bias(c.tables[op.bias].values.begin(), c.tables[op.bias].values.end());
+            packed.resize(kernel.biasBytes);
+            packBias(kernel, c.model, c.graph, i, bias.data(), packed.data());
+            buffers.bias = bufferOf(packed.data(), packed.size());
+        } else {
+            const std::vector<float> affine(c.tables[op.affine].values.begin(),
+                                            c.tables[op.affine].values.end());
+            std::vector<std::byte> packed(kernel.affineBytes);
+            packAffine(kernel, c.model, c.graph, i, affine.data(), packed.data());
+            buffers.affine = bufferOf(packed.data(), packed.size());
+        }
+        const Result<std::vector<Dispatch>> built =
+            buildDispatches(kernels.value(), c.model, c.graph, c.shapes, i, buffers, traits());
+        ASSERT_TRUE(built.ok()) << built.status().message;
+        list.insert(list.end(), built.value().begin(), built.value().end());
+    }
+    run(list);
+    std::vector<Map> made;
+    for (uint32_t i = 1; i < 3; ++i) {
+        made.push_back(readActivation(tensors[i], c.shapes.tensors[i]));
+        expectStatistics(made.back(), floatsOf(statistics[i]), kernels->statistics[i].tiles);
+    }
+    const Map expected = convert::reference::runOp<double>(norm, {&made[0], &made[1]}, nullptr, c.tables);
+    expectClose(readActivation(tensors[3], c.shapes.tensors[3]), expected, made, wanted,
+                c.tables[norm.affine].values);
+}
 
 TEST_F(GroupNorm, FlagsInfinitiesAndNaNs) {
     for (double bad : {HUGE_VAL, -HUGE_VAL, std::nan("")}) {
