@@ -290,6 +290,15 @@ TEST(ReceptiveField, DownAndUpByHand) {
     average.finish();
     EXPECT_EQ(radiusOf(average), 3u);
     EXPECT_EQ(factorOf(average), 4u);
+    // Looking ahead only: pixel 0 sees blocks 0..2 of four, down to pixel 11.
+    Chain ahead(3);
+    ahead.norm(Resample::AverageDown2);
+    ahead.norm(Resample::AverageDown2);
+    ahead.conv(8, 3, 1, 0, 2);
+    ahead.conv(8, 1, 1, 0, 0, Resample::NearestUp2);
+    ahead.conv(8, 1, 1, 0, 0, Resample::NearestUp2);
+    ahead.finish();
+    EXPECT_EQ(radiusOf(ahead), 11u);
 }
 
 TEST(ReceptiveField, ResidualsCount) {
