@@ -17,7 +17,8 @@ using reference::Array;
 class TimeValues {
 public:
     TimeValues(const Network &network, const std::vector<double> &timesteps) {
-        const reference::Tables<double> tables = reference::tablesOf<double>(network);
+        // Filled for the ops that are evaluated, a small part of all.
+        reference::Tables<double> tables(network.constants.size());
         for (double timestep : timesteps)
             values_.push_back(evaluate(network, tables, timestep));
     }
@@ -27,7 +28,11 @@ public:
 
 private:
     static std::vector<std::optional<Array<double>>>
-    evaluate(const Network &network, const reference::Tables<double> &tables, double timestep) {
+    evaluate(const Network &network, reference::Tables<double> &tables, double timestep) {
+        const auto need = [&](uint32_t constant) {
+            if (constant != kNone && tables[constant].values.empty())
+                tables[constant] = {network.constants[constant].shape, network.constants[constant].values};
+        };
         reference::Step step;
         step.timestep = timestep;
         step.features = network.timestepFeatures;
@@ -40,8 +45,11 @@ private:
                 if (known)
                     inputs.push_back(&*values[input]);
             }
-            if (known)
-                values[op.output] = reference::runOp<double>(op, inputs, nullptr, tables, step);
+            if (!known)
+                continue;
+            need(op.weight);
+            need(op.bias);
+            values[op.output] = reference::runOp<double>(op, inputs, nullptr, tables, step);
         }
         return values;
     }
