@@ -17,6 +17,32 @@ TEST_P(Goldens, DdimTrajectoriesMatchDiffusers) {
     EXPECT_LE(judged.worst, 1.0);
 }
 
+// The shipped model at 1, 2 and 4 steps, from the recorded first state.
+TEST(ShippedModel, TrajectoriesMatchDiffusers) {
+    const GoldenCase golden("denoise-edge");
+    const auto model = loadModel(sharedDevice(), convertCase("denoise-edge", {1, 2, 4}));
+    std::vector<float> start = golden.tensor("x_start").values, condition = golden.tensor("condition").values;
+    for (uint32_t steps : {1u, 2u, 4u}) {
+        pipeline::SessionOptions options;
+        options.width = 160;
+        options.height = 128;
+        options.steps = steps;
+        const auto session = makeSession(model, options);
+        const pipeline::TensorView x = viewOf(start, 3, 128, 160), y = viewOf(condition, 3, 128, 160);
+        ASSERT_TRUE(succeeded(session->bindTensor("x_start", &x)));
+        ASSERT_TRUE(succeeded(session->bindTensor("condition", &y)));
+        std::vector<float> found;
+        pipeline::RunOptions run;
+        run.trace = [&](uint32_t, const char *tensor, const uint32_t *, const float *data) {
+            if (std::string(tensor) == "x")
+                found.insert(found.end(), data, data + start.size());
+        };
+        ASSERT_TRUE(succeeded(session->run(run, nullptr)));
+        const std::string name = "ddim" + std::to_string(steps) + ".x";
+        EXPECT_LE(fractionOfTolerance(golden, name, found, golden.tensor(name).values), 1.0);
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, Goldens,
                          testing::Values("ddpm-uncond-32", "ddim-vpred-cosine-32", "restore-sr-cond-64-conv",
                                          "restore-sr-cond-64-resnet"),

@@ -97,6 +97,14 @@ std::string convertToFile(const convert::ConvertOptions &options) {
     return path;
 }
 
+std::string writeToFile(const convert::Conversion &conversion) {
+    Files &all = files();
+    std::lock_guard<std::mutex> lock(all.mutex);
+    const std::string path = all.next(".mote");
+    convert::writeConversion(conversion, path);
+    return path;
+}
+
 std::string convertCase(const std::string &caseName, const std::vector<int64_t> &steps) {
     convert::ConvertOptions options;
     options.directory = checkpointOf(caseName);

@@ -38,6 +38,8 @@ std::string checkpointOf(const std::string &caseName);
 
 // A .mote file, removed when the program ends. The same options give the same file again.
 std::string convertToFile(const convert::ConvertOptions &options);
+// A conversion that a test has changed.
+std::string writeToFile(const convert::Conversion &conversion);
 // The case's checkpoint with its own scheduler and these steps.
 std::string convertCase(const std::string &caseName, const std::vector<int64_t> &steps);
 
