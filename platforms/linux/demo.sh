@@ -11,12 +11,12 @@ echo "== build"
 [ -f build/CMakeCache.txt ] || cmake -G Ninja -S . -B build -DMOTE_BUILD_TESTS=OFF
 cmake --build build --parallel "$(nproc)" --target mote_command mote-convert mote_demo
 echo "== convert"
-mkdir -p build/demo
-build/bin/mote-convert converter/models/denoise-edge -o build/demo/denoise-edge.mote --steps 1,2,4
+cmake --build build --target mote_models
 echo "== restore"
-build/bin/mote-demo build/demo/denoise-edge.mote tests/photos/tulips.png build/demo
+mkdir -p build/demo
+build/bin/mote-demo build/models/denoise-edge.mote tests/photos/tulips.png build/demo
 cat <<'END'
 
-Your own photos:
-  build/bin/mote restore IN.jpg -o OUT.png --model build/demo/denoise-edge.mote
+Your own photos, PNG or JPEG, in any size:
+  build/bin/mote restore IN.jpg -o OUT.png
 END

@@ -13,6 +13,11 @@ cmake --install "$build" --prefix "$work/first" >/dev/null
 mv "$work/first" "$work/prefix"
 cd "$work"
 
+echo "== command"
+if [ -x "$work/prefix/bin/mote" ]; then
+    "$work/prefix/bin/mote" devices
+fi
+
 echo "== pkg-config"
 PKG_CONFIG_PATH=$(dirname "$(find "$work/prefix" -name mote.pc)")
 export PKG_CONFIG_PATH
