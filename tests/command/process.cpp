@@ -26,7 +26,10 @@ namespace fs = std::filesystem;
 }
 
 std::vector<std::string> environmentWith(const std::map<std::string, std::string> &changes) {
-    std::map<std::string, std::string> all = {{"XDG_CACHE_HOME", MOTE_BINARY_DIR "/tests/cache"}};
+    // The driver's own cache moves with XDG_CACHE_HOME unless it is told where to be.
+    std::map<std::string, std::string> all = {
+        {"XDG_CACHE_HOME", MOTE_BINARY_DIR "/tests/cache"},
+        {"MESA_SHADER_CACHE_DIR", MOTE_BINARY_DIR "/tests/shader-cache"}};
     for (const auto &[name, value] : changes)
         all[name] = value;
     std::vector<std::string> result;
