@@ -34,6 +34,7 @@ int main(int argc, char **argv) {
     app.footer(kFooter);
     ConvertOptions options;
     std::string output, eta;
+    std::vector<std::string> samplerOptions;
     app.add_option(
         "DIR", options.directory,
         "folder with model_index.json, unet/config.json, unet/diffusion_pytorch_model.safetensors and\n"
@@ -55,6 +56,8 @@ int main(int argc, char **argv) {
         ->excludes(steps);
     app.add_option("--eta", eta, "share of noise in each step, for samplers that take it; 0 if not given")
         ->type_name("NUMBER");
+    app.add_option("--option", samplerOptions, "a setting of the sampler, as often as needed")
+        ->type_name("NAME=VALUE");
     app.add_option("--name", options.name, "the model's name")->type_name("TEXT")->capture_default_str();
     app.add_option("--version", options.version, "the model's version")->type_name("TEXT");
     app.add_option("--licence", options.licence, "the weights' licence")->type_name("TEXT");
@@ -112,6 +115,8 @@ int main(int argc, char **argv) {
             return say(kUsage, "a checkpoint DIR and -o FILE.mote are needed; see --help");
         if (!eta.empty())
             options.samplerOptions.emplace_back("eta", eta);
+        for (const std::string &option : samplerOptions)
+            options.samplerOptions.push_back(schedule::parseOption(option));
         const Conversion conversion = convertCheckpoint(options);
         writeConversion(conversion, output);
         std::fputs(describeConversion(conversion, output).c_str(), stdout);

@@ -26,7 +26,7 @@ public:
         : noise_(noise), final_(finalAlphaCumprod), velocity_(velocity) {}
 
     double alphaCumprod(int64_t t) const {
-        return t >= 0 ? noise_.alphasCumprod[static_cast<size_t>(t)] : final_;
+        return t >= 0 ? noise_.alphasCumprod.at(static_cast<size_t>(t)) : final_;
     }
 
     Move move(int64_t from, int64_t to) const {

@@ -93,7 +93,7 @@ std::string stepTableJson(const Table &table) {
                 {"rows", Json::array()}};
     for (const Row &row : table.rows)
         out["rows"].push_back(rowJson(row));
-    return out.dump(1) + "\n";
+    return out.dump(1);
 }
 
 std::pair<std::string, std::string> parseOption(const std::string &text) {
