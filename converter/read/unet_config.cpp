@@ -170,8 +170,8 @@ UNetConfig parseUNetConfig(const json &object, const std::string &where) {
     fields.choice("time_embedding_type", "positional", {"positional"});
     config.flipSinToCos = fields.boolean("flip_sin_to_cos", true);
     config.freqShift = fields.number("freq_shift", 0, -1e6, 1e6, "a number");
-    if (std::fabs(config.blockOutChannels[0] / 2 - config.freqShift) <
-        1e-9) // the integer quotient, as diffusers has it
+    const uint32_t half = config.blockOutChannels[0] / 2; // the integer quotient, as diffusers has it
+    if (std::fabs(half - config.freqShift) < 1e-9)
         fields.refuse("freq_shift", "a number other than half of the first entry of block_out_channels");
     config.midBlockScaleFactor =
         fields.number("mid_block_scale_factor", 1, 1e-3, 1e3, "a number from 0.001 to 1000");
