@@ -1,7 +1,8 @@
 // Consistency models, multistep: Song et al. 2023, "Consistency models", algorithm 1, with the boundary
 // condition of equation 5 and the schedule of Karras et al. 2022, equation 5:
-//   x0 = c_skip x + c_out m,  c_skip = d^2 / ((s - e)^2 + d^2), c_out = (s - e) d / sqrt(s^2 + d^2) (appendix
-//   C) x' = x0 + sqrt(s'^2 - e^2) z,   e = sigma_min, d = sigma_data
+//   x0 = c_skip x + c_out m                              (appendix C; e = sigma_min, d = sigma_data)
+//   c_skip = d^2 / ((s - e)^2 + d^2),  c_out = (s - e) d / sqrt(s^2 + d^2)
+//   x' = x0 + sqrt(s'^2 - e^2) z
 #include <algorithm>
 #include <cmath>
 

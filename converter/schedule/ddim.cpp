@@ -1,6 +1,6 @@
-// DDIM: Song, Meng and Ermon 2021, "Denoising diffusion implicit models", equation 12:
-//   x' = sqrt(B) x0 + sqrt(1 - B - s^2) epsilon + s z,   s^2 = eta^2 (1 - B) / (1 - A) (1 - A / B) (equation
-//   16)
+// DDIM: Song, Meng and Ermon 2021, "Denoising diffusion implicit models", equations 12 and 16:
+//   x' = sqrt(B) x0 + sqrt(1 - B - s^2) epsilon + s z
+//   s^2 = eta^2 (1 - B) / (1 - A) (1 - A / B)
 // with A and B the alphasCumprod of this timestep and of the one that the step goes to. A clipped or
 // thresholded x0 stands beside the epsilon of the unclipped one, unless use_clipped_model_output derives
 // epsilon from it again.

@@ -2,8 +2,8 @@
 // from alphasCumprod A to B (A / B is the product of alpha over the step):
 //   x' = sqrt(B) beta / (1 - A) x0 + sqrt(A / B) (1 - B) / (1 - A) x + s z,   beta = 1 - A / B
 //   s^2 = (1 - B) / (1 - A) beta (fixed_small) or beta (fixed_large)
-// learned_range: log s^2 is interpolated between the two by the network (Nichol and Dhariwal 2021, equation
-// 15).
+//   learned_range: the network interpolates log s^2 between the two
+//                  (Nichol and Dhariwal 2021, "Improved DDPM", equation 15)
 #include <algorithm>
 #include <cmath>
 

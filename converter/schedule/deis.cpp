@@ -1,9 +1,9 @@
-// DEIS (rho-AB-DEIS): Zhang and Chen 2023, "Fast sampling of diffusion models with exponential integrator",
-// equations 14 and 15 with rho = sigma / alpha, epsilon interpolated linearly or quadratically in u = log
-// rho:
+// DEIS: Zhang and Chen 2023, "Fast sampling of diffusion models with exponential integrator", section 4, in
+// rho = sigma / alpha with epsilon interpolated linearly or quadratically in u = log rho:
 //   x' / alpha' = x / alpha + integral from rho to rho' of P(log tau) dtau,   P through the last epsilons
-// In Newton's form, v = u - u_0: P = e_0 + f_01 v + f_012 v (v - d), d = u_1 - u_0, and the integral of e^v
-// v^k is closed.
+// In Newton's form, with v = u - u_0 and d = u_1 - u_0,
+//   P = e_0 + f_01 v + f_012 v (v - d)
+// and the integrals of e^v v^k are closed.
 #include <algorithm>
 #include <cmath>
 

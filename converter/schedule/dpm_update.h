@@ -1,6 +1,6 @@
-// The updates of DPM-Solver (Lu et al. 2022, "DPM-Solver", algorithms 1 and 2, noise prediction) and
-// DPM-Solver++ (Lu et al. 2022, "DPM-Solver++", algorithms 1 and 2 and equations 14 to 18, data prediction;
-// section 3.4, SDE).
+// The updates of DPM-Solver (Lu et al. 2022, "DPM-Solver", algorithms 1 and 2, noise prediction), of
+// DPM-Solver++ (Lu et al. 2022, "DPM-Solver++", algorithms 1 and 2, data prediction), and of their SDE
+// variants.
 #pragma once
 
 #include <functional>
@@ -9,12 +9,8 @@
 
 namespace mote::convert::schedule {
 
-enum class DpmAlgorithm {
-    Noise,
-    Data,
-    NoiseSde,
-    DataSde
-}; // dpmsolver, dpmsolver++, sde-dpmsolver, sde-dpmsolver++
+// dpmsolver, dpmsolver++, sde-dpmsolver, sde-dpmsolver++
+enum class DpmAlgorithm { Noise, Data, NoiseSde, DataSde };
 inline bool predictsData(DpmAlgorithm a) {
     return a == DpmAlgorithm::Data || a == DpmAlgorithm::DataSde;
 }

@@ -1,6 +1,7 @@
-// Euler on sigma: Karras et al. 2022, algorithm 1 without its correction:  x' = x + (s' - s) d,  d = (x - x0)
-// / s. Euler ancestral: the step goes down to `down` and noise of standard deviation `up` is added
-// (k-diffusion, sample_euler_ancestral; see splitAncestral).
+// Euler on sigma: Karras et al. 2022, algorithm 1 without its correction:
+//   x' = x + (s' - s) d,  d = (x - x0) / s
+// Euler ancestral: the step goes down to `down` and noise of standard deviation `up` is added (k-diffusion,
+// sample_euler_ancestral; see splitAncestral).
 #include "schedule/sigma_space.h"
 
 namespace mote::convert::schedule {

@@ -1,5 +1,6 @@
-// Improved PNDM: Liu et al. 2022 (PNDM), equation 12, in the continuous form of Crowson's v-diffusion
-// sampler: time runs from 1 to 0, sigma = sin(pi t / 2)^2, alpha = sqrt(1 - sigma^2), the network predicts v.
+// Improved PNDM: the multistep formula of Liu et al. 2022 (PNDM) in the continuous form of Crowson's
+// v-diffusion: time runs from 1 to 0, sigma = sin(pi t / 2)^2, alpha = sqrt(1 - sigma^2), the network
+// predicts v.
 #include <cmath>
 #include <numbers>
 

@@ -1,6 +1,7 @@
-// DPM2 of k-diffusion, the midpoint method on log sigma: Karras et al. 2022, algorithm 2 with the second
-// stage at the geometric mean (appendix D.2); DPM-Solver-2 of Lu et al. 2022 in another parameterisation:
-//   x1 = x + (mid - s) d0,   x' = x + (s' - s) d1 = x1 - (mid - s) d0 + (s' - s) d1,   mid = sqrt(s s')
+// DPM2 of k-diffusion, the midpoint method with its stage at the geometric mean: Karras et al. 2022, appendix
+// D.2 (second-order Runge-Kutta methods); DPM-Solver-2 of Lu et al. 2022 in another parameterisation:
+//   x1 = x + (mid - s) d0,   mid = sqrt(s s')
+//   x' = x + (s' - s) d1 = x1 - (mid - s) d0 + (s' - s) d1
 // Ancestral: s' is the `down` of splitAncestral, and noise `up` is added after the second stage.
 #include <cmath>
 

@@ -1,9 +1,8 @@
-// LCM: Luo et al. 2023, "Latent consistency models", algorithm 3. The consistency function is
-//   f(x, t) = c_skip x + c_out x0,   c_skip = d^2 / (s^2 + d^2), c_out = s / sqrt(s^2 + d^2), s = scaling t,
-//   d = 1/2
-// and a step renoises it to the next timestep:  x' = sqrt(B) f + sqrt(1 - B) z.
-// TCD: Zheng et al. 2024, "Trajectory consistency distillation", algorithm 2 (strategic stochastic sampling):
-// a deterministic step down to timestep floor((1 - eta) t'), then noise up to t'.
+// LCM: Luo et al. 2023, "Latent consistency models", multistep latent consistency sampling:
+//   f(x, t) = c_skip x + c_out x0,  c_skip = d^2 / (s^2 + d^2),  c_out = s / sqrt(s^2 + d^2)
+//   x' = sqrt(B) f + sqrt(1 - B) z,  s = timestep_scaling t,  d = 1/2
+// TCD: Zheng et al. 2024, "Trajectory consistency distillation", strategic stochastic sampling: a
+// deterministic step down to timestep floor((1 - eta) t'), then noise up to t'.
 #include <cmath>
 
 #include "schedule/families.h"

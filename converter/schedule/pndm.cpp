@@ -1,7 +1,8 @@
 // PNDM and PLMS: Liu et al. 2022, "Pseudo numerical methods for diffusion models on manifolds".
-//   move(x, m; A -> B) = sqrt(B / A) x - (B - A) / (A sqrt(1 - B) + sqrt(A (1 - A) B)) m            (equation
-//   9) linear multistep:  m = (55 m_0 - 59 m_1 + 37 m_2 - 9 m_3) / 24, lower orders at the start (equation
-//   12) Runge-Kutta start: four evaluations per step, their mean weighted 1 2 2 1 (equation 13)
+//   transfer, equation 9, from alphasCumprod A to B:
+//     move(x, m) = sqrt(B / A) x - (B - A) / (A sqrt(1 - B) + sqrt(A (1 - A) B)) m
+//   pseudo linear multistep: m = (55 m_0 - 59 m_1 + 37 m_2 - 9 m_3) / 24, lower orders at the start
+//   pseudo Runge-Kutta: four evaluations a step, their mean weighted 1 2 2 1
 // The history is of the model's output (of v for a v network). No state is saved: the state before a
 // Runge-Kutta step is a combination of the present state and of the registers, so four registers hold
 // everything.

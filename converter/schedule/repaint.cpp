@@ -1,8 +1,9 @@
 // RePaint: Lugmayr et al. 2022, "RePaint: inpainting using denoising diffusion probabilistic models",
-// algorithm 1. DDPM steps; inside the mask the state is the noised known image: x' = M (sqrt(B) y + sqrt(1 -
-// B) z) + (1 - M) x'. Resampling goes back up by jump_length steps, jump_n_sample - 1 times at each multiple
-// of it. Going up is no row of its own: it scales the row before by sqrt(R) and adds variance 1 - R, R =
-// alphasCumprod ratio, in both parts of the mask.
+// algorithm 1. DDPM steps; inside the mask the state is the noised known image:
+//   x' = M (sqrt(B) y + sqrt(1 - B) z) + (1 - M) x'
+// Resampling goes back up by jump_length steps, jump_n_sample - 1 times at each multiple of it. Going up is
+// no row of its own: it scales the row before by sqrt(R) and adds variance 1 - R, R the ratio of
+// alphasCumprod, in both parts of the mask.
 #include <cmath>
 
 #include "schedule/families.h"

@@ -1,10 +1,11 @@
 // Residual shifting for restoration. The state moves from the degraded image y to the clean one:
-//   x_t = x0 + eta_t (y - x0) + kappa sqrt(eta_t) z                       (Yue et al. 2023, "ResShift",
-//   equation 2) start x_T = y + kappa sqrt(eta_T) z; the network sees x_t / sqrt(kappa^2 eta_t + 1) and
-//   predicts x0 resshift: x' = (e' / e) x + ((e - e') / e) x0 + kappa sqrt(e' (e - e') / e) z (equation 7)
-//   sinsr:    x' = k x0 + m x + j y,  m = sqrt(e' / e), j = e' - sqrt(e' e), k = 1 - e' + sqrt(e' e) - m
-//             (Wang et al. 2024, "SinSR", equation 8: deterministic, with a condition term)
-// eta_t = (sqrt(eta_1) b^(((t - 1) / (T - 1))^p (T - 1)))^2 rises geometrically (equation 10)
+//   x_t = x0 + eta_t (y - x0) + kappa sqrt(eta_t) z
+// It starts at x_T = y + kappa sqrt(eta_T) z; the network sees x_t / sqrt(kappa^2 eta_t + 1) and predicts x0.
+//   resshift: Yue et al. 2023, "ResShift", section 2.1, the reverse transition from eta e to eta e':
+//     x' = (e' / e) x + ((e - e') / e) x0 + kappa sqrt(e' (e - e') / e) z
+//   sinsr: Wang et al. 2024, "SinSR", the deterministic transition, which has a condition term:
+//     x' = k x0 + m x + j y,  m = sqrt(e' / e),  j = e' - sqrt(e' e),  k = 1 - e' + sqrt(e' e) - m
+//   schedule: ResShift, section 2.2; sqrt(eta_t) rises geometrically in ((t - 1) / (T - 1))^p
 #include <cmath>
 
 #include "schedule/families.h"
@@ -61,7 +62,7 @@ std::vector<SettingInfo> residualShiftSettings() {
         {"kappa", SettingType::Number, "2.0", 1e-3, 1e3, "", "noise per square root of shift"},
         {"min_noise_level", SettingType::Number, "0.04", 1e-6, 1, "", "kappa sqrt(eta_1)"},
         {"etas_end", SettingType::Number, "0.99", 1e-6, 1, "", "sqrt(eta_T)"},
-        {"power", SettingType::Number, "0.3", 1e-3, 10, "", "p of equation 10"},
+        {"power", SettingType::Number, "0.3", 1e-3, 10, "", "p of the schedule"},
         {"normalize_input", SettingType::Boolean, "true", 0, 0, "",
          "the network sees the state at unit variance"},
     };

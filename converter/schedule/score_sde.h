@@ -1,8 +1,8 @@
 // The stochastic differential equations of Song et al. 2021, "Score-based generative modeling through
 // stochastic differential equations": dx = f x dt + g dw, time from 1 down to sampling_eps.
-//   vp:     f = -beta / 2,  g^2 = beta,                           beta(t) = beta_min + t (beta_max -
-//   beta_min)   (eq. 11) sub-vp: f = -beta / 2,  g^2 = beta (1 - exp(-2 int beta)) (eq. 12) ve:     f = 0,
-//   g^2 = 2 s^2 log(s_max / s_min),       s(t) = s_min (s_max / s_min)^t                 (eq. 9)
+//   vp      (equation 11): f = -beta / 2, g^2 = beta, beta(t) = beta_min + t (beta_max - beta_min)
+//   sub-vp  (equation 12): f = -beta / 2, g^2 = beta (1 - exp(-2 int beta))
+//   ve      (equation 9):  f = 0, g^2 = 2 s^2 log(s_max / s_min), s(t) = s_min (s_max / s_min)^t
 // with the marginals x_t = alpha(t) x0 + sigma(t) epsilon of equation 29.
 #pragma once
 

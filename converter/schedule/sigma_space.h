@@ -1,6 +1,6 @@
-// Samplers on sigma (Karras et al. 2022, "Elucidating the design space of diffusion-based generative models",
-// as in k-diffusion and diffusers): the state is x = x0 + sigma epsilon, the network sees x / sqrt(sigma^2 +
-// 1).
+// Samplers on sigma (Karras et al. 2022, "Elucidating the design space of diffusion-based generative
+// models", as in k-diffusion and diffusers): the state is x = x0 + sigma epsilon, the network sees
+// x / sqrt(sigma^2 + 1).
 #pragma once
 
 #include "schedule/families.h"

@@ -1,7 +1,7 @@
-// UniPC: Zhao et al. 2023, "UniPC: a unified predictor-corrector framework", algorithms 5 to 8 (B(h) = h:
-// bh1, B(h) = exp(h) - 1: bh2). Predictor and corrector share the state's coefficient, so the corrected state
-// is the present one with the predictor's increment taken back and the corrector's added: no state is saved,
-// one row a step:
+// UniPC: Zhao et al. 2023, "UniPC: a unified predictor-corrector framework", algorithms 5 to 8 (bh1:
+// B(h) = h, bh2: B(h) = exp(h) - 1). Predictor and corrector share the state's coefficient, so the corrected
+// state is the present one with the predictor's increment taken back and the corrector's added: no state is
+// saved, one row a step:
 //   x_{i+1} = a (x_i - P_{i-1} + C_i) + P_i
 #include <algorithm>
 #include <cmath>

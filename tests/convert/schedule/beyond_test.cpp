@@ -55,10 +55,10 @@ TEST(EdmHeun, MatchesAlgorithm2WithChurn) {
 }
 
 // ------------------------------------------------------------------ ResShift, SinSR
-TEST(ResidualShift, MatchesResShiftEquation7AndSinSrEquation8) {
+TEST(ResidualShift, MatchesTheTransitionsOfResShiftAndSinSr) {
     constexpr int64_t total = 15, n = 5;
     constexpr double kappa = 2, power = 0.3;
-    auto eta = [&](int64_t t) { // t from 1, equation 10
+    auto eta = [&](int64_t t) { // t from 1
         const double root1 = 0.04 / kappa, base = std::exp(std::log(0.99 / root1) / (total - 1));
         const double exponent = std::pow(static_cast<double>(t - 1) / (total - 1), power) * (total - 1);
         return t == 0 ? 0.0 : std::pow(root1 * std::pow(base, exponent), 2);
