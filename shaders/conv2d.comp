@@ -19,79 +19,8 @@
 #extension GL_GOOGLE_include_directive : require
 #include "numeric.glsl"
 #include "tensor.glsl"
+#include "conv2d_interface.glsl"
 #include "statistics.glsl"
-
-layout(local_size_x = LOCAL_SIZE) in;
-
-layout(constant_id = 0) const int KERNEL_HEIGHT = 3;
-layout(constant_id = 1) const int KERNEL_WIDTH = 3;
-layout(constant_id = 2) const int STRIDE = 1;
-layout(constant_id = 3) const int UPSAMPLE = 0; // 1: the input is doubled by nearest neighbour
-layout(constant_id = 4) const int SOURCES = 1;
-layout(constant_id = 5) const int RESIDUAL = 0; // 0 none, 1 same size, 2 nearest x2, 3 average 2x2
-layout(constant_id = 6) const int OUTPUT_PORT = 0;
-layout(constant_id = 7) const int STATISTICS = 0;
-
-layout(push_constant) uniform Push {
-    uint firstGroup, groupCount;
-    uint inputHeight, inputWidth; // as stored
-    uint outputHeight, outputWidth;
-    uint outputChannels, outputBlocks;
-    uint blocks0, blocks1;
-    uint tiles;          // per image
-    uint tileLoops;      // 64 segments each
-    uint segmentsPerRow; // ceil(outputWidth / PIXELS)
-    int padTop, padLeft;
-    uint biasIndex; // of the row's first vec4
-    float outputScale;
-    uint residualHeight, residualWidth;
-} pc;
-
-layout(binding = 0, std430) readonly buffer Source0 { uvec4 source0[]; };
-layout(binding = 1, std430) readonly buffer Source1 { uvec4 source1[]; };
-layout(binding = 2, std430) readonly buffer Weights { uvec4 weights[]; };
-layout(binding = 3, std430) readonly buffer Bias { vec4 bias[]; };
-layout(binding = 4, std430) readonly buffer Residual { uvec4 residual[]; };
-layout(binding = 5, std430) writeonly buffer Target { uvec4 target[]; };
-layout(binding = 5, std430) writeonly buffer TargetPort { float targetPort[]; };
-layout(binding = 6, std430) writeonly buffer Statistics { vec4 statistics[]; };
-
-// Eight channels of an input pixel as stored, or zero outside of the map, without a branch that parts invocations.
-uvec4 loadInput(bool second, bool inside, uint index) {
-    uint place = inside ? index : 0;
-    uvec4 loaded;
-    if (second)
-        loaded = source1[place];
-    else
-        loaded = source0[place];
-    return inside ? loaded : uvec4(0);
-}
-
-Eight addedResidual(uint image, uint outputBlock, uint y, uint x) {
-    uint base = (image * pc.outputBlocks + outputBlock) * pc.residualHeight * pc.residualWidth;
-    if (RESIDUAL == 2)
-        return unpackEight(residual[base + (y >> 1) * pc.residualWidth + (x >> 1)]);
-    if (RESIDUAL == 3) {
-        uint index = base + 2 * y * pc.residualWidth + 2 * x;
-        Eight a = unpackEight(residual[index]), b = unpackEight(residual[index + 1]);
-        Eight c = unpackEight(residual[index + pc.residualWidth]);
-        Eight d = unpackEight(residual[index + pc.residualWidth + 1]);
-        return Eight(((a.low + b.low) + (c.low + d.low)) * 0.25, ((a.high + b.high) + (c.high + d.high)) * 0.25);
-    }
-    return unpackEight(residual[base + y * pc.residualWidth + x]);
-}
-
-void storePort(uint image, uint outputBlock, uint y, uint x, Eight value) {
-    uint plane = pc.outputHeight * pc.outputWidth;
-    uint channel = 8 * outputBlock;
-    uint index = (image * pc.outputChannels + channel) * plane + y * pc.outputWidth + x;
-    [[unroll]] for (uint i = 0; i < 4; ++i) {
-        if (channel + i < pc.outputChannels)
-            targetPort[index + i * plane] = value.low[i];
-        if (channel + 4 + i < pc.outputChannels)
-            targetPort[index + (4 + i) * plane] = value.high[i];
-    }
-}
 
 void main() {
     uint local = gl_LocalInvocationID.x;
@@ -182,23 +111,8 @@ void main() {
                 uint x = x0 + p;
                 stored[p] = Eight(vec4(0), vec4(0));
                 if (x < pc.outputWidth) {
-                    Eight value = sums[p];
-                    if (RESIDUAL != 0) {
-                        Eight added = addedResidual(image, outputBlock, y, x);
-                        value.low += added.low;
-                        value.high += added.high;
-                    }
-                    value.low *= pc.outputScale;
-                    value.high *= pc.outputScale;
-                    if (OUTPUT_PORT != 0) {
-                        storePort(image, outputBlock, y, x, value);
-                    } else {
-                        uvec4 words = packEight(value);
-                        target[((image * pc.outputBlocks + outputBlock) * pc.outputHeight + y) * pc.outputWidth + x] =
-                            words;
-                        stored[p] = unpackEight(words);
-                        here.count += 1;
-                    }
+                    stored[p] = storeOutput(image, outputBlock, y, x, sums[p]);
+                    here.count += 1;
                 }
             }
             if (STATISTICS != 0) {

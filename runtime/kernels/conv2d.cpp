@@ -15,15 +15,18 @@ constexpr uint32_t kBindings = 7, kPushWords = 19;
 struct Variant {
     const char *name;
     ShaderId shader;
-    uint32_t pixels; // neighbouring pixels of an invocation
+    uint32_t pixels; // of an invocation
     bool row3;       // only kernels 3 wide with stride 1
+    bool shuffle;    // needs subgroups; pixels are counted over the map, not by rows
 };
 constexpr Variant kVariants[] = {
-    {"conv2d row3 4x8", ShaderId::Conv2dRow3, 4, true},
-    {"conv2d row3 8x8", ShaderId::Conv2dRow3Wide, 8, true},
-    {"conv2d 4x8", ShaderId::Conv2dAny, 4, false},
-    {"conv2d 8x8", ShaderId::Conv2dAnyWide, 8, false},
+    {"conv2d row3 4x8", ShaderId::Conv2dRow3, 4, true, false},
+    {"conv2d row3 8x8", ShaderId::Conv2dRow3Wide, 8, true, false},
+    {"conv2d 4x8", ShaderId::Conv2dAny, 4, false, false},
+    {"conv2d 8x8", ShaderId::Conv2dAnyWide, 8, false, false},
+    {"conv2d shuffle 8x16", ShaderId::Conv2dShuffle, 8, false, true},
 };
+constexpr uint32_t kShuffle = 4;
 
 struct Facts {
     uint32_t kernelHeight, kernelWidth;
@@ -63,13 +66,15 @@ Facts factsOf(const OpView &view) {
 struct Geometry {
     uint32_t segmentsPerRow = 0;
     uint64_t walks = 0; // of 64 segments, per image
-    uint32_t tiles = 0; // workgroups per image and output block
+    uint32_t tiles = 0; // workgroups per image and group of output blocks
 };
 
-Geometry geometryOf(const Facts &facts, uint32_t pixels, uint32_t tileLoops) {
+Geometry geometryOf(const Facts &facts, const Variant &variant, uint32_t tileLoops) {
     Geometry geometry;
-    geometry.segmentsPerRow = static_cast<uint32_t>(divideUp(facts.output.w, pixels));
-    geometry.walks = divideUp(uint64_t{facts.output.h} * geometry.segmentsPerRow, kLocalSize);
+    geometry.segmentsPerRow = static_cast<uint32_t>(divideUp(facts.output.w, variant.pixels));
+    geometry.walks = variant.shuffle
+                         ? divideUp(planeOf(facts.output), kLocalSize * variant.pixels)
+                         : divideUp(uint64_t{facts.output.h} * geometry.segmentsPerRow, kLocalSize);
     geometry.tiles = static_cast<uint32_t>(divideUp(geometry.walks, tileLoops));
     return geometry;
 }
@@ -80,14 +85,41 @@ uint32_t residualConstant(const Op &op) {
     return op.residualResample == Resample::None ? 1u : op.residualResample == Resample::NearestUp2 ? 2u : 3u;
 }
 
+// Output blocks that one invocation of the shuffle variant makes.
+uint32_t blocksTogether(const Facts &facts) {
+    return std::min(facts.outputBlocks, 2u);
+}
+
 gpu::PipelineDescription pipelineFor(const OpView &view, const Facts &facts, const Variant &variant,
                                      bool statistics) {
     const Op &op = view.op;
-    return pipelineOf(variant.shader,
-                      {facts.kernelHeight, facts.kernelWidth, op.stride,
-                       op.inputResample == Resample::NearestUp2 ? 1u : 0u, facts.blocks1 != 0 ? 2u : 1u,
-                       residualConstant(op), facts.port ? 1u : 0u, statistics ? 1u : 0u},
-                      kBindings, kPushWords);
+    std::vector<uint32_t> constants = {facts.kernelHeight,
+                                       facts.kernelWidth,
+                                       op.stride,
+                                       op.inputResample == Resample::NearestUp2 ? 1u : 0u,
+                                       facts.blocks1 != 0 ? 2u : 1u,
+                                       residualConstant(op),
+                                       facts.port ? 1u : 0u,
+                                       statistics ? 1u : 0u};
+    if (variant.shuffle) {
+        constants.push_back(blocksTogether(facts));
+        constants.push_back(variant.pixels);
+    }
+    return pipelineOf(variant.shader, std::move(constants), kBindings, kPushWords);
+}
+
+// Loop iterations of one walk; the headroom of kMaxLoopIterations covers the statistics.
+uint64_t iterationsOf(const Facts &facts, const Variant &variant) {
+    const uint64_t blocks = facts.blocks0 + facts.blocks1;
+    if (variant.shuffle)
+        return facts.kernelHeight * (facts.kernelWidth * (blocks + 2) + 2) + 30;
+    return facts.kernelHeight * (blocks * (facts.kernelWidth + 2u) + 3) + 2;
+}
+
+bool canShuffle(const gpu::Caps &caps) {
+    constexpr VkSubgroupFeatureFlags kNeeded =
+        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+    return caps.subgroupSize >= 8 && (caps.subgroupOperations & kNeeded) == kNeeded;
 }
 
 Status check(const OpView &view) {
@@ -120,33 +152,33 @@ Status check(const OpView &view) {
 
 } // namespace
 
-// In order: the wide tile first on software devices, whose loads cost more than its registers, unless rows
-// are so short that it would idle; the row kernel before the general one where it applies.
+// In order. On software devices, whose loads cost more than anything: the shuffle variant where there are
+// subgroups, then the wide tile, unless rows are so short that it would idle. The row kernel before the
+// general one where it applies.
 Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &traits, bool statistics) {
     MOTE_TRY(check(view));
     const Facts facts = factsOf(view);
     const bool row3 = facts.kernelWidth == 3 && view.op.stride == 1;
     const uint64_t wideWork = divideUp(facts.output.w, 8) * 8, narrowWork = divideUp(facts.output.w, 4) * 4;
-    const bool wide = traits.cpu && 4 * wideWork <= 5 * narrowWork;
-    constexpr uint32_t kOrders[2][4] = {{0, 2, 1, 3}, {1, 0, 3, 2}};
+    std::vector<uint32_t> order;
+    if (traits.cpu && canShuffle(traits.caps))
+        order.push_back(kShuffle);
+    if (traits.cpu && 4 * wideWork <= 5 * narrowWork)
+        order.insert(order.end(), {1, 0, 3, 2});
+    else
+        order.insert(order.end(), {0, 2, 1, 3});
     std::vector<OpKernel> kernels;
-    for (uint32_t index : kOrders[wide ? 1 : 0]) {
+    for (uint32_t index : order) {
         const Variant &variant = kVariants[index];
         if (variant.row3 && !row3)
             continue;
-        const uint64_t iterations =
-            facts.kernelHeight * (uint64_t{facts.blocks0 + facts.blocks1} * (facts.kernelWidth + 2u) + 3) + 2;
+        const uint64_t iterations = iterationsOf(facts, variant);
         if (iterations > kMaxLoopIterations)
-            return makeStatus(
-                StatusCode::Unsupported,
-                "%s: found %llu loop iterations a pixel (kernel %ux%u, %u blocks), expected at most %llu",
-                view.where().c_str(), static_cast<unsigned long long>(iterations), facts.kernelHeight,
-                facts.kernelWidth, facts.blocks0 + facts.blocks1,
-                static_cast<unsigned long long>(kMaxLoopIterations));
+            continue;
         OpKernel kernel;
         kernel.name = variant.name;
         kernel.variant = index;
-        const uint64_t walks = geometryOf(facts, variant.pixels, 1).walks;
+        const uint64_t walks = geometryOf(facts, variant, 1).walks;
         const uint64_t wanted = statistics ? divideUp(walks, kStatisticsTiles) : 1;
         kernel.tileLoops =
             static_cast<uint32_t>(std::clamp<uint64_t>(wanted, 1, kMaxLoopIterations / iterations));
@@ -156,11 +188,17 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         kernel.biasBytes = uint64_t{rowsOf(view, view.op.bias)} * facts.outputBlocks * 8 * sizeof(float);
         kernels.push_back(std::move(kernel));
     }
+    if (kernels.empty())
+        return makeStatus(
+            StatusCode::Unsupported,
+            "%s: found more than %llu loop iterations a pixel (kernel %ux%u, %u blocks of channels)",
+            view.where().c_str(), static_cast<unsigned long long>(kMaxLoopIterations), facts.kernelHeight,
+            facts.kernelWidth, facts.blocks0 + facts.blocks1);
     return kernels;
 }
 
 uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
-    return geometryOf(factsOf(view), kVariants[kernel.variant].pixels, kernel.tileLoops).tiles;
+    return geometryOf(factsOf(view), kVariants[kernel.variant], kernel.tileLoops).tiles;
 }
 
 Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &kernel,
@@ -168,8 +206,10 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
     const Op &op = view.op;
     const Facts facts = factsOf(view);
     const Variant &variant = kVariants[kernel.variant];
-    const Geometry geometry = geometryOf(facts, variant.pixels, kernel.tileLoops);
+    const Geometry geometry = geometryOf(facts, variant, kernel.tileLoops);
     const uint32_t row = rowsOf(view, op.bias) > 1 ? buffers.row : 0;
+    const uint64_t outputGroups =
+        variant.shuffle ? divideUp(facts.outputBlocks, blocksTogether(facts)) : facts.outputBlocks;
 
     PushWords push;
     push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,
@@ -191,8 +231,8 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
     MOTE_TRY_ASSIGN(Dispatch dispatch,
                     makeDispatch(op.name + " (" + kernel.name + ")",
                                  pipelineFor(view, facts, variant, statistics), std::move(bindings),
-                                 std::move(push),
-                                 uint64_t{facts.output.n} * geometry.tiles * facts.outputBlocks, traits));
+                                 std::move(push), uint64_t{facts.output.n} * geometry.tiles * outputGroups,
+                                 traits));
     dispatch.operations = view.shapes.costs[view.index].operations;
     dispatch.bytes = view.shapes.costs[view.index].bytes;
     return std::vector<Dispatch>{std::move(dispatch)};

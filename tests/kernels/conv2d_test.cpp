@@ -122,13 +122,20 @@ protected:
     // The kernel of one shader, whatever the device prefers.
     Result<GraphKernels> choose(const OpCase &c, ShaderId shader) {
         const auto only = [shader](const gpu::PipelineDescription &pipeline) {
-            const bool conv = pipeline.shader.id <= static_cast<uint32_t>(ShaderId::Conv2dAnyWide);
+            const bool conv = pipeline.shader.id <= static_cast<uint32_t>(ShaderId::Conv2dShuffle);
             return conv && pipeline.shader.id != static_cast<uint32_t>(shader)
                        ? makeStatus(StatusCode::Unsupported, "not asked for")
                        : Status{};
         };
-        return chooseKernels(c.model, c.graph, c.shapes, traits(), only);
+        Traits with = traits();
+        with.cpu = with.cpu || shader == ShaderId::Conv2dShuffle;
+        return chooseKernels(c.model, c.graph, c.shapes, with, only);
     }
+
+    void expectMatchesReference(const ConvCase &wanted, const std::vector<ShaderId> &shaders,
+                                int expectedVariants);
+    void expectManyWalksGiveOneSetOfStatistics(ShaderId shader);
+    void expectSlicesAndFoldsEqualTheWhole(ShaderId shader);
 
     // |error| <= (K + 4) 2^-24 sum|terms| for a sum of K products in fp32, and half a unit in the last place
     // of the value stored.
@@ -156,18 +163,16 @@ protected:
     }
 };
 
-class Conv2dShapes : public Conv2d, public testing::WithParamInterface<ConvCase> {};
-
-TEST_P(Conv2dShapes, EveryVariantMatchesReference) {
-    OpCase c = makeCase(GetParam());
-    const bool port = GetParam().target == kPort;
+void Conv2d::expectMatchesReference(const ConvCase &wanted, const std::vector<ShaderId> &shaders,
+                                    int expectedVariants) {
+    OpCase c = makeCase(wanted);
+    const bool port = wanted.target == kPort;
     if (!port)
         c.wantStatistics();
-    const uint32_t row = GetParam().biasRows - 1;
+    const uint32_t row = wanted.biasRows - 1;
     const TensorShape shape = c.shapes.tensors[c.op().output];
     int variants = 0;
-    for (ShaderId shader :
-         {ShaderId::Conv2dRow3, ShaderId::Conv2dRow3Wide, ShaderId::Conv2dAny, ShaderId::Conv2dAnyWide}) {
+    for (ShaderId shader : shaders) {
         const Result<GraphKernels> kernels = choose(c, shader);
         if (!kernels.ok())
             continue; // the row kernels do not take every shape
@@ -181,18 +186,65 @@ TEST_P(Conv2dShapes, EveryVariantMatchesReference) {
             expectStatistics(found, floatsOf(buffers.outputStatistics),
                              kernels->statistics[c.op().output].tiles);
     }
+    EXPECT_EQ(variants, expectedVariants);
+}
+
+class Conv2dShapes : public Conv2d, public testing::WithParamInterface<ConvCase> {};
+
+TEST_P(Conv2dShapes, EveryVariantMatchesReference) {
     const bool row3 = GetParam().kernelWidth == 3 && GetParam().stride == 1;
-    EXPECT_EQ(variants, row3 ? 4 : 2);
+    expectMatchesReference(
+        GetParam(),
+        {ShaderId::Conv2dRow3, ShaderId::Conv2dRow3Wide, ShaderId::Conv2dAny, ShaderId::Conv2dAnyWide},
+        row3 ? 4 : 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, Conv2dShapes, testing::ValuesIn(kCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
 
+// What the variant with shuffles needs: a device that is not clamped. Where its subgroups are too small or
+// cannot shuffle, the variant must not be offered.
+class Conv2dWithSubgroups : public Conv2d {
+protected:
+    static void SetUpTestSuite() { openDevice(nullptr); }
+    bool canShuffle() const {
+        const VkSubgroupFeatureFlags needed = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+        const gpu::Caps caps = traits().caps;
+        return caps.subgroupSize >= 8 && (caps.subgroupOperations & needed) == needed;
+    }
+};
+class Conv2dShuffleShapes : public Conv2dWithSubgroups, public testing::WithParamInterface<ConvCase> {};
+
+TEST_P(Conv2dShuffleShapes, MatchesReference) {
+    expectMatchesReference(GetParam(), {ShaderId::Conv2dShuffle}, canShuffle() ? 1 : 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, Conv2dShuffleShapes, testing::ValuesIn(kCases),
+                         [](const auto &entry) { return std::string(entry.param.name); });
+
+TEST_F(Conv2dWithSubgroups, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
+    if (canShuffle())
+        expectManyWalksGiveOneSetOfStatistics(ShaderId::Conv2dShuffle);
+}
+
+TEST_F(Conv2dWithSubgroups, SlicesAndFoldsEqualTheWholeToTheBit) {
+    if (canShuffle())
+        expectSlicesAndFoldsEqualTheWhole(ShaderId::Conv2dShuffle);
+}
+
 TEST_F(Conv2d, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
-    // 33,000 segments: more than kStatisticsTiles * 64 * 4, so that a workgroup walks several times.
-    OpCase c = makeCase({"Large", {3}, 5, 1, 132, 1000, 1, 3, 1, 0, 1, 0, 1});
+    expectManyWalksGiveOneSetOfStatistics(ShaderId::Conv2dRow3);
+}
+
+TEST_F(Conv2d, SlicesAndFoldsEqualTheWholeToTheBit) {
+    expectSlicesAndFoldsEqualTheWhole(ShaderId::Conv2dRow3);
+}
+
+void Conv2d::expectManyWalksGiveOneSetOfStatistics(ShaderId shader) {
+    // 75,000 segments of 4 pixels, 586 times 512 pixels: a workgroup walks several times.
+    OpCase c = makeCase({"Large", {3}, 5, 1, 300, 1000, 1, 3, 1, 0, 1, 0, 1});
     c.wantStatistics();
-    const Result<GraphKernels> kernels = choose(c, ShaderId::Conv2dRow3);
+    const Result<GraphKernels> kernels = choose(c, shader);
     ASSERT_TRUE(kernels.ok()) << kernels.status().message;
     EXPECT_GE(kernels->ops[0].tileLoops, 4u);
     EXPECT_LE(kernels->statistics[c.op().output].tiles, 128u);
@@ -204,10 +256,10 @@ TEST_F(Conv2d, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
 }
 
 // Any cut into slices, and any folding of the grid, gives the bits of the whole.
-TEST_F(Conv2d, SlicesAndFoldsEqualTheWholeToTheBit) {
+void Conv2d::expectSlicesAndFoldsEqualTheWhole(ShaderId shader) {
     OpCase c = makeCase({"Split", {12}, 40, 2, 20, 70});
     c.wantStatistics();
-    const Result<GraphKernels> kernels = choose(c, ShaderId::Conv2dRow3);
+    const Result<GraphKernels> kernels = choose(c, shader);
     ASSERT_TRUE(kernels.ok()) << kernels.status().message;
     OpBuffers buffers = upload(c, kernels.value(), 0);
     const auto build = [&](const Traits &with) {
@@ -299,12 +351,14 @@ TEST_F(Conv2d, FallsToTheNextVariantWhenAPipelineCannotBeMade) {
               StatusCode::DeviceLost);
 }
 
-TEST_F(Conv2d, RulesPreferTheWideTileOnSoftwareDevicesOnly) {
+TEST_F(Conv2d, RulesPreferShufflesAndTheWideTileOnSoftwareDevicesOnly) {
     const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
-    const auto chosen = [&](const ConvCase &wanted, bool cpu) {
+    const auto chosen = [&](const ConvCase &wanted, bool cpu, uint32_t subgroupSize = 0) {
         const OpCase c = makeCase(wanted);
         Traits with = traits();
         with.cpu = cpu;
+        with.caps.subgroupSize = subgroupSize;
+        with.caps.subgroupOperations = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
         return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0].name;
     };
     const ConvCase plain{"Plain", {8}, 8, 1, 16, 16}, narrow{"Narrow", {8}, 8, 1, 16, 3};
@@ -314,6 +368,10 @@ TEST_F(Conv2d, RulesPreferTheWideTileOnSoftwareDevicesOnly) {
     EXPECT_EQ(chosen(narrow, true), "conv2d row3 4x8");
     EXPECT_EQ(chosen(strided, false), "conv2d 4x8");
     EXPECT_EQ(chosen(strided, true), "conv2d 8x8");
+    EXPECT_EQ(chosen(plain, true, 8), "conv2d shuffle 8x16");
+    EXPECT_EQ(chosen(strided, true, 16), "conv2d shuffle 8x16");
+    EXPECT_EQ(chosen(plain, true, 4), "conv2d row3 8x8");
+    EXPECT_EQ(chosen(plain, false, 32), "conv2d row3 4x8");
 }
 
 TEST_F(Conv2d, RefusesTablesOfTheWrongShapeByName) {

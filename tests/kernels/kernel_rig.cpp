@@ -61,8 +61,12 @@ std::unique_ptr<gpu::Device> Kernels::device_;
 
 void Kernels::SetUpTestSuite() {
     const gpu::LimitsClamp clamp = gpu::floorClamp();
+    openDevice(&clamp);
+}
+
+void Kernels::openDevice(const gpu::LimitsClamp *clamp) {
     gpu::DeviceOptions options;
-    options.clamp = &clamp;
+    options.clamp = clamp;
     Result<std::unique_ptr<gpu::Device>> made = gpu::Device::create(options);
     ASSERT_TRUE(made.ok()) << made.status().message;
     device_ = std::move(made.value());

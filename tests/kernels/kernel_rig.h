@@ -42,8 +42,9 @@ public:
 
 class Kernels : public testing::Test {
 protected:
-    static void SetUpTestSuite();
+    static void SetUpTestSuite(); // at the floor
     static void TearDownTestSuite();
+    static void openDevice(const gpu::LimitsClamp *clamp);
     void TearDown() override { buffers_.clear(); }
 
     static gpu::Device &device() { return *device_; }
