@@ -3,6 +3,9 @@
 #include "gpu/faults.h"
 #include "gpu/gpu_test.h"
 
+#include <sys/resource.h>
+
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -129,6 +132,28 @@ TEST(CacheFile, UnwritableDirectoryIsAnErrorThatNamesIt) {
         failed(gpu::readCacheFile(*device, "test").status(), StatusCode::NotFound, "/nowhere/at/all"));
 }
 
+TEST(CacheFile, FullDiskIsAnErrorThatKeepsTheOldFile) {
+    const ScratchFolder folder;
+    const std::unique_ptr<gpu::Device> device = openDevice(folder.path());
+    ASSERT_NE(device, nullptr);
+    ASSERT_TRUE(succeeded(gpu::writeCacheFile(*device, "test", {1, 2, 3})));
+    // A limit on the size of files answers as a full disk does.
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    rlimit small = before;
+    small.rlim_cur = 4096;
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const Status status = gpu::writeCacheFile(*device, "test", std::vector<uint8_t>(100000, 7));
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_TRUE(failed(status, StatusCode::IoError, "test-"));
+    const Result<std::vector<uint8_t>> read = gpu::readCacheFile(*device, "test");
+    ASSERT_TRUE(succeeded(read));
+    EXPECT_EQ(read.value(), (std::vector<uint8_t>{1, 2, 3}));
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
+}
+
 TEST(CacheFile, FolderInItsPlaceIsAMissAndAnErrorThatLeavesNothingBehind) {
     const ScratchFolder folder;
     const std::unique_ptr<gpu::Device> device = openDevice(folder.path());
@@ -225,7 +250,7 @@ TEST(PipelineCacheFile, DataThatTheDriverRefusesIsAMiss) {
     EXPECT_TRUE(succeeded(device->pipelines().get(scaleDescription())));
 }
 
-TEST(PipelineCacheFile, FullDiskIsLoggedAndHarmsNothing) {
+TEST(PipelineCacheFile, FailureToWriteIsLoggedAndHarmsNothing) {
     std::string heard;
     gpu::DeviceOptions options;
     options.cacheDirectory = "/nowhere/at/all";

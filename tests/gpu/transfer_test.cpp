@@ -25,6 +25,32 @@ TEST_F(Gpu, TransfersRoundTripWhateverTheChunk) {
     }
 }
 
+// Validation sees each of the two barriers around a copy: nothing else here orders the submissions.
+TEST_F(Gpu, UploadIsOrderedWithWorkBeforeAndAfterIt) {
+    const gpu::Allocation source = allocate(std::vector<float>(64, 1.0f));
+    const gpu::Allocation first = allocate(256);
+    const gpu::Allocation second = allocate(256);
+    const gpu::Pipeline &scale = pipeline(scaleDescription());
+    gpu::CommandBuffer before = commandBuffer();
+    ASSERT_TRUE(succeeded(before.begin()));
+    ASSERT_TRUE(succeeded(recordScale(before, scale, source, first, 64, 2.0f)));
+    ASSERT_TRUE(succeeded(before.end()));
+    gpu::CommandBuffer after = commandBuffer();
+    ASSERT_TRUE(succeeded(after.begin()));
+    ASSERT_TRUE(succeeded(recordScale(after, scale, source, second, 64, 2.0f)));
+    ASSERT_TRUE(succeeded(after.end()));
+    Result<gpu::Uploader> uploader = gpu::Uploader::create(device(), 256);
+    ASSERT_TRUE(succeeded(uploader));
+    const std::vector<float> fives(64, 5.0f);
+    gpu::Fence fences[2] = {fence(), fence()};
+    ASSERT_TRUE(succeeded(device().queue().submit(before, fences[0])));
+    ASSERT_TRUE(succeeded(uploader->upload(source, 0, fives.data(), 256)));
+    ASSERT_TRUE(succeeded(device().queue().submit(after, fences[1])));
+    EXPECT_EQ(floatsOf(first), std::vector<float>(64, 2.0f));
+    EXPECT_EQ(floatsOf(second), std::vector<float>(64, 10.0f));
+    ASSERT_TRUE(succeeded(uploader->finish()));
+}
+
 TEST_F(Gpu, UploadHoldsNoMoreThanTwoChunks) {
     const std::vector<std::byte> data(1u << 20);
     const gpu::Allocation memory = allocate(data.size());
