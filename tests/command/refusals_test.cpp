@@ -114,6 +114,12 @@ TEST_F(Refusals, InputsThatAreNoFilesAreNamed) {
     expectRefused(runMote({"restore", scratch.at(""), "-o", out()}), 3, {"found a directory"});
 }
 
+TEST_F(Refusals, ControlCharactersInNamesDoNotReachTheTerminal) {
+    const ProcessResult result = runMote({"info", scratch.at("\x1b[31mred\x7f.mote")});
+    expectRefused(result, 3, {"?[31mred?.mote"});
+    EXPECT_EQ(result.err.find('\x1b'), std::string::npos);
+}
+
 TEST_F(Refusals, OutputsThatCannotBeWrittenAreRefusedBeforeTheRun) {
     writePhoto();
     expectRefused(runMote({"restore", in(), "-o", scratch.at("out.gif")}), 2,

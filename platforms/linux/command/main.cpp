@@ -29,7 +29,7 @@ const char *const kFooter = R"(Exit codes:
   0  done
   1  the run failed (non-finite values, a defect in Mote)
   2  wrong options, or a wish that the model cannot fulfil
-  3  an input file is missing, damaged or of the wrong kind
+  3  an input file is missing, damaged, of the wrong kind, or more than this device can do
   4  no Vulkan, no such device, or the device was lost
   5  the memory, or the budget given, does not suffice
   6  the self-check or a repeated run gave wrong results
@@ -156,8 +156,12 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     bench->callback([benchOptions, &interrupts] { runBench(*benchOptions, interrupts); });
 }
 
-int fail(ExitCode code, const char *message) {
-    std::fprintf(stderr, "mote: %s\n", message);
+int fail(ExitCode code, std::string message) {
+    // Names from a hostile file must not command the terminal.
+    for (char &c : message)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+            c = '?';
+    std::fprintf(stderr, "mote: %s\n", message.c_str());
     return static_cast<int>(code);
 }
 
