@@ -44,6 +44,15 @@ Files &files() {
     return instance;
 }
 
+std::shared_ptr<gpu::Device> sharedByTests;
+
+// The shared device goes before main() ends: later the validation layer's own statics may be gone.
+class GiveBackDevice : public testing::Environment {
+    void TearDown() override { sharedByTests.reset(); }
+};
+[[maybe_unused]] testing::Environment *const kGiveBackDevice =
+    testing::AddGlobalTestEnvironment(new GiveBackDevice);
+
 std::string keyOf(const convert::ConvertOptions &options) {
     std::string key = options.directory + "|" + options.schedulerConfig + "|" + options.sampler;
     for (int64_t steps : options.steps)
@@ -75,8 +84,9 @@ std::shared_ptr<gpu::Device> makeDevice(const gpu::LimitsClamp *clamp) {
 }
 
 std::shared_ptr<gpu::Device> sharedDevice() {
-    static std::shared_ptr<gpu::Device> device = makeDevice();
-    return device;
+    if (!sharedByTests)
+        sharedByTests = makeDevice();
+    return sharedByTests;
 }
 
 std::string checkpointOf(const std::string &caseName) {

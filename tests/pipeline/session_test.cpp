@@ -200,7 +200,7 @@ TEST(Session, PlaysTheSelfCheck) {
 
 TEST(Session, RefusesWhatDoesNotFitByName) {
     const auto model = smallModel();
-    SmallRun run(model, 16, 16);
+    SmallRun run(model, 16, 16, 2);
     pipeline::Session &session = *run.session;
     std::vector<float> values(3 * 16 * 16);
     const pipeline::TensorView right = viewOf(values, 3, 16, 16);
