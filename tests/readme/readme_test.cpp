@@ -54,7 +54,8 @@ TEST(Readme, ExampleRestoresAPicture) {
     const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     ASSERT_EQ(bytes.size(), header.size() + clean.size());
     EXPECT_EQ(bytes.substr(0, header.size()), header);
-    const std::vector<uint8_t> restored(bytes.begin() + static_cast<std::ptrdiff_t>(header.size()), bytes.end());
+    const std::vector<uint8_t> restored(bytes.begin() + static_cast<std::ptrdiff_t>(header.size()),
+                                        bytes.end());
     const double gain = psnr(restored, clean) - psnr(noisy, clean);
     std::printf("gain %.2f dB\n", gain);
     EXPECT_GT(gain, 7.0);
