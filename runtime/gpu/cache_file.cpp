@@ -167,7 +167,7 @@ Status writeCacheFile(const Device &device, const char *name, const std::vector<
     if (file.write(&header, sizeof header) && file.write(payload.data(), payload.size()) && file.close() &&
         std::rename(temporary.c_str(), path.c_str()) == 0)
         return {};
-    const Status status = makeStatus(StatusCode::IoError, "%s: %s", path.c_str(), std::strerror(errno));
+    Status status = makeStatus(StatusCode::IoError, "%s: %s", path.c_str(), std::strerror(errno));
     unlink(temporary.c_str());
     return status;
 }

@@ -114,7 +114,7 @@ Status Device::createOwnDevice() {
     }
     handle_ = handle;
     owned_ = true;
-    const Status loaded = loadTable(instance_->vk().vkGetDeviceProcAddr, handle_, table_);
+    Status loaded = loadTable(instance_->vk().vkGetDeviceProcAddr, handle_, table_);
     if (!loaded.ok() && table_.vkDestroyDevice == nullptr)
         owned_ = false; // a device without its own destroy function cannot be destroyed
     return loaded;

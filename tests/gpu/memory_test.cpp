@@ -110,7 +110,7 @@ TEST_F(Gpu, MemoryMovesAndIsFreedOnce) {
     gpu::Allocation first = allocate(4096);
     const VkBuffer buffer = first.buffer();
     gpu::Allocation second = std::move(first);
-    EXPECT_EQ(first.size(), 0u);
+    EXPECT_EQ(first.size(), 0u); // NOLINT(bugprone-use-after-move): that it is empty then is the promise
     EXPECT_EQ(second.buffer(), buffer);
     second = allocate(8192);
     EXPECT_EQ(device().memoryUse().liveCount, 1u);
@@ -156,7 +156,7 @@ TEST(Memory, ClampedAllocationSizeIsHonoured) {
 TEST_F(Gpu, FailedAllocationNamesWhatWasAskedAndAvailable) {
     const gpu::DeviceTable whole = device().vk();
     const auto attempt = [&](MemoryKind kind = MemoryKind::Upload) {
-        const Status status = gpu::Allocation::create(device(), 123456, kind, "weights").status();
+        Status status = gpu::Allocation::create(device(), 123456, kind, "weights").status();
         device().vk() = whole;
         EXPECT_EQ(device().memoryUse().liveBytes, 0u);
         return status;

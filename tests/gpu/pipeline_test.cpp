@@ -161,7 +161,7 @@ TEST_F(PipelineLimits, DescriptionMustCoverWhatTheModuleUses) {
 TEST_F(Gpu, PipelineThatTheDriverCannotCompileIsAStatusAndMayBeTriedAgain) {
     const gpu::DeviceTable whole = device().vk();
     const auto attempt = [&] {
-        const Status status = device().pipelines().get(scaleDescription()).status();
+        Status status = device().pipelines().get(scaleDescription()).status();
         device().vk() = whole;
         return status;
     };

@@ -59,7 +59,7 @@ TEST_F(Gpu, PendingFenceIsWaitedForBeforeItGoes) {
     gpu::Fence done = fence();
     ASSERT_TRUE(succeeded(device().queue().submit(commands, done)));
     gpu::Fence moved = std::move(done);
-    EXPECT_FALSE(done.pending());
+    EXPECT_FALSE(done.pending()); // NOLINT(bugprone-use-after-move)
     EXPECT_TRUE(moved.pending());
 } // validation would complain about a command buffer in use
 
