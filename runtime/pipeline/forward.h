@@ -54,7 +54,7 @@ Result<std::vector<Command>> buildForward(const Model &model, const Graph &graph
                                           const ForwardBuffers &buffers, uint32_t row, uint32_t step,
                                           const Traits &traits);
 
-// Estimated times from operation counts, for what was not measured: rates in operations a millisecond.
+// Estimated times from operation counts, for what was not measured.
 void estimateTimes(std::vector<Command> &commands, double operationsPerMillisecond);
 
 } // namespace mote::pipeline

@@ -13,12 +13,6 @@ namespace {
 // The size at which the packing of weights is asked for; it is the same for all sizes and variants.
 constexpr uint32_t kNominalSize = 256;
 
-std::pair<uint32_t, std::vector<uint32_t>> keyOf(const gpu::PipelineDescription &pipeline) {
-    std::vector<uint32_t> constants = pipeline.constants;
-    constants.push_back(pipeline.requiredSubgroupSize);
-    return {pipeline.shader.id, std::move(constants)};
-}
-
 // What an estimate without a device is made for: the least that Vulkan 1.1 devices have.
 Traits floorTraits() {
     Traits traits;
@@ -99,6 +93,12 @@ Status checkRunnable(const Model &model, const std::string &file) {
 
 } // namespace
 
+PipelineKey keyOf(const gpu::PipelineDescription &pipeline) {
+    std::vector<uint32_t> constants = pipeline.constants;
+    constants.push_back(pipeline.requiredSubgroupSize);
+    return {pipeline.shader.id, std::move(constants)};
+}
+
 double millisecondsNow() {
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
@@ -106,7 +106,7 @@ double millisecondsNow() {
 
 std::vector<gpu::PipelineDescription> pipelinesOf(const GraphKernels &kernels) {
     std::vector<gpu::PipelineDescription> list;
-    std::set<std::pair<uint32_t, std::vector<uint32_t>>> seen;
+    std::set<PipelineKey> seen;
     for (const OpKernel &kernel : kernels.ops)
         for (const gpu::PipelineDescription &pipeline : kernel.pipelines)
             if (seen.insert(keyOf(pipeline)).second)

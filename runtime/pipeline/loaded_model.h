@@ -14,6 +14,10 @@
 
 namespace mote::pipeline {
 
+// Tells pipelines apart: shader, constants, subgroup size.
+using PipelineKey = std::pair<uint32_t, std::vector<uint32_t>>;
+PipelineKey keyOf(const gpu::PipelineDescription &pipeline);
+
 // Shared by its handle and its sessions; safe from several threads.
 class LoadedModel {
 public:
@@ -62,7 +66,7 @@ private:
     double openMilliseconds_ = 0;
     Status runnable_;
     mutable std::mutex failedMutex_;
-    std::set<std::pair<uint32_t, std::vector<uint32_t>>> failed_; // shader id, constants
+    std::set<PipelineKey> failed_;
 };
 
 // All distinct pipelines of some kernels.

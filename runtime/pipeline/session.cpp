@@ -157,7 +157,9 @@ Command Session::tileCommand(uint32_t tile) const {
 Result<std::vector<Command>> Session::stepBeginCommands() const {
     const BufferRange m{plan_.modelOutput, 0, planeBytes(plan_, stateChannels())};
     MOTE_TRY_ASSIGN(Dispatch clear, buildClear(m, forward_.session, m.end / sizeof(float), model_->traits()));
-    return std::vector<Command>(1, dispatchCommand(std::move(clear)));
+    std::vector<Command> one(1, dispatchCommand(std::move(clear)));
+    estimateByBytes(one);
+    return one;
 }
 
 Result<std::vector<Command>> Session::forwardCommands(uint32_t step) const {
@@ -222,9 +224,8 @@ Result<Command> Session::samplerCommand(uint32_t step, bool givenNoise) const {
         buffers.noise = {plan_.noise, 0, planeBytes(plan_, stateChannels())};
     MOTE_TRY_ASSIGN(Dispatch dispatch, buildSamplerRow(recipe().rows[step], written, extent_, buffers, draw,
                                                        step << 16 | kSamplerCode, model_->traits()));
-    std::vector<Command> one;
-    one.push_back(dispatchCommand(std::move(dispatch)));
-    estimateTimes(one, assumedRate(model_->traits()));
+    std::vector<Command> one(1, dispatchCommand(std::move(dispatch)));
+    estimateByBytes(one);
     return std::move(one[0]);
 }
 
@@ -245,13 +246,14 @@ Result<std::vector<Command>> Session::startCommands() const {
                                    bytes / sizeof(float), kAppNoiseStream, i, model_->traits()));
         commands.push_back(dispatchCommand(std::move(noise)));
     }
+    estimateByBytes(commands);
     return commands;
 }
 
-Result<std::vector<std::vector<Command>>> Session::stepPieces(uint32_t step) const {
-    MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(step));
-    std::vector<std::vector<Command>> pieces = cutCommands(commands, budgetMilliseconds_, model_->traits());
-    return pieces;
+// What moves whole images takes as long as the moving.
+void Session::estimateByBytes(std::vector<Command> &commands) const {
+    for (Command &command : commands)
+        command.milliseconds = static_cast<double>(command.dispatch.bytes) / bytesPerMillisecond_;
 }
 
 Status Session::recordOne(std::vector<Command> commands, Recorded &recorded) {
@@ -262,13 +264,26 @@ Status Session::recordOne(std::vector<Command> commands, Recorded &recorded) {
     return recordAll(device(), table_, withBarriers(std::move(commands)), recorded.commands);
 }
 
+Status Session::recordPieces(const std::vector<Command> &commands, Pieces &pieces) {
+    std::vector<std::vector<Command>> lists = cutCommands(commands, budgetMilliseconds_, model_->traits());
+    pieces.resize(lists.size());
+    for (size_t i = 0; i < lists.size(); ++i)
+        MOTE_TRY(recordOne(std::move(lists[i]), pieces[i]));
+    return {};
+}
+
+Status Session::runCut(std::vector<Command> commands) {
+    estimateByBytes(commands);
+    for (std::vector<Command> &list : cutCommands(commands, budgetMilliseconds_, model_->traits()))
+        MOTE_TRY(staging_->runNow(table_, std::move(list)));
+    return {};
+}
+
 Status Session::recordSamplers(bool givenNoise) {
     samplers_.resize(steps());
     for (uint32_t step = 0; step < steps(); ++step) {
-        MOTE_TRY_ASSIGN(Command command, samplerCommand(step, givenNoise));
-        std::vector<Command> list;
-        list.push_back(std::move(command));
-        MOTE_TRY(recordOne(std::move(list), samplers_[step]));
+        MOTE_TRY_ASSIGN(const Command command, samplerCommand(step, givenNoise));
+        MOTE_TRY(recordPieces({command}, samplers_[step]));
     }
     samplersGivenNoise_ = givenNoise;
     return {};
@@ -276,44 +291,46 @@ Status Session::recordSamplers(bool givenNoise) {
 
 // Nothing may be in flight.
 Status Session::recordEverything() {
-    MOTE_TRY_ASSIGN(std::vector<Command> start, startCommands());
-    MOTE_TRY(recordOne(std::move(start), start_));
+    MOTE_TRY_ASSIGN(const std::vector<Command> start, startCommands());
+    MOTE_TRY(recordPieces(start, start_));
     if (plan_.tiled()) {
-        MOTE_TRY_ASSIGN(std::vector<Command> stepBegin, stepBeginCommands());
-        MOTE_TRY(recordOne(std::move(stepBegin), stepBegin_));
+        MOTE_TRY_ASSIGN(const std::vector<Command> stepBegin, stepBeginCommands());
+        MOTE_TRY(recordPieces(stepBegin, stepBegin_));
         tiles_.resize(plan_.tileCount());
         for (uint32_t tile = 0; tile < plan_.tileCount(); ++tile)
             MOTE_TRY(recordOne({tileCommand(tile)}, tiles_[tile]));
     }
     steps_.resize(steps());
     for (uint32_t step = 0; step < steps(); ++step) {
-        MOTE_TRY_ASSIGN(std::vector<std::vector<Command>> pieces, stepPieces(step));
-        steps_[step].resize(pieces.size());
-        for (size_t i = 0; i < pieces.size(); ++i)
-            MOTE_TRY(recordOne(std::move(pieces[i]), steps_[step][i]));
+        MOTE_TRY_ASSIGN(const std::vector<Command> forward, forwardCommands(step));
+        MOTE_TRY(recordPieces(forward, steps_[step]));
     }
     return recordSamplers(samplersGivenNoise_);
 }
 
+void Session::append(const Pieces &pieces, std::vector<Item> &items) {
+    for (const Recorded &piece : pieces)
+        items.push_back({&piece});
+}
+
 std::vector<Session::Item> Session::stepItems(uint32_t step) const {
     std::vector<Item> items;
-    if (plan_.tiled())
-        items.push_back({&stepBegin_});
+    append(stepBegin_, items); // empty where not tiled
     for (uint32_t tile = 0; tile < plan_.tileCount(); ++tile) {
         if (plan_.tiled())
             items.push_back({&tiles_[tile]});
-        for (const Recorded &piece : steps_[step])
-            items.push_back({&piece});
+        append(steps_[step], items);
     }
     return items;
 }
 
 std::vector<Session::Item> Session::runItems() const {
     std::vector<Item> items;
+    append(start_, items);
     for (uint32_t step = 0; step < steps(); ++step) {
         const std::vector<Item> forward = stepItems(step);
         items.insert(items.end(), forward.begin(), forward.end());
-        items.push_back({&samplers_[step]});
+        append(samplers_[step], items);
     }
     return items;
 }

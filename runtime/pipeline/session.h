@@ -36,8 +36,9 @@ struct RunOptions {
 
 constexpr uint32_t kSamplerCode = 0xffff; // in place of an op in error codes
 
-// Operations a millisecond, before anything was measured.
+// Before anything was measured: operations and bytes a millisecond, on the safe side.
 double assumedRate(const Traits &traits);
+constexpr double kAssumedBytesPerMillisecond = 2e6;
 
 struct OpTime {
     uint32_t op = 0;
@@ -96,6 +97,7 @@ private:
         gpu::CommandBuffer commands;
         double milliseconds = 0;
     };
+    using Pieces = std::vector<Recorded>; // each within the submission budget
     struct Item {
         const Recorded *recorded = nullptr;
     };
@@ -122,10 +124,13 @@ private:
     Result<std::vector<Command>> startCommands() const;
     Result<std::vector<Command>> stepBeginCommands() const;
     Command tileCommand(uint32_t tile) const;
-    Result<std::vector<std::vector<Command>>> stepPieces(uint32_t step) const;
+    void estimateByBytes(std::vector<Command> &commands) const;
     Status recordOne(std::vector<Command> commands, Recorded &recorded);
+    Status recordPieces(const std::vector<Command> &commands, Pieces &pieces);
+    Status runCut(std::vector<Command> commands); // at once, in submissions of the budget
     Status recordEverything();
     Status recordSamplers(bool givenNoise);
+    static void append(const Pieces &pieces, std::vector<Item> &items);
     std::vector<Item> stepItems(uint32_t step) const; // without the sampler
     std::vector<Item> runItems() const;
     SessionWords words(uint64_t seed, uint32_t tile) const;
@@ -171,11 +176,12 @@ private:
     std::vector<std::unique_ptr<gpu::Allocation>> fixedStatistics_;
     BufferTable table_;
     ForwardBuffers forward_;
-    std::vector<double> wholeMilliseconds_; // measured, by Command::whole; empty: not yet
+    std::vector<double> wholeMilliseconds_;                    // measured, by Command::whole; empty: not yet
+    double bytesPerMillisecond_ = kAssumedBytesPerMillisecond; // of what moves whole images
 
-    Recorded start_, stepBegin_;
-    std::vector<Recorded> tiles_, samplers_;
-    std::vector<std::vector<Recorded>> steps_; // [row][piece]
+    Pieces start_, stepBegin_;
+    std::vector<Recorded> tiles_;
+    std::vector<Pieces> steps_, samplers_; // by row
     bool samplersGivenNoise_ = false;
 
     std::map<std::string, BoundInput> inputs_; // by port name

@@ -169,7 +169,7 @@ Status Session::uploadImage(const ImageView &image, uint32_t port) {
     packRows(image, reinterpret_cast<uint8_t *>(upload.mapped()));
     MOTE_TRY(upload.flush(0, upload.size()));
     MOTE_TRY_ASSIGN(Command import, importCommand(port, image.bytesPerPixel));
-    return staging_->runNow(table_, {import});
+    return runCut({import});
 }
 
 // Everything that a run reads but does not make: the session's words, the app's inputs, a given first state.
@@ -239,7 +239,7 @@ Status Session::writeOutputs() {
         MOTE_TRY(readPlanes(plan_.state, 1.0f / recipe().rows.back().scale, planes));
     if (hasOutputImage_) {
         MOTE_TRY_ASSIGN(Command toBytes, exportCommand());
-        MOTE_TRY(staging_->runNow(table_, {toBytes}));
+        MOTE_TRY(runCut({toBytes}));
         const gpu::Allocation &readback = allocations_[plan_.readback - plan_.firstBuffer];
         MOTE_TRY(readback.invalidate(0, readback.size()));
         const ImageView *alpha = nullptr;

@@ -41,12 +41,12 @@ uint32_t Session::dispatchCount() const {
 }
 
 uint32_t Session::pipelineCount() const {
-    std::set<std::pair<uint32_t, std::vector<uint32_t>>> seen;
+    std::set<PipelineKey> seen;
     const auto add = [&](const Result<std::vector<Command>> &commands) {
         if (commands.ok())
             for (const Command &command : commands.value())
                 if (command.kind == CommandKind::Dispatch)
-                    seen.emplace(command.dispatch.pipeline.shader.id, command.dispatch.pipeline.constants);
+                    seen.insert(keyOf(command.dispatch.pipeline));
     };
     add(usedCommands());
     return static_cast<uint32_t>(seen.size());
@@ -115,11 +115,11 @@ Result<std::vector<std::vector<Command>>> Session::recordedStep(uint32_t step) c
         lists.push_back(withBarriers(std::move(stepBegin)));
         lists.push_back(withBarriers({tileCommand(0)}));
     }
-    MOTE_TRY_ASSIGN(std::vector<std::vector<Command>> pieces, stepPieces(step));
-    for (std::vector<Command> &piece : pieces)
-        lists.push_back(withBarriers(std::move(piece)));
-    MOTE_TRY_ASSIGN(Command sampler, samplerCommand(step, samplersGivenNoise_));
-    lists.push_back(withBarriers({sampler}));
+    MOTE_TRY_ASSIGN(const std::vector<Command> forward, forwardCommands(step));
+    MOTE_TRY_ASSIGN(const Command sampler, samplerCommand(step, samplersGivenNoise_));
+    for (const std::vector<Command> &commands : {forward, {sampler}})
+        for (std::vector<Command> &piece : cutCommands(commands, budgetMilliseconds_, model_->traits()))
+            lists.push_back(withBarriers(std::move(piece)));
     return lists;
 }
 

@@ -50,11 +50,10 @@ Result<std::vector<Command>> Session::usedCommands() const {
 // write is rubbish that a run overwrites.
 Status Session::warmUp(const Progress &progress, float from, float to, const std::atomic<bool> *cancel) {
     MOTE_TRY_ASSIGN(std::vector<Command> commands, usedCommands());
-    std::set<std::pair<uint32_t, std::vector<uint32_t>>> seen;
+    std::set<PipelineKey> seen;
     std::vector<Command> once;
     for (Command &command : commands)
-        if (command.kind == CommandKind::Dispatch &&
-            seen.emplace(command.dispatch.pipeline.shader.id, command.dispatch.pipeline.constants).second) {
+        if (command.kind == CommandKind::Dispatch && seen.insert(keyOf(command.dispatch.pipeline)).second) {
             command.dispatch = slice(command.dispatch, 0, 1, model_->traits());
             once.push_back(std::move(command));
         }
@@ -75,6 +74,10 @@ Status Session::calibrate(const Progress &progress, float from, float to, const 
     for (const Command &command : commands)
         if (command.kind == CommandKind::Dispatch)
             dispatches.push_back(command);
+    // And one of those that only move whole images: their times go with the bytes.
+    MOTE_TRY_ASSIGN(Command sampler, samplerCommand(0, false));
+    const double samplerBytes = static_cast<double>(sampler.dispatch.bytes);
+    dispatches.push_back(std::move(sampler));
     MOTE_TRY_ASSIGN(wholeMilliseconds_,
                     timeDispatches(device(), table_, dispatches, model_->traits(), kSampleMilliseconds,
                                    budgetMilliseconds_, cancel, [&](size_t done) {
@@ -83,6 +86,8 @@ Status Session::calibrate(const Progress &progress, float from, float to, const 
                                                                static_cast<float>(dispatches.size()),
                                                     "measuring");
                                    }));
+    bytesPerMillisecond_ = samplerBytes / std::max(wholeMilliseconds_.back(), 1e-6);
+    wholeMilliseconds_.pop_back();
     return {};
 }
 

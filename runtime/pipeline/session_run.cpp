@@ -86,13 +86,19 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
     const bool givenNoise = isGiven("step_noise");
     if (givenNoise != samplersGivenNoise_)
         MOTE_TRY(recordSamplers(givenNoise));
-    MOTE_TRY(submitItems({{&start_}}));
+    std::vector<Item> pending; // not yet submitted: submissions may hold the end of one step and the next
+    append(start_, pending);
     if (isGiven("x_start")) {
         // Ports fed from the noise source were drawn by the start; the state is replaced.
+        MOTE_TRY(submitItems(pending));
+        pending.clear();
         MOTE_TRY(submitter_->drain());
         MOTE_TRY(uploadStart());
     }
-    std::vector<Item> pending; // not yet submitted: submissions may hold the end of one step and the next
+    if (options.trace) {
+        MOTE_TRY(submitItems(pending));
+        pending.clear();
+    }
     for (uint32_t step = 0; step < steps(); ++step) {
         const StepRow &row = recipe().rows[step];
         if (options.trace)
@@ -115,7 +121,7 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
             MOTE_TRY(submitter_->drain());
             MOTE_TRY(uploadStepNoise(step));
         }
-        pending.push_back({&samplers_[step]});
+        append(samplers_[step], pending);
         if (options.trace) {
             MOTE_TRY(submitItems(pending));
             pending.clear();
@@ -140,7 +146,7 @@ Status Session::run(const RunOptions &options, const std::atomic<bool> *cancel) 
         MOTE_TRY(prepare({}, false, cancel));
     MOTE_TRY(uploadInputs(options.seed));
 
-    double total = start_.milliseconds, done = 0;
+    double total = 0, done = 0;
     for (const Item &item : runItems())
         total += item.recorded->milliseconds;
     submitter_->start(cancel, [&](double milliseconds) {
