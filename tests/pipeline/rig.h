@@ -69,7 +69,7 @@ public:
 
 private:
     std::string name_;
-    nlohmann::json description_;
+    nlohmann::json description_ = nlohmann::json::object();
     std::unique_ptr<convert::SafetensorsFile> file_;
 };
 
