@@ -7,4 +7,4 @@ build=$2
 sanitizers=${3:-address,undefined}
 cmake -G Ninja -S "$source" -B "$build" -DMOTE_SANITIZE="$sanitizers"
 cmake --build "$build" --parallel "$(nproc)"
-ctest --test-dir "$build" --label-regex '^ci$' --output-on-failure --no-tests=error
+ctest --test-dir "$build" --label-regex "^ci\$" --output-on-failure --no-tests=error --parallel "$(nproc)"
