@@ -76,6 +76,8 @@ public:
     double createMilliseconds() const { return createMilliseconds_; }
     double prepareMilliseconds() const { return prepareMilliseconds_; }
 
+    // From "x_start", taken as the scheduler's state before row `step`, so that it can be one that was
+    // traced.
     Status evaluate(uint32_t step, const TensorView &output);
     Result<std::vector<OpTime>> measure();
 
@@ -149,7 +151,8 @@ private:
     Result<Command> importCommand(uint32_t port, uint32_t bytesPerPixel) const;
     Result<Command> exportCommand() const;
     Status uploadInputs(uint64_t seed);
-    Status uploadStart();
+    float scaleBefore(uint32_t step) const; // of the state that row `step` starts from
+    Status uploadStart(uint32_t step);      // x_start, as the state before row `step`
     Status uploadStepNoise(uint32_t step);
     Status uploadTensor(const TensorView &tensor, uint32_t image, uint32_t buffer, float scale);
     Status uploadImage(const ImageView &image, uint32_t port);
@@ -161,7 +164,7 @@ private:
     // session_run.cpp
     Status submitItems(const std::vector<Item> &items);
     Status runSteps(const RunOptions &options, const std::atomic<bool> *cancel);
-    Status traceState(const RunOptions &options, uint32_t step, float scale);
+    Status traceState(const RunOptions &options, uint32_t step);
     Status traceModelOutput(const RunOptions &options, uint32_t step);
     Status runOpsTraced(const RunOptions &options, uint32_t step, const std::atomic<bool> *cancel);
 

@@ -137,7 +137,7 @@ Result<Command> Session::importCommand(uint32_t portIndex, uint32_t bytesPerPixe
 // RGBA, behind the session's words in the readback buffer.
 Result<Command> Session::exportCommand() const {
     const Port &port = statePort(graph());
-    const float scale = recipe().rows.back().scale; // the state's own scale
+    const float scale = scaleBefore(steps());
     PackedImage packed;
     packed.height = plan_.height;
     packed.width = plan_.width;
@@ -192,12 +192,16 @@ Status Session::uploadInputs(uint64_t seed) {
     return {};
 }
 
-Status Session::uploadStart() {
+float Session::scaleBefore(uint32_t step) const {
+    return step == 0 ? recipe().initScale : recipe().rows[step - 1].scale;
+}
+
+Status Session::uploadStart(uint32_t step) {
     const auto start = inputs_.find(kStartName);
     if (start == inputs_.end())
         return makeStatus(StatusCode::InvalidArgument, "input '%s' is not bound", kStartName);
     // Given in the scheduler's own scale, kept in the model's.
-    return uploadTensor(start->second.tensor, 0, plan_.state, recipe().initScale);
+    return uploadTensor(start->second.tensor, 0, plan_.state, scaleBefore(step));
 }
 
 Status Session::uploadStepNoise(uint32_t step) {
@@ -236,7 +240,7 @@ Status Session::writeOutputs() {
     MOTE_TRY(checkFinite());
     std::vector<float> planes;
     if (hasOutputTensor_)
-        MOTE_TRY(readPlanes(plan_.state, 1.0f / recipe().rows.back().scale, planes));
+        MOTE_TRY(readPlanes(plan_.state, 1.0f / scaleBefore(steps()), planes));
     if (hasOutputImage_) {
         MOTE_TRY_ASSIGN(Command toBytes, exportCommand());
         MOTE_TRY(runCut({toBytes}));

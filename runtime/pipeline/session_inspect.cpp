@@ -65,7 +65,7 @@ Status Session::evaluate(uint32_t step, const TensorView &output) {
     if (!prepared_)
         MOTE_TRY(prepare({}, false, nullptr));
     MOTE_TRY(uploadInputs(0));
-    MOTE_TRY(uploadStart());
+    MOTE_TRY(uploadStart(step));
     MOTE_TRY(submitItems(stepItems(step)));
     MOTE_TRY(submitter_->drain());
     MOTE_TRY(checkFinite());
@@ -129,7 +129,7 @@ Result<Session::Statistics> Session::statisticsOf(uint32_t step) {
     if (!prepared_)
         MOTE_TRY(prepare({}, false, nullptr));
     MOTE_TRY(uploadInputs(0));
-    MOTE_TRY(uploadStart());
+    MOTE_TRY(uploadStart(step));
     MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(step));
     Statistics result(graph().tensors.size());
     size_t next = 0;

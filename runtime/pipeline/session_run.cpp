@@ -26,12 +26,13 @@ Status Session::submitItems(const std::vector<Item> &items) {
     return {};
 }
 
-Status Session::traceState(const RunOptions &options, uint32_t step, float scale) {
+// Before row `step`, in the scheduler's own scale.
+Status Session::traceState(const RunOptions &options, uint32_t step) {
     if (!options.trace)
         return {};
     MOTE_TRY(submitter_->drain());
     std::vector<float> values;
-    MOTE_TRY(readPlanes(plan_.state, 1.0f / scale, values));
+    MOTE_TRY(readPlanes(plan_.state, 1.0f / scaleBefore(step), values));
     const uint32_t shape[4] = {1, stateChannels(), plan_.paddedHeight, plan_.paddedWidth};
     options.trace(step, "x", shape, values.data());
     return {};
@@ -93,7 +94,7 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
         MOTE_TRY(submitItems(pending));
         pending.clear();
         MOTE_TRY(submitter_->drain());
-        MOTE_TRY(uploadStart());
+        MOTE_TRY(uploadStart(0));
     }
     if (options.trace) {
         MOTE_TRY(submitItems(pending));
@@ -102,8 +103,7 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
     for (uint32_t step = 0; step < steps(); ++step) {
         const StepRow &row = recipe().rows[step];
         if (options.trace)
-            MOTE_TRY(
-                traceState(options, step, step == 0 ? recipe().initScale : recipe().rows[step - 1].scale));
+            MOTE_TRY(traceState(options, step));
         if (options.trace && options.traceOps) {
             MOTE_TRY(runOpsTraced(options, step, cancel));
         } else {
@@ -129,7 +129,7 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
     }
     MOTE_TRY(submitItems(pending));
     if (options.trace)
-        MOTE_TRY(traceState(options, steps(), recipe().rows.back().scale));
+        MOTE_TRY(traceState(options, steps()));
     return submitter_->drain();
 }
 

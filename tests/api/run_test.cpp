@@ -274,7 +274,9 @@ TEST(Cancelling, EndsTheRunWithinASubmissionAndLeavesTheSessionUsable) {
 
     // From another thread, in the middle.
     ASSERT_TRUE(worked(mote_session_submit(session, nullptr)));
-    std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(runMilliseconds / 4));
+    float fraction = 0;
+    while (mote_session_poll(session, &fraction) == MOTE_NOT_READY && fraction < 0.1f)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
     const Clock::time_point cancelled = Clock::now();
     mote_session_cancel(session);
     EXPECT_TRUE(refused(mote_session_wait(session, UINT32_MAX), MOTE_CANCELLED, "cancelled"));
@@ -293,6 +295,7 @@ TEST_F(Running, InspectionTracesEvaluatesChecksAndMeasures) {
     std::vector<uint8_t> pixels = somePixels(16, 16, 3, 48);
     const mote_image image = imageOf(pixels, MOTE_RGB8, 16, 16);
     ASSERT_TRUE(worked(mote_session_bind_image(session, "condition", &image)));
+    constexpr uint32_t kStep = 1;
     struct Traced {
         std::vector<float> start, output;
     } traced;
@@ -303,7 +306,7 @@ TEST_F(Running, InspectionTracesEvaluatesChecksAndMeasures) {
     EXPECT_TRUE(refused(mote_session_run(session, &run), MOTE_INVALID_ARGUMENT, "mote_trace.callback"));
     trace.callback = [](void *user, uint32_t step, const char *tensor, const uint32_t shape[4],
                         const float *data) {
-        if (step != 0)
+        if (step != kStep)
             return;
         const size_t count = size_t{shape[0]} * shape[1] * shape[2] * shape[3];
         auto &to = *static_cast<Traced *>(user);
@@ -321,9 +324,9 @@ TEST_F(Running, InspectionTracesEvaluatesChecksAndMeasures) {
     std::memcpy(output.shape, shape, sizeof shape);
     start.data = traced.start.data();
     output.data = found.data();
-    EXPECT_TRUE(refused(mote_session_evaluate(session, 0, &output), MOTE_INVALID_ARGUMENT, "x_start"));
+    EXPECT_TRUE(refused(mote_session_evaluate(session, kStep, &output), MOTE_INVALID_ARGUMENT, "x_start"));
     ASSERT_TRUE(worked(mote_session_bind_tensor(session, "x_start", &start)));
-    ASSERT_TRUE(worked(mote_session_evaluate(session, 0, &output)));
+    ASSERT_TRUE(worked(mote_session_evaluate(session, kStep, &output)));
     EXPECT_EQ(found, traced.output);
 
     size_t results = 0;
@@ -345,7 +348,7 @@ TEST_F(Running, InspectionTracesEvaluatesChecksAndMeasures) {
     ASSERT_TRUE(worked(mote_session_measure(session, times.data(), &count)));
     for (const mote_op_time &time : times) {
         EXPECT_NE(time.name[0], 0);
-        EXPECT_GT(time.milliseconds, 0);
+        EXPECT_GE(time.milliseconds, 0);
         EXPECT_GE(time.dispatches, 1u);
         EXPECT_GT(time.bytes, 0u);
     }

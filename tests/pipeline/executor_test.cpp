@@ -120,7 +120,7 @@ TEST(RecordedList, IsCutIntoSubmissionsOfTheBudget) {
     options.width = options.height = 96;
     options.submissionMilliseconds = 1;
     const auto session = makeSession(loadModel(sharedDevice(), convertCase("denoise-edge", {1})), options);
-    ASSERT_TRUE(succeeded(session->prepare({}, false, nullptr)));
+    // Not prepared: the times are those assumed, the same on every machine.
     size_t slices = 0, dispatches = 0;
     for (const std::vector<Command> &list : listsOf(*session, 0)) {
         double sum = 0;

@@ -173,10 +173,13 @@ TEST(Session, MeasuresEveryOp) {
     ASSERT_TRUE(succeeded(times));
     ASSERT_EQ(times->size(), run.session->model().graph().ops.size());
     uint32_t dispatches = 0;
+    double sum = 0;
     for (const pipeline::OpTime &time : times.value()) {
-        EXPECT_GT(time.milliseconds, 0);
+        EXPECT_GE(time.milliseconds, 0);
+        sum += time.milliseconds;
         dispatches += time.dispatches;
     }
+    EXPECT_GT(sum, 0);
     EXPECT_EQ(dispatches, run.session->dispatchCount());
 }
 
