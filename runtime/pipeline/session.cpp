@@ -1,7 +1,7 @@
 #include "pipeline/session.h"
 
 #include <algorithm>
-#include <set>
+#include <cstddef>
 #include <utility>
 
 namespace mote::pipeline {

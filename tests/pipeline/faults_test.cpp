@@ -134,6 +134,40 @@ TEST(Faults, DeviceLostAtAnySubmissionLeavesEverythingDestroyable) {
     EXPECT_TRUE(succeeded(wholeWay(makeDevice(), output)));
 }
 
+// The driver refuses one pipeline after the other, each for good: another kernel takes its place where there
+// is one, else the op is named.
+TEST(Faults, PipelineThatDoesNotCompileIsReplacedByAnotherKernel) {
+    std::vector<float> expected = untouched();
+    ASSERT_TRUE(succeeded(wholeWay(makeDevice(), expected)));
+    static std::atomic<int> call{0}, refusedCall{0};
+    static PFN_vkCreateComputePipelines realCreate = nullptr;
+    int replaced = 0;
+    for (int at = 1; at <= 6; ++at) {
+        const auto device = makeDevice();
+        realCreate = device->vk().vkCreateComputePipelines;
+        call = 0;
+        refusedCall = at;
+        device->vk().vkCreateComputePipelines =
+            [](VkDevice of, VkPipelineCache cache, uint32_t count, const VkComputePipelineCreateInfo *infos,
+               const VkAllocationCallbacks *callbacks, VkPipeline *pipelines) {
+                if (++call == refusedCall)
+                    return VK_ERROR_INITIALIZATION_FAILED;
+                return realCreate(of, cache, count, infos, callbacks, pipelines);
+            };
+        std::vector<float> output = untouched();
+        const Status status = wholeWay(device, output);
+        if (!status.ok()) {
+            EXPECT_TRUE(failedWith(status, StatusCode::Unsupported, "op '")) << "pipeline " << at;
+            EXPECT_EQ(output, untouched());
+            continue;
+        }
+        ++replaced;
+        for (size_t i = 0; i < output.size(); ++i)
+            ASSERT_NEAR(output[i], expected[i], 0.02);
+    }
+    EXPECT_GE(replaced, 2);
+}
+
 TEST(Faults, SessionThatLosesItsDeviceInARunKeepsItsOutputs) {
     ScopedFaults faults;
     const auto device = deviceThrough(faults);
