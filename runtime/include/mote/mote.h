@@ -189,14 +189,15 @@ typedef struct mote_session mote_session;
 
 typedef struct mote_session_desc {
     size_t struct_size;
-    uint32_t width, height; /* of the images, in pixels; any size from 1x1 */
+    /* Of the images, in pixels; from 1x1 to what one binding of the device holds as fp32 planes (128 MiB:
+     * about 11 megapixels in colour). Larger ones are MOTE_UNSUPPORTED. */
+    uint32_t width, height;
     uint32_t steps;         /* the recipe with this number of steps; 0: by `recipe`, or the file's first */
     const char *recipe;     /* the recipe's name; NULL: by `steps` */
-    uint64_t
-        memory_budget; /* bytes of device memory for this session and its model; 0: what the device has */
-    uint32_t tile_width,
-        tile_height; /* 0: the whole image if it fits the budget, else the largest tile that does.
-                        Rounded up to the model's size multiple; GroupNorm statistics are per tile */
+    uint64_t memory_budget; /* device memory for session and model, in bytes; 0: what the device has */
+    /* 0: the whole image if it fits the budget, else the largest tile that does. Rounded up to the model's
+     * size multiple; GroupNorm statistics are per tile. */
+    uint32_t tile_width, tile_height;
     uint32_t submission_milliseconds; /* no submission holds the GPU for longer; 0: 50 */
 } mote_session_desc;
 #define MOTE_SESSION_DESC_INIT                                                                               \
