@@ -17,6 +17,6 @@ mkdir -p build/demo
 build/bin/mote-demo build/models/denoise-edge.mote tests/photos/tulips.png build/demo
 cat <<'END'
 
-Your own photos, PNG or JPEG, in any size:
+Your own photos, PNG or JPEG:
   build/bin/mote restore IN.jpg -o OUT.png
 END
