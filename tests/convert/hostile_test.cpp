@@ -139,7 +139,7 @@ const std::vector<Hostile> kHostile = {
     {"too few blocks",
      config("up_block_types", json::array({"UpBlock2D"})),
      {"up_block_types", "2 block names"}},
-    {"blocks are a name", config("up_block_types", "UpBlock2D"), {"up_block_types", "list of 2"}},
+    {"blocks are a name", config("up_block_types", "UpBlock2D"), {"up_block_types", "a list, one per entry"}},
     {"no levels",
      config("block_out_channels", json::array()),
      {"block_out_channels", "[]", "list of 1 to 8"}},
