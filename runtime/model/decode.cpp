@@ -147,6 +147,12 @@ private:
                           out.channels = tensor.channels();
                           return string(tensor.name(), out.name, "graphs.tensors.name");
                       }));
+        if (const format::Conditioning *conditioning = from.conditioning()) {
+            to.conditioning.kind = static_cast<ConditioningKind>(conditioning->kind());
+            to.conditioning.stepEmbeddings = conditioning->step_embeddings();
+            to.conditioning.classes = conditioning->classes();
+            to.conditioning.nullClass = conditioning->null_class();
+        }
         MOTE_TRY(list(from.ops(), to.ops, kMaxOps, "graphs.ops",
                       [this](const format::Op &op, Op &out, size_t) { return this->op(op, out); }));
         return list(from.ports(), to.ports, kMaxPorts, "graphs.ports",
@@ -177,6 +183,7 @@ private:
         to.activation = static_cast<ActivationFunction>(from.activation());
         to.outputResample = static_cast<Resample>(from.output_resample());
         to.heads = from.heads();
+        to.projection = from.projection();
         return {};
     }
 
@@ -236,6 +243,9 @@ private:
                         out.w = row.w();
                         out.draws = row.draws();
                         out.scale = row.scale();
+                        out.guided = row.guided();
+                        out.guidance = row.guidance();
+                        out.guidanceRescale = row.guidance_rescale();
                         return Status{};
                     });
     }
@@ -245,6 +255,7 @@ private:
         to.timestepIndex = from.timestep_index();
         to.height = from.height();
         to.width = from.width();
+        to.label = from.label();
         MOTE_TRY(list(from.inputs(), to.inputs, kMaxPorts, "self_check.inputs",
                       [this](const format::SelfCheckInput &input, std::vector<float> &out, size_t) {
                           return numbers(input.values(), out, kMaxSelfCheckFloats, "self_check.inputs");

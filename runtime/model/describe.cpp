@@ -195,8 +195,8 @@ void describeOp(const Model &model, const Graph &graph, const Op &op, Json &json
     json.line("inputs", inputs);
     json.field("output", name(op.output));
     json.field("channels", op.output < graph.tensors.size() ? graph.tensors[op.output].channels : 0);
-    json.field("parameters",
-               elements(model, op.weight) + elements(model, op.bias) + elements(model, op.affine));
+    json.field("parameters", elements(model, op.weight) + elements(model, op.bias) +
+                                 elements(model, op.affine) + elements(model, op.projection));
     if (op.kind == OpKind::Conv2d && op.weight < model.weights.size()) {
         const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
         if (shape.size() == 4)
@@ -239,6 +239,50 @@ void describePort(const Model &model, const Port &port, Json &json) {
     json.close('}');
 }
 
+void describeConditioning(const Model &model, const Conditioning &conditioning, Json &json) {
+    const auto extent = [&](uint32_t weight, size_t dimension) {
+        return weight < model.weights.size() && dimension < model.weights[weight].shape.size()
+                   ? model.weights[weight].shape[dimension]
+                   : 0;
+    };
+    json.key("conditioning");
+    if (conditioning.kind == ConditioningKind::None) {
+        json.null();
+        return;
+    }
+    const bool labels = conditioning.kind == ConditioningKind::Labels;
+    json.open('{');
+    json.field("kind", labels ? "labels" : "vectors");
+    json.key("labels");
+    labels ? json.value(uint64_t{extent(conditioning.classes, 0)}) : json.null();
+    json.key("null_class");
+    conditioning.nullClass == kNone ? json.null() : json.value(uint64_t{conditioning.nullClass});
+    json.field("vector_length", extent(conditioning.stepEmbeddings, 1));
+    json.close('}');
+}
+
+void describeGuidance(const Recipe &recipe, Json &json) {
+    const StepRow *first = nullptr;
+    uint64_t rows = 0;
+    for (const StepRow &row : recipe.rows) {
+        if (row.guided && first == nullptr)
+            first = &row;
+        rows += row.guided ? 1 : 0;
+    }
+    json.key("guidance");
+    if (first == nullptr) {
+        json.null();
+        return;
+    }
+    json.open('{');
+    json.key("scale");
+    json.value(first->guidance);
+    json.key("rescale");
+    json.value(first->guidanceRescale);
+    json.field("rows", rows);
+    json.close('}');
+}
+
 void describeGraph(const Model &model, const Graph &graph, Json &json) {
     json.open('{');
     json.field("name", graph.name);
@@ -254,6 +298,7 @@ void describeGraph(const Model &model, const Graph &graph, Json &json) {
         json.field(opKindName(kind), count);
     }
     json.close('}');
+    describeConditioning(model, graph.conditioning, json);
     json.key("ports");
     json.open('[');
     for (const Port &port : graph.ports)
@@ -295,6 +340,8 @@ const char *opKindName(OpKind kind) {
         return "Scale";
     case OpKind::Modulate:
         return "Modulate";
+    case OpKind::ClassEmbedding:
+        return "ClassEmbedding";
     }
     return "unknown";
 }
@@ -337,6 +384,7 @@ std::string describeModel(const Model &model) {
         json.field("passes", uint64_t{recipe.rows.size()});
         json.line("timesteps", timesteps);
         json.field("noise_draws", draws);
+        describeGuidance(recipe, json);
         json.close('}');
     }
     json.close(']');

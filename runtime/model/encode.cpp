@@ -27,7 +27,7 @@ Offset<format::Op> encodeOp(Builder &b, const Op &op) {
                             op.padRight, static_cast<uint8_t>(op.inputResample), op.residual,
                             static_cast<uint8_t>(op.residualResample), op.outputScale, op.affine, op.groups,
                             op.epsilon, static_cast<uint8_t>(op.activation),
-                            static_cast<uint8_t>(op.outputResample), op.heads);
+                            static_cast<uint8_t>(op.outputResample), op.heads, op.projection);
 }
 
 Offset<format::Port> encodePort(Builder &b, const Port &port) {
@@ -51,16 +51,21 @@ Offset<format::Graph> encodeGraph(Builder &b, const Graph &graph) {
     });
     const auto ops = each(b, graph.ops, [&b](const Op &op) { return encodeOp(b, op); });
     const auto ports = each(b, graph.ports, [&b](const Port &port) { return encodePort(b, port); });
+    Offset<format::Conditioning> conditioning;
+    if (const Conditioning &from = graph.conditioning; from.kind != ConditioningKind::None)
+        conditioning = format::CreateConditioning(b, static_cast<uint8_t>(from.kind), from.stepEmbeddings,
+                                                  from.classes, from.nullClass);
     return format::CreateGraph(b, name, static_cast<uint8_t>(graph.phase), graph.order, graph.sizeMultiple,
-                               tensors, ops, ports);
+                               tensors, ops, ports, conditioning);
 }
 
 Offset<format::Recipe> encodeRecipe(Builder &b, const Recipe &recipe) {
     const auto rows = each(b, recipe.rows, [&b](const StepRow &row) {
-        return format::CreateStepRow(
-            b, row.timestep, row.timestepIndex, row.p, row.q, static_cast<uint8_t>(row.clip), row.clipLow,
-            row.clipHigh, row.quantile, row.thresholdMax, row.a, row.b, row.g, row.e, row.c, row.h[0],
-            row.h[1], row.h[2], row.h[3], row.store, row.u, row.v, row.w, row.draws, row.scale);
+        return format::CreateStepRow(b, row.timestep, row.timestepIndex, row.p, row.q,
+                                     static_cast<uint8_t>(row.clip), row.clipLow, row.clipHigh, row.quantile,
+                                     row.thresholdMax, row.a, row.b, row.g, row.e, row.c, row.h[0], row.h[1],
+                                     row.h[2], row.h[3], row.store, row.u, row.v, row.w, row.draws, row.scale,
+                                     row.guided, row.guidance, row.guidanceRescale);
     });
     const auto name = b.CreateString(recipe.name), sampler = b.CreateString(recipe.sampler);
     return format::CreateRecipe(b, name, sampler, recipe.steps, recipe.initNoise, recipe.initCondition,
@@ -78,7 +83,7 @@ Offset<format::SelfCheck> encodeSelfCheck(Builder &b, const SelfCheck &check) {
     });
     const auto output = b.CreateVector(check.output);
     return format::CreateSelfCheck(b, check.graph, check.timestepIndex, check.height, check.width, inputs,
-                                   output, check.outputTolerance, ops);
+                                   output, check.outputTolerance, ops, check.label);
 }
 
 } // namespace

@@ -17,7 +17,8 @@ constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max(); // an absent in
 enum class DataType : uint8_t { F32 = 0, F16 = 1 };
 
 // A constant array in a segment. Canonical and unpadded: convolutions [out][kernelHeight][kernelWidth][in]
-// F16, bias tables [R][out] F32, affine tables [R][2][channels] F32 (gamma row, then beta row).
+// F16, bias tables [R][out] F32, affine tables [R][2][channels] F32 (gamma row, then beta row), and those of
+// Conditioning below.
 struct Weight {
     std::string name; // from the checkpoint, or "<op>.bias" for tables made by folding
     DataType type = DataType::F16;
@@ -55,6 +56,8 @@ enum class OpKind : uint8_t {
     AvgPool = 69,  // 2x2, stride 2
     Scale = 70,    // out = inputScale[0] * in + inputOffset[0]
     Modulate = 71, // inputs h and a vector of 2C: h * (1 + first half) + second half
+    ClassEmbedding =
+        72, // a vector per image: row of the weight [K][E] at its label; without one, the app's vector
 };
 
 enum class ActivationFunction : uint8_t { None = 0, Silu = 1 };
@@ -104,6 +107,31 @@ struct Op {
 
     // Attention
     uint32_t heads = 1;
+
+    // Conv2d, GroupNorm of a conditioned graph, or kNone: [out][E] or [2 * channels][E] F16, see
+    // Conditioning. The bias or affine table then has one row.
+    uint32_t projection = kNone;
+};
+
+// What each image is conditioned on as a vector c, which joins the step embedding before its SiLU, so that
+// the rows that follow cannot be tabulated: there is one for each image. At timestep index r
+//   v            = silu(stepEmbeddings[r] + c)                                             [E]
+//   bias[o]      = bias[0][o]      + sum_e projection[o][e] v[e]                           a Conv2d with a
+//   projection affine[k][i] = affine[0][k][i] + sum_e projection[k * channels + i][e] v[e]            a
+//   GroupNorm, k = 0, 1
+enum class ConditioningKind : uint8_t {
+    None = 0,
+    Labels = 1,  // c = classes[label]
+    Vectors = 2, // c comes from the app
+};
+
+struct Conditioning {
+    ConditioningKind kind = ConditioningKind::None;
+    uint32_t stepEmbeddings = kNone; // [Model::timesteps.size()][E] F32
+    uint32_t classes = kNone;        // Labels: [K][E] F32
+    // Labels: the label that stands for none, in guidance's second pass; kNone: there is no such label, and
+    // no guidance. Vectors: that is c = 0.
+    uint32_t nullClass = kNone;
 };
 
 enum class PortKind : uint8_t { Image = 0, Tensor = 1, Tokens = 2, ClassIds = 3, Scalar = 4 };
@@ -148,6 +176,7 @@ struct Graph {
     std::vector<Tensor> tensors;
     std::vector<Op> ops; // in execution order: an op's inputs are ports or outputs of earlier ops
     std::vector<Port> ports;
+    Conditioning conditioning;
 };
 
 // ------------------------------------------------------------------------------------------------ recipes
@@ -171,6 +200,14 @@ struct StepRow {
     float u = 0, v = 0, w = 0;
     uint32_t draws = 0; // normals taken from the generator per element: 0 or 1
     float scale = 1;    // the scheduler's own state after this row is x' / scale
+
+    // Classifier-free guidance: two passes as one batch, m = m_none + guidance (m_class - m_none), one pass
+    // where guidance is 1. A run may replace the scale of all guided rows. Then, with guidanceRescale = phi
+    // above 0 (Lin et al. 2023, eq. 15 and 16; standard deviations of each image):
+    //   m = (phi std(m_class) / std(m) + 1 - phi) m
+    bool guided = false;
+    float guidance = 1;
+    float guidanceRescale = 0; // 0..1
 };
 
 struct Recipe {
@@ -194,6 +231,7 @@ struct SelfCheckOp {
 // Inputs and outputs of one forward pass of graphs[graph] at timesteps[timestepIndex], batch 1.
 struct SelfCheck {
     uint32_t graph = 0, timestepIndex = 0, height = 0, width = 0;
+    uint32_t label = 0;                     // of graphs conditioned on labels; vectors are 0
     std::vector<std::vector<float>> inputs; // per input port in port order, planar
     std::vector<float> output;              // the model_output port, whole
     float outputTolerance = 0;              // relative to the output's rms

@@ -143,6 +143,15 @@ Status validateWeights(const Model &model, const std::string &file) {
     return {};
 }
 
+// Guidance needs a condition that can be left out.
+bool canGuide(const Model &model) {
+    for (const Graph &graph : model.graphs)
+        if (graph.phase == Phase::PerStep &&
+            (graph.conditioning.kind == ConditioningKind::Vectors || graph.conditioning.nullClass != kNone))
+            return true;
+    return false;
+}
+
 Status validateRow(const Model &model, const StepRow &row, const std::string &file, const char *where,
                    bool condition, bool stored[4]) {
     if (row.timestepIndex >= model.timesteps.size())
@@ -184,6 +193,21 @@ Status validateRow(const Model &model, const StepRow &row, const std::string &fi
     if (row.draws > 1 || (row.c != 0 && row.draws == 0))
         return wrong(file, "%sdraws: found %u with c = %g, expected 0 or 1, and 1 where the row uses noise",
                      where, row.draws, double(row.c));
+    if (!row.guided && (row.guidance != 1 || row.guidanceRescale != 0))
+        return wrong(file, "%sguidance: found %g rescaled by %g, expected 1 and 0 in a row without guidance",
+                     where, double(row.guidance), double(row.guidanceRescale));
+    if (row.guided) {
+        MOTE_TRY(checkFinite(file, where, "guidance", row.guidance));
+        if (!(row.guidanceRescale >= 0 && row.guidanceRescale <= 1))
+            return wrong(file, "%sguidance_rescale: found %g, expected 0 to 1", where,
+                         double(row.guidanceRescale));
+        if (!canGuide(model))
+            return wrong(
+                file,
+                "%sguided: found a row with guidance, expected none, because no graph of the steps is "
+                "conditioned on vectors, or on labels with one that stands for none",
+                where);
+    }
     if (row.e != 0 && !condition)
         return wrong(file, "%se: found %g, expected 0, because no input port is named 'condition'", where,
                      double(row.e));
@@ -324,6 +348,11 @@ Status validateSelfCheck(const Model &model, const std::string &file) {
         return wrong(file, "self_check.timestep_index: found %u, expected less than %zu", check.timestepIndex,
                      model.timesteps.size());
     const Graph &graph = model.graphs[check.graph];
+    const uint32_t labels = graph.conditioning.kind == ConditioningKind::Labels
+                                ? model.weights[graph.conditioning.classes].shape[0]
+                                : 1;
+    if (check.label >= labels)
+        return wrong(file, "self_check.label: found %u, expected less than %u", check.label, labels);
     for (const bool vertical : {true, false}) {
         const uint32_t extent = vertical ? check.height : check.width;
         if (extent == 0 || extent % graph.sizeMultiple != 0 || extent > kMaxSelfCheckFloats)

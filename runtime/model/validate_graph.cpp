@@ -4,6 +4,7 @@
 #include "model/validate_rules.h"
 
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -36,6 +37,8 @@ public:
                        kMaxPorts);
         MOTE_TRY(tensors());
         MOTE_TRY(ports());
+        place("conditioning.");
+        MOTE_TRY(conditioning());
         place("");
         MOTE_TRY(differing(graph_.ops, "ops"));
         for (size_t i = 0; i < graph_.ops.size(); ++i)
@@ -240,6 +243,7 @@ private:
             {"activation", norm, op.activation != plain.activation},
             {"output_resample", norm, op.outputResample != plain.outputResample},
             {"heads", op.kind == OpKind::Attention, op.heads != plain.heads},
+            {"projection", conv || norm, op.projection != plain.projection},
         };
         for (const auto &entry : fields)
             if (entry.set && !entry.used)
@@ -293,6 +297,59 @@ private:
         return out;
     }
 
+    Status conditioning() {
+        const Conditioning &c = graph_.conditioning;
+        if (number(c.kind) > number(ConditioningKind::Vectors))
+            return bad("kind: found %u, expected 1 (labels) or 2 (vectors)", number(c.kind));
+        if (c.kind == ConditioningKind::None) {
+            const bool plain = c.stepEmbeddings == kNone && c.classes == kNone && c.nullClass == kNone;
+            return plain ? Status{} : bad("kind: found 0 with tables, expected 1 (labels) or 2 (vectors)");
+        }
+        const auto rows = [&](uint32_t index, const char *name, uint64_t count) -> Status {
+            if (index >= model_.weights.size())
+                return bad("%s: found %u, expected less than %zu", name, index, model_.weights.size());
+            const Weight &weight = model_.weights[index];
+            if (weight.type != DataType::F32 || weight.shape.size() != 2 || weight.shape[1] > kMaxChannels ||
+                (count != 0 && weight.shape[0] != count) ||
+                (embedding_ != 0 && weight.shape[1] != embedding_))
+                return bad("%s: found %s, expected F32 [%s][E], E the same in both tables and at most %u",
+                           name, shapeText(weight).c_str(), count != 0 ? std::to_string(count).c_str() : "K",
+                           kMaxChannels);
+            embedding_ = weight.shape[1];
+            return {};
+        };
+        MOTE_TRY(rows(c.stepEmbeddings, "step_embeddings", model_.timesteps.size()));
+        if (c.kind == ConditioningKind::Vectors)
+            return c.classes == kNone && c.nullClass == kNone
+                       ? Status{}
+                       : bad("classes: found %u with null_class %u, expected none of both with vectors",
+                             c.classes, c.nullClass);
+        MOTE_TRY(rows(c.classes, "classes", 0));
+        const uint32_t labels = model_.weights[c.classes].shape[0];
+        if (c.nullClass != kNone && c.nullClass >= labels)
+            return bad("null_class: found %u, expected less than %u, or none", c.nullClass, labels);
+        return {};
+    }
+
+    // What makes the rows of an op's table for each image: [outputs][E], beside a table of one row.
+    Status projection(const Op &op, uint32_t table, uint64_t outputs) const {
+        if (op.projection == kNone)
+            return {};
+        if (embedding_ == 0)
+            return bad("projection: found %u, expected none in a graph without conditioning", op.projection);
+        if (op.projection >= model_.weights.size())
+            return bad("projection: found %u, expected less than %zu", op.projection, model_.weights.size());
+        const Weight &weight = model_.weights[op.projection];
+        const std::vector<uint32_t> &s = weight.shape;
+        if (weight.type != DataType::F16 || s.size() != 2 || s[0] != outputs || s[1] != embedding_)
+            return bad("projection: found %s, expected F16 [%" PRIu64 "][%u]", shapeText(weight).c_str(),
+                       outputs, embedding_);
+        if (model_.weights[table].shape[0] != 1)
+            return bad("projection: found one beside a table of %u rows, expected one row",
+                       model_.weights[table].shape[0]);
+        return {};
+    }
+
     // A table with one row for all timesteps or one for each.
     Status table(uint32_t index, bool affine, uint32_t channels) const {
         const char *name = affine ? "affine" : "bias";
@@ -318,6 +375,7 @@ private:
             return bad("weight: found %s, expected F16 [out][kh][kw][%u], kh and kw at most %u",
                        shapeText(weight).c_str(), channels, kMaxKernel);
         MOTE_TRY(table(op.bias, false, s[0]));
+        MOTE_TRY(projection(op, op.bias, s[0]));
         if (op.stride != 1 && op.stride != 2)
             return bad("stride: found %u, expected 1 or 2", op.stride);
         const struct {
@@ -349,6 +407,7 @@ private:
 
     Status groupNorm(const Op &op, uint32_t channels) const {
         MOTE_TRY(table(op.affine, true, channels));
+        MOTE_TRY(projection(op, op.affine, uint64_t{2} * channels));
         if (op.groups == 0 || channels % op.groups != 0)
             return bad("groups: found %u, expected a divisor of %u channels", op.groups, channels);
         if (!std::isfinite(op.epsilon) || !(op.epsilon > 0))
@@ -392,6 +451,7 @@ private:
     const uint32_t index_;
     std::string where_; // "graphs[0].ops[3] 'conv'."
     std::vector<bool> made_, used_;
+    uint32_t embedding_ = 0; // E of the conditioning, 0: there is none
 };
 
 } // namespace

@@ -44,6 +44,10 @@ Status checkRunnable(const Model &model, const std::string &file) {
         return makeStatus(StatusCode::Unsupported, "%s: it has no recipe, so there is nothing to run",
                           file.c_str());
     const Graph &graph = model.graphs[0];
+    if (graph.conditioning.kind != ConditioningKind::None)
+        return makeStatus(StatusCode::Unsupported,
+                          "%s: graph '%s' is conditioned on vectors, this version runs none", file.c_str(),
+                          graph.name.c_str());
     uint32_t states = 0, outputs = 0, stateChannels = 0, outputChannels = 0;
     for (const Port &port : graph.ports) {
         const char *name = port.name.c_str();

@@ -84,6 +84,8 @@ TEST(Describe, SaysWhatTheModelHolds) {
                              "\"steps\": 2",
                              "\"passes\": 2",
                              "\"noise_draws\": 2",
+                             "\"scale\": 2.5",
+                             "\"null_class\": 4",
                              "\"phase\": \"per step\"",
                              "\"size_multiple\": 2",
                              "\"Conv2d\": 6",
@@ -103,7 +105,7 @@ TEST(Describe, SaysWhatTheModelHolds) {
     // 8x3x3x6 weights, 2x8 biases of conv_in and so on, counted by hand:
     // conv_in 432+16, norm1 16, down 1152+16, norm2 32, qkv 768+48, project 256+16, upsample 1152+8, norm3
     // 32, conv_out 432+3
-    EXPECT_NE(text.find("\"parameters\": 4379,"), std::string::npos) << text;
+    EXPECT_NE(text.find("\"parameters\": 4709,"), std::string::npos) << text;
 }
 
 TEST(Describe, AbsentThingsAreNull) {

@@ -71,6 +71,23 @@ Graph &addGraph(RawFile &raw) {
     return raw.model.graphs.back();
 }
 
+// A further weight behind the others.
+uint32_t addWeight(RawFile &raw, DataType type, std::vector<uint32_t> shape) {
+    Weight added;
+    added.name = "added";
+    added.type = type;
+    added.bytes = elementBytes(type);
+    for (const uint32_t dimension : shape)
+        added.bytes *= dimension;
+    added.shape = std::move(shape);
+    Segment &segment = raw.model.segments[0];
+    added.offset = (segment.bytes + kAlignment - 1) / kAlignment * kAlignment;
+    segment.bytes = added.offset + added.bytes;
+    raw.payloads.emplace_back(static_cast<size_t>(added.bytes));
+    raw.model.weights.push_back(added);
+    return static_cast<uint32_t>(raw.model.weights.size() - 1);
+}
+
 const std::vector<Hostile> &table() {
     static const std::vector<Hostile> kTable = {
         // Header
@@ -178,8 +195,8 @@ const std::vector<Hostile> &table() {
         {"a kernel of 72 pixels", "kh and kw at most 31", [](RawFile &r) { weight(r, 0).shape = {1, 72, 1, 6}; }},
         {"a bias for other channels", "bias: found 'conv_in.bias' of F32 [4][4]",
          [](RawFile &r) { weight(r, 1).shape = {4, 4}; }},
-        {"a bias for three of two timesteps", "R = 1 or 3",
-         [](RawFile &r) { r.model.timesteps.push_back(3); }},
+        {"a bias for three of two timesteps", "R = 1 or 2",
+         [](RawFile &r) { op(r, kConvIn).bias = addWeight(r, DataType::F32, {3, 8}); }},
         {"an affine table without beta", "affine: found 'norm1.affine' of F32 [2][1][8]",
          [](RawFile &r) { weight(r, op(r, kNorm1).affine).shape = {2, 1, 8}; }},
         // Tensors
@@ -268,6 +285,30 @@ const std::vector<Hostile> &table() {
          [](RawFile &r) { op(r, kConvIn).heads = 4; }},
         {"a graph without ops", "graphs[0].ops: found 0", [](RawFile &r) { unet(r).ops.clear(); }},
         {"more ops than any graph has", "graphs.ops: found 4097", [](RawFile &r) { unet(r).ops.resize(4097); }},
+        // Conditioning
+        {"a conditioning of a kind that nobody knows", "conditioning.kind: found 7", [](RawFile &r) { unet(r).conditioning.kind = static_cast<ConditioningKind>(7); }},
+        {"step embeddings that are not there", "conditioning.step_embeddings: found 999", [](RawFile &r) { unet(r).conditioning.stepEmbeddings = 999; }},
+        {"step embeddings of another count", "conditioning.step_embeddings: found 'classes' of F32 [5][6], expected F32 [2][E]",
+         [](RawFile &r) { unet(r).conditioning.stepEmbeddings = unet(r).conditioning.classes; }},
+        {"no table of classes", "conditioning.classes: found 4294967295", [](RawFile &r) { unet(r).conditioning.classes = kNone; }},
+        {"classes of another length", "conditioning.classes: found 'classes' of F32 [6][5]",
+         [](RawFile &r) { weight(r, unet(r).conditioning.classes).shape = {6, 5}; }},
+        {"a null class that is none of the classes", "null_class: found 5, expected less than 5", [](RawFile &r) { unet(r).conditioning.nullClass = 5; }},
+        {"vectors with a table of classes", "classes: found ", [](RawFile &r) { unet(r).conditioning.kind = ConditioningKind::Vectors; }},
+        {"a projection without conditioning", "ops[3] 'down'.projection: found",
+         [](RawFile &r) {
+             unet(r).conditioning = {};
+             for (Recipe &recipe : r.model.recipes)
+                 for (StepRow &each : recipe.rows)
+                     each.guided = false, each.guidance = 1, each.guidanceRescale = 0;
+         }},
+        {"a projection that is not there", "ops[3] 'down'.projection: found 999", [](RawFile &r) { op(r, kDown).projection = 999; }},
+        {"a projection to other outputs", "expected F16 [32][6]", [](RawFile &r) { op(r, kNorm2).projection = op(r, kDown).projection; }},
+        {"a projection beside rows for timesteps", "expected one row",
+         [](RawFile &r) {
+             op(r, kConvIn).projection = addWeight(r, DataType::F16, {8, 6});
+         }},
+        {"a projection of an attention", "projection: found a value, expected none for Attention", [](RawFile &r) { op(r, kAttention).projection = 0; }},
         // Ports
         {"a port on no tensor", "ports[0] 'x'.tensor: found 4294967295", [](RawFile &r) { unet(r).ports[0].tensor = kNone; }},
         {"a port on an activation", "ports[0] 'x'.tensor: found 2", [](RawFile &r) { unet(r).ports[0].tensor = 2; }},
@@ -355,12 +396,17 @@ const std::vector<Hostile> &table() {
         {"a threshold at a quantile above one", "quantile: found 1.5", [](RawFile &r) { row(r, 1).quantile = 1.5f; }},
         {"seven draws", "draws: found 7", [](RawFile &r) { row(r, 1).draws = 7; }},
         {"noise without a draw", "draws: found 0 with c = ", [](RawFile &r) { row(r, 1).draws = 0; }},
+        {"an infinite guidance", "recipes[1].rows[0].guidance: found inf", [](RawFile &r) { row(r, 0).guidance = kInfinity; }},
+        {"a guidance rescaled by more than all", "recipes[1].rows[0].guidance_rescale: found 1.5", [](RawFile &r) { row(r, 0).guidanceRescale = 1.5f; }},
+        {"a guidance scale in a row without guidance", "recipes[1].rows[1].guidance: found 2", [](RawFile &r) { row(r, 1).guidance = 2; }},
+        {"guidance without a class that stands for none", "guided: found a row with guidance", [](RawFile &r) { unet(r).conditioning.nullClass = kNone; }},
         {"a scale of zero", "recipes[1].rows[1].scale: found 0", [](RawFile &r) { row(r, 1).scale = 0; }},
         {"a timestep of NaN", "timesteps[0]: found nan", [](RawFile &r) { r.model.timesteps[0] = kNaN; }},
         {"five thousand timesteps", "timesteps: found 5000", [](RawFile &r) { r.model.timesteps.resize(5000); }},
         // Self-check
         {"a self-check of no graph", "self_check.graph: found 4", [](RawFile &r) { r.model.selfCheck.graph = 4; }},
         {"a self-check at no timestep", "self_check.timestep_index: found 9", [](RawFile &r) { r.model.selfCheck.timestepIndex = 9; }},
+        {"a self-check of no class", "self_check.label: found 5, expected less than 5", [](RawFile &r) { r.model.selfCheck.label = 5; }},
         {"a self-check of a size that is not legal", "self_check.height: found 3", [](RawFile &r) { r.model.selfCheck.height = 3; }},
         {"a self-check of four billion rows", "self_check.height: found 4294967294", [](RawFile &r) { r.model.selfCheck.height = ~1u; }},
         {"a self-check with an input too few", "self_check.inputs[1]: found nothing", [](RawFile &r) { r.model.selfCheck.inputs.pop_back(); }},

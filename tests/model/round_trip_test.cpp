@@ -83,7 +83,12 @@ void expectEqual(const Model &a, const Model &b) {
             EXPECT_EQ(p.activation, q.activation);
             EXPECT_EQ(p.outputResample, q.outputResample);
             EXPECT_EQ(p.heads, q.heads);
+            EXPECT_EQ(p.projection, q.projection);
         }
+        EXPECT_EQ(g.conditioning.kind, h.conditioning.kind);
+        EXPECT_EQ(g.conditioning.stepEmbeddings, h.conditioning.stepEmbeddings);
+        EXPECT_EQ(g.conditioning.classes, h.conditioning.classes);
+        EXPECT_EQ(g.conditioning.nullClass, h.conditioning.nullClass);
         ASSERT_EQ(g.ports.size(), h.ports.size());
         for (size_t k = 0; k < g.ports.size(); ++k) {
             const Port &p = g.ports[k], &q = h.ports[k];
@@ -139,6 +144,9 @@ void expectEqual(const Model &a, const Model &b) {
             EXPECT_EQ(p.w, q.w);
             EXPECT_EQ(p.draws, q.draws);
             EXPECT_EQ(p.scale, q.scale);
+            EXPECT_EQ(p.guided, q.guided);
+            EXPECT_EQ(p.guidance, q.guidance);
+            EXPECT_EQ(p.guidanceRescale, q.guidanceRescale);
         }
     }
     const SelfCheck &c = a.selfCheck, &d = b.selfCheck;
@@ -146,6 +154,7 @@ void expectEqual(const Model &a, const Model &b) {
     EXPECT_EQ(c.timestepIndex, d.timestepIndex);
     EXPECT_EQ(c.height, d.height);
     EXPECT_EQ(c.width, d.width);
+    EXPECT_EQ(c.label, d.label);
     EXPECT_EQ(c.inputs, d.inputs);
     EXPECT_EQ(c.output, d.output);
     EXPECT_EQ(c.outputTolerance, d.outputTolerance);

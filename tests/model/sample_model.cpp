@@ -160,6 +160,14 @@ Sample sampleModel(uint32_t wide) {
     upsample.inputResample = Resample::NearestUp2;
     b.norm("norm3", {up, high}, skipNorm, 2);
     b.conv("conv_out", {skipNorm}, out, 3);
+    for (Op &op : graph.ops)
+        if (op.name == "down" || op.name == "norm2")
+            op.projection =
+                b.weight(op.name + ".projection", DataType::F16, {op.name == "down" ? 2 * c : 4 * c, 6});
+    graph.conditioning.kind = ConditioningKind::Labels;
+    graph.conditioning.stepEmbeddings = b.weight("step_embeddings", DataType::F32, {2, 6});
+    graph.conditioning.classes = b.weight("classes", DataType::F32, {5, 6});
+    graph.conditioning.nullClass = 4;
 
     for (const uint32_t steps : {1u, 2u}) {
         Recipe recipe;
@@ -192,6 +200,9 @@ Sample sampleModel(uint32_t wide) {
             row.w = 1.1f;
             row.draws = 1;
             row.scale = 0.5f;
+            row.guided = i == 0;
+            row.guidance = i == 0 ? 2.5f : 1;
+            row.guidanceRescale = i == 0 ? 0.25f : 0;
             recipe.rows.push_back(row);
         }
         model.recipes.push_back(recipe);
@@ -200,6 +211,7 @@ Sample sampleModel(uint32_t wide) {
     SelfCheck &check = model.selfCheck;
     check.height = check.width = 4;
     check.timestepIndex = 1;
+    check.label = 3;
     check.inputs = {std::vector<float>(48, 0.25f), std::vector<float>(48, -0.5f)};
     check.output.assign(48, 0.125f);
     check.outputTolerance = 0.01f;
