@@ -29,9 +29,9 @@ layout(push_constant) uniform Push {
     uint residualHeight, residualWidth;
 } pc;
 
-layout(binding = 0, std430) readonly buffer Source0 { uvec4 source0[]; };
-layout(binding = 1, std430) readonly buffer Source1 { uvec4 source1[]; };
-layout(binding = 2, std430) readonly buffer Weights { uvec4 weights[]; };
+TENSOR(0, source0)
+TENSOR(1, source1)
+TENSOR(2, weights)
 layout(binding = 3, std430) readonly buffer Bias { vec4 bias[]; };
 layout(binding = 4, std430) readonly buffer Residual { uvec4 residual[]; };
 layout(binding = 5, std430) writeonly buffer Target { uvec4 target[]; };
@@ -43,9 +43,9 @@ uvec4 loadInput(bool second, bool inside, uint index) {
     uint place = inside ? index : 0;
     uvec4 loaded;
     if (second)
-        loaded = source1[place];
+        loaded = FETCH(source1, place);
     else
-        loaded = source0[place];
+        loaded = FETCH(source0, place);
     return inside ? loaded : uvec4(0);
 }
 

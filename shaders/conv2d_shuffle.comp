@@ -7,6 +7,8 @@
 // Workgroup: 512 pixels x tileLoops of one image for OUTPUT_BLOCKS output blocks; groups = N * tiles *
 // ceil(outputBlocks / OUTPUT_BLOCKS), output blocks fastest.
 // Features: subgroup operations basic and shuffle, subgroups of 8 or more.
+//
+// Variants: TEXELS: sources and weights are read through texel buffers.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -91,7 +93,7 @@ void main() {
                         uint outputBlock = min(firstBlock + c, pc.outputBlocks - 1);
                         uint weightIndex =
                             (((outputBlock * KERNEL_HEIGHT + ky) * blocks + block) * KERNEL_WIDTH + kx) * 8;
-                        Eight own = unpackEight(weights[weightIndex + lane]); // of input channel `lane`
+                        Eight own = unpackEight(FETCH(weights, weightIndex + lane)); // of input channel `lane`
                         [[unroll]] for (int o = 0; o < 8; ++o) {
                             float ownOutput = o < 4 ? own.low[o & 3] : own.high[o & 3];
                             [[unroll]] for (int i = 0; i < 8; ++i) {

@@ -13,6 +13,16 @@
 
 #define LOCAL_SIZE 64
 
+// A read-only tensor of uvec4: a storage buffer, or with TEXELS a texel buffer, which software devices gather at half
+// of the cost: a storage buffer they read invocation by invocation.
+#if TEXELS
+#define TENSOR(place, name) layout(binding = place) uniform utextureBuffer name;
+#define FETCH(name, index) texelFetch(name, int(index))
+#else
+#define TENSOR(place, name) layout(binding = place, std430) readonly buffer Tensor##place { uvec4 name[]; };
+#define FETCH(name, index) name[index]
+#endif
+
 // Number of this workgroup within the dispatch; numbers from groupCount on have nothing to do.
 uint dispatchGroup() {
     return gl_WorkGroupID.x + gl_NumWorkGroups.x * (gl_WorkGroupID.y + gl_NumWorkGroups.y * gl_WorkGroupID.z);

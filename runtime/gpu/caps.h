@@ -23,9 +23,11 @@ struct Caps {
     uint32_t maxSharedBytes = 0;
     uint32_t maxStorageBuffers = 0; // in one compute stage
     uint32_t maxPushConstantBytes = 0;
-    uint32_t maxTexelBufferElements = 0;
-    uint64_t maxStorageBufferRange = 0;           // bytes that one binding may span
-    uint64_t minStorageBufferOffsetAlignment = 0; // bytes; Mote plans with 256, which every device accepts
+    uint32_t maxTexelBufferElements = 0; // that one texel buffer binding may span
+    uint64_t maxStorageBufferRange = 0;  // bytes that one binding may span
+    // Bytes; Mote plans with 256, which every device accepts.
+    uint64_t minStorageBufferOffsetAlignment = 0;
+    uint64_t minTexelBufferOffsetAlignment = 0;
     uint64_t nonCoherentAtomBytes = 0;
     uint64_t maxAllocationBytes = 0; // one vkAllocateMemory
     uint32_t maxAllocationCount = 0;

@@ -9,7 +9,8 @@ namespace mote::gpu {
 namespace {
 
 constexpr uint32_t kSetsPerPool = 64;
-constexpr uint32_t kBuffersPerPool = kSetsPerPool * 8;
+constexpr uint32_t kBuffersPerPool = kSetsPerPool * 8; // of each kind
+constexpr uint64_t kTexelBytes = 16;
 
 } // namespace
 
@@ -46,6 +47,7 @@ CommandBuffer &CommandBuffer::operator=(CommandBuffer &&other) noexcept {
     pool_ = std::exchange(other.pool_, VK_NULL_HANDLE);
     handle_ = std::exchange(other.handle_, VK_NULL_HANDLE);
     descriptorPools_ = std::exchange(other.descriptorPools_, {});
+    views_ = std::exchange(other.views_, {});
     currentPool_ = other.currentPool_;
     boundPipeline_ = other.boundPipeline_;
     state_ = std::exchange(other.state_, State::Empty);
@@ -60,9 +62,19 @@ void CommandBuffer::destroy() {
     for (const VkDescriptorPool pool : descriptorPools_)
         device_->vk().vkDestroyDescriptorPool(device_->handle(), pool, nullptr);
     descriptorPools_.clear();
+    destroyViews();
     if (pool_ != VK_NULL_HANDLE) // and its command buffer with it
         device_->vk().vkDestroyCommandPool(device_->handle(), pool_, nullptr);
     pool_ = VK_NULL_HANDLE;
+}
+
+void CommandBuffer::destroyViews() {
+    for (const auto &[key, view] : views_) {
+        (void)key;
+        if (view != VK_NULL_HANDLE)
+            device_->vk().vkDestroyBufferView(device_->handle(), view, nullptr);
+    }
+    views_.clear();
 }
 
 Status CommandBuffer::begin() {
@@ -77,6 +89,7 @@ Status CommandBuffer::begin() {
         MOTE_TRY(
             device_->check(vk.vkResetDescriptorPool(device_->handle(), pool, 0), "vkResetDescriptorPool"));
     currentPool_ = 0;
+    destroyViews();
     VkCommandBufferBeginInfo info = {};
     info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
     info.flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT;
@@ -123,15 +136,22 @@ Status checkWords(const BufferRange &range, const char *what) {
 }
 
 Status checkBinding(const BufferRange &range, const Caps &caps, const Pipeline &pipeline, size_t index) {
+    const bool texels = isTexelBinding(pipeline.texelBindings, index);
+    const uint64_t alignment =
+        texels ? caps.minTexelBufferOffsetAlignment : caps.minStorageBufferOffsetAlignment;
+    const uint64_t most = texels ? kTexelBytes * caps.maxTexelBufferElements : caps.maxStorageBufferRange;
     Status status = checkRange(range, "binding");
-    if (status.ok() && range.offset % caps.minStorageBufferOffsetAlignment != 0)
+    if (status.ok() && range.offset % alignment != 0)
         status = makeStatus(StatusCode::InvalidArgument, "offset %llu, the device's alignment is %llu",
                             static_cast<unsigned long long>(range.offset),
-                            static_cast<unsigned long long>(caps.minStorageBufferOffsetAlignment));
-    if (status.ok() && range.size > caps.maxStorageBufferRange)
-        status = makeStatus(StatusCode::Unsupported, "%llu bytes, the device binds at most %llu",
-                            static_cast<unsigned long long>(range.size),
-                            static_cast<unsigned long long>(caps.maxStorageBufferRange));
+                            static_cast<unsigned long long>(alignment));
+    if (status.ok() && texels && range.size % kTexelBytes != 0)
+        status = makeStatus(StatusCode::InvalidArgument, "%llu bytes, texels have 16",
+                            static_cast<unsigned long long>(range.size));
+    if (status.ok() && range.size > most)
+        status =
+            makeStatus(StatusCode::Unsupported, "%llu bytes, the device binds at most %llu",
+                       static_cast<unsigned long long>(range.size), static_cast<unsigned long long>(most));
     if (!status.ok())
         status.message = pipeline.name + ", binding " + std::to_string(index) + ": " + status.message;
     return status;
@@ -146,14 +166,15 @@ Result<VkDescriptorSet> CommandBuffer::descriptorSet(const Pipeline &pipeline) {
         if (fresh) {
             descriptorPools_.reserve(descriptorPools_.size() +
                                      1); // nothing below may throw while a pool hangs loose
-            VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, kBuffersPerPool};
-            if (pipeline.bindings > size.descriptorCount)
-                size.descriptorCount = pipeline.bindings;
+            VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, kBuffersPerPool},
+                                            {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, kBuffersPerPool}};
+            if (pipeline.bindings > kBuffersPerPool)
+                sizes[0].descriptorCount = pipeline.bindings;
             VkDescriptorPoolCreateInfo info = {};
             info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO;
             info.maxSets = kSetsPerPool;
-            info.poolSizeCount = 1;
-            info.pPoolSizes = &size;
+            info.poolSizeCount = 2;
+            info.pPoolSizes = sizes;
             VkDescriptorPool pool = VK_NULL_HANDLE;
             MOTE_TRY(device_->check(vk.vkCreateDescriptorPool(device_->handle(), &info, nullptr, &pool),
                                     "vkCreateDescriptorPool"));
@@ -172,6 +193,24 @@ Result<VkDescriptorSet> CommandBuffer::descriptorSet(const Pipeline &pipeline) {
         if (fresh || !full)
             return device_->check(result, "vkAllocateDescriptorSets");
     }
+}
+
+// A view of the range as uvec4, one for all dispatches of a recording.
+Result<VkBufferView> CommandBuffer::texelView(const BufferRange &range) {
+    VkBufferView &view = views_[{range.allocation->buffer(), range.offset, range.size}];
+    if (view == VK_NULL_HANDLE) {
+        VkBufferViewCreateInfo info = {};
+        info.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO;
+        info.buffer = range.allocation->buffer();
+        info.format = VK_FORMAT_R32G32B32A32_UINT; // every device can read texel buffers of it
+        info.offset = range.offset;
+        info.range = range.size;
+        VkBufferView made = VK_NULL_HANDLE;
+        MOTE_TRY(device_->check(device_->vk().vkCreateBufferView(device_->handle(), &info, nullptr, &made),
+                                "vkCreateBufferView"));
+        view = made;
+    }
+    return view;
 }
 
 Status CommandBuffer::dispatch(const Pipeline &pipeline, const BufferRange *ranges, size_t count,
@@ -194,16 +233,23 @@ Status CommandBuffer::dispatch(const Pipeline &pipeline, const BufferRange *rang
 
     MOTE_TRY_ASSIGN(const VkDescriptorSet set, descriptorSet(pipeline));
     std::vector<VkDescriptorBufferInfo> buffers(count);
+    std::vector<VkBufferView> views(count);
     std::vector<VkWriteDescriptorSet> writes(count);
     for (size_t i = 0; i < count; ++i) {
-        buffers[i] = {ranges[i].allocation->buffer(), ranges[i].offset, ranges[i].size};
         writes[i] = {};
         writes[i].sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET;
         writes[i].dstSet = set;
         writes[i].dstBinding = static_cast<uint32_t>(i);
         writes[i].descriptorCount = 1;
-        writes[i].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
-        writes[i].pBufferInfo = &buffers[i];
+        if (isTexelBinding(pipeline.texelBindings, i)) {
+            MOTE_TRY_ASSIGN(views[i], texelView(ranges[i]));
+            writes[i].descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
+            writes[i].pTexelBufferView = &views[i];
+        } else {
+            buffers[i] = {ranges[i].allocation->buffer(), ranges[i].offset, ranges[i].size};
+            writes[i].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+            writes[i].pBufferInfo = &buffers[i];
+        }
     }
     DeviceTable &vk = device_->vk();
     if (count > 0)

@@ -16,6 +16,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <tuple>
 #include <vector>
 
 #include "gpu/memory.h"
@@ -25,8 +27,9 @@ namespace mote::gpu {
 
 class Timestamps;
 
-// A command pool with one command buffer and the descriptor sets that it binds. Recorded with
-// SIMULTANEOUS_USE: the same recording may be pending twice. Move-only. Recorded by one thread at a time.
+// A command pool with one command buffer, the descriptor sets that it binds and the views of texel buffers.
+// Recorded with SIMULTANEOUS_USE: the same recording may be pending twice. Move-only. Recorded by one thread
+// at a time.
 class CommandBuffer {
 public:
     static Result<CommandBuffer> create(Device &device);
@@ -42,8 +45,9 @@ public:
     Status end();
 
     // One dispatch of groupsX * groupsY * groupsZ workgroups. ranges[i] is bound at binding i; `count` and
-    // `pushBytes` are the pipeline's. Checked in every build: alignment, maxStorageBufferRange, the end of
-    // each allocation, the group counts. A failed dispatch records nothing.
+    // `pushBytes` are the pipeline's. Checked in every build: alignment, maxStorageBufferRange or
+    // maxTexelBufferElements, the end of each allocation, the group counts. A failed dispatch records
+    // nothing.
     Status dispatch(const Pipeline &pipeline, const BufferRange *ranges, size_t count, const void *push,
                     size_t pushBytes, uint32_t groupsX, uint32_t groupsY, uint32_t groupsZ);
 
@@ -74,12 +78,15 @@ private:
 
     Status recording(const char *call) const;
     Result<VkDescriptorSet> descriptorSet(const Pipeline &pipeline);
+    Result<VkBufferView> texelView(const BufferRange &range);
+    void destroyViews();
     void destroy();
 
     Device *device_ = nullptr;
     VkCommandPool pool_ = VK_NULL_HANDLE;
     VkCommandBuffer handle_ = VK_NULL_HANDLE;
     std::vector<VkDescriptorPool> descriptorPools_;
+    std::map<std::tuple<VkBuffer, uint64_t, uint64_t>, VkBufferView> views_; // by buffer, offset, size
     size_t currentPool_ = 0;
     VkPipeline boundPipeline_ = VK_NULL_HANDLE;
     State state_ = State::Empty;

@@ -144,6 +144,7 @@ void readLimits(const VkPhysicalDeviceLimits &limits, Caps &caps) {
     caps.maxTexelBufferElements = limits.maxTexelBufferElements;
     caps.maxStorageBufferRange = limits.maxStorageBufferRange;
     caps.minStorageBufferOffsetAlignment = limits.minStorageBufferOffsetAlignment;
+    caps.minTexelBufferOffsetAlignment = limits.minTexelBufferOffsetAlignment;
     caps.nonCoherentAtomBytes = limits.nonCoherentAtomSize;
     caps.maxAllocationCount = limits.maxMemoryAllocationCount;
     caps.timestampPeriodNs = static_cast<double>(limits.timestampPeriod);

@@ -19,7 +19,8 @@ enum class MemoryKind {
 int chooseMemoryType(const VkPhysicalDeviceMemoryProperties &properties, uint32_t typeBits, MemoryKind kind,
                      bool unifiedMemory);
 
-// A VkBuffer bound to its own VkDeviceMemory, usable as storage buffer and as source and target of copies.
+// A VkBuffer bound to its own VkDeviceMemory, usable as storage buffer, as uniform texel buffer and as source
+// and target of copies.
 // Move-only; an empty one (default constructed or moved from) has size 0.
 //
 // The contents are undefined after creation. Offset 0 satisfies every alignment.
@@ -63,7 +64,7 @@ private:
 };
 
 // A part of an allocation, as bound to a shader or copied. The offset of a binding is a multiple of
-// Caps::minStorageBufferOffsetAlignment (multiples of 256 always are).
+// Caps::minStorageBufferOffsetAlignment or minTexelBufferOffsetAlignment (multiples of 256 always are).
 struct BufferRange {
     const Allocation *allocation = nullptr;
     uint64_t offset = 0;

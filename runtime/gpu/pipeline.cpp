@@ -65,8 +65,8 @@ PipelineCache::~PipelineCache() {
         if (layout != VK_NULL_HANDLE)
             vk.vkDestroyPipelineLayout(device_.handle(), layout, nullptr);
     }
-    for (const auto &[bindings, layout] : setLayouts_) {
-        (void)bindings;
+    for (const auto &[key, layout] : setLayouts_) {
+        (void)key;
         if (layout != VK_NULL_HANDLE)
             vk.vkDestroyDescriptorSetLayout(device_.handle(), layout, nullptr);
     }
@@ -77,8 +77,13 @@ PipelineCache::~PipelineCache() {
 Result<const Pipeline *> PipelineCache::get(const PipelineDescription &description) {
     MOTE_TRY(device_.alive());
     const uint64_t address = reinterpret_cast<uintptr_t>(description.shader.words);
-    Key key = {description.shader.id, static_cast<uint32_t>(address), static_cast<uint32_t>(address >> 32),
-               description.bindings,  description.pushBytes,          description.requiredSubgroupSize};
+    Key key = {description.shader.id,
+               static_cast<uint32_t>(address),
+               static_cast<uint32_t>(address >> 32),
+               description.bindings,
+               description.texelBindings,
+               description.pushBytes,
+               description.requiredSubgroupSize};
     key.insert(key.end(), description.constants.begin(), description.constants.end());
     Entry *entry = nullptr;
     {
@@ -102,14 +107,17 @@ Result<const Pipeline *> PipelineCache::get(const PipelineDescription &descripti
     return &entry->pipeline;
 }
 
-Result<PipelineCache::Layout> PipelineCache::layoutFor(uint32_t bindings, uint32_t pushBytes) {
+Result<PipelineCache::Layout> PipelineCache::layoutFor(const PipelineDescription &description) {
+    const uint32_t bindings = description.bindings, pushBytes = description.pushBytes;
     const std::lock_guard<std::mutex> lock(mutex_);
-    VkDescriptorSetLayout &setLayout = setLayouts_[bindings];
+    VkDescriptorSetLayout &setLayout = setLayouts_[{bindings, description.texelBindings}];
     if (setLayout == VK_NULL_HANDLE) {
         std::vector<VkDescriptorSetLayoutBinding> list(bindings);
         for (uint32_t i = 0; i < bindings; ++i) {
             list[i].binding = i;
-            list[i].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+            list[i].descriptorType = isTexelBinding(description.texelBindings, i)
+                                         ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
+                                         : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
             list[i].descriptorCount = 1;
             list[i].stageFlags = VK_SHADER_STAGE_COMPUTE_BIT;
             list[i].pImmutableSamplers = nullptr;
@@ -124,7 +132,7 @@ Result<PipelineCache::Layout> PipelineCache::layoutFor(uint32_t bindings, uint32
                           "vkCreateDescriptorSetLayout"));
         setLayout = made;
     }
-    VkPipelineLayout &layout = layouts_[{bindings, pushBytes}];
+    VkPipelineLayout &layout = layouts_[{{bindings, description.texelBindings}, pushBytes}];
     if (layout == VK_NULL_HANDLE) {
         VkPushConstantRange range = {};
         range.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT;
@@ -154,8 +162,9 @@ Status exceeds(const char *what, uint64_t asked, uint64_t limit) {
 Status checkCapabilities(const SpirvInfo &info, const Caps &caps) {
     for (const uint32_t capability : info.capabilities) {
         switch (capability) {
-        case 0: // Matrix
-        case 1: // Shader
+        case 0:  // Matrix
+        case 1:  // Shader
+        case 46: // SampledBuffer
             continue;
         case 9: // Float16
             if (caps.fp16Arithmetic)
@@ -196,13 +205,21 @@ Status checkLimits(const PipelineDescription &description, const SpirvInfo &info
     }
     if (info.sharedBytes > caps.maxSharedBytes)
         return exceeds("bytes of shared memory", info.sharedBytes, caps.maxSharedBytes);
-    if (description.bindings > caps.maxStorageBuffers)
+    if (description.bindings >
+        caps.maxStorageBuffers) // Vulkan promises more texel buffers than storage buffers
         return exceeds("storage buffers", description.bindings, caps.maxStorageBuffers);
     if (description.pushBytes > caps.maxPushConstantBytes)
         return exceeds("bytes of push constants", description.pushBytes, caps.maxPushConstantBytes);
     if (info.bindings > description.bindings)
         return makeStatus(StatusCode::InvalidArgument, "the module uses %u bindings, %u are described",
                           info.bindings, description.bindings);
+    if ((info.storageBindings & description.texelBindings) != 0 ||
+        (info.texelBindings & ~description.texelBindings) != 0)
+        return makeStatus(
+            StatusCode::InvalidArgument,
+            "the module has texel buffers at bindings %#x and storage buffers at %#x, texel buffers "
+            "at %#x are described",
+            info.texelBindings, info.storageBindings, description.texelBindings);
     if (info.pushBytes > description.pushBytes)
         return makeStatus(StatusCode::InvalidArgument,
                           "the module uses %u push constant bytes, %u are described", info.pushBytes,
@@ -227,7 +244,7 @@ Status PipelineCache::make(const PipelineDescription &description, Pipeline &pip
                     inspectSpirv(shader.words, shader.wordCount, description.constants));
     MOTE_TRY(checkCapabilities(info, device_.caps()));
     MOTE_TRY(checkLimits(description, info, device_.caps()));
-    MOTE_TRY_ASSIGN(const Layout layout, layoutFor(description.bindings, description.pushBytes));
+    MOTE_TRY_ASSIGN(const Layout layout, layoutFor(description));
 
     std::vector<VkSpecializationMapEntry> entries(description.constants.size());
     for (uint32_t i = 0; i < entries.size(); ++i)
@@ -276,6 +293,7 @@ Status PipelineCache::make(const PipelineDescription &description, Pipeline &pip
     pipeline.layout = layout.layout;
     pipeline.setLayout = layout.setLayout;
     pipeline.bindings = description.bindings;
+    pipeline.texelBindings = description.texelBindings;
     pipeline.pushBytes = description.pushBytes;
     std::memcpy(pipeline.workgroupSize, info.workgroupSize, sizeof pipeline.workgroupSize);
     return {};

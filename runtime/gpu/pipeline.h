@@ -24,11 +24,16 @@ struct ShaderCode {
 struct PipelineDescription {
     ShaderCode shader;
     std::vector<uint32_t>
-        constants;          // specialisation constants by constant_id 0, 1, 2, ...; bit patterns of 32 bits
-    uint32_t bindings = 0;  // storage buffers at bindings 0 .. bindings-1
-    uint32_t pushBytes = 0; // push constants from offset 0; a multiple of 4
+        constants;         // specialisation constants by constant_id 0, 1, 2, ...; bit patterns of 32 bits
+    uint32_t bindings = 0; // buffers at bindings 0 .. bindings-1: storage buffers, but
+    uint32_t texelBindings = 0; // bit i: binding i is a uniform texel buffer of format R32G32B32A32_UINT
+    uint32_t pushBytes = 0;     // push constants from offset 0; a multiple of 4
     uint32_t requiredSubgroupSize = 0; // 0: the device's choice; else needs Caps::subgroupSizeControl
 };
+
+inline bool isTexelBinding(uint32_t texelBindings, size_t binding) {
+    return binding < 32 && (texelBindings >> binding & 1) != 0;
+}
 
 // Owned by the PipelineCache; the address stays valid as long as the Device.
 struct Pipeline {
@@ -37,6 +42,7 @@ struct Pipeline {
     VkDescriptorSetLayout setLayout = VK_NULL_HANDLE;
     std::string name;
     uint32_t bindings = 0;
+    uint32_t texelBindings = 0;
     uint32_t pushBytes = 0;
     uint32_t workgroupSize[3] = {1, 1, 1}; // as the module has it after specialisation
 };
@@ -78,10 +84,11 @@ private:
         VkPipelineLayout layout = VK_NULL_HANDLE;
     };
     using Key = std::vector<uint32_t>;
-    using LayoutKey = std::pair<uint32_t, uint32_t>; // bindings, push bytes
+    using SetKey = std::pair<uint32_t, uint32_t>;  // bindings, texel bindings
+    using LayoutKey = std::pair<SetKey, uint32_t>; // and push bytes
 
     explicit PipelineCache(Device &device) : device_(device) {}
-    Result<Layout> layoutFor(uint32_t bindings, uint32_t pushBytes);
+    Result<Layout> layoutFor(const PipelineDescription &description);
     Status make(const PipelineDescription &description, Pipeline &pipeline);
 
     Device &device_;
@@ -89,7 +96,7 @@ private:
     bool loadedFromDisk_ = false;
     mutable std::mutex mutex_; // guards what is below
     std::map<Key, std::unique_ptr<Entry>> entries_;
-    std::map<uint32_t, VkDescriptorSetLayout> setLayouts_; // by binding count
+    std::map<SetKey, VkDescriptorSetLayout> setLayouts_;
     std::map<LayoutKey, VkPipelineLayout> layouts_;
     size_t madeCount_ = 0;
     size_t savedCount_ = 0;

@@ -19,6 +19,7 @@ enum : uint32_t {
     kOpTypeFloat = 22,
     kOpTypeVector = 23,
     kOpTypeMatrix = 24,
+    kOpTypeImage = 25,
     kOpTypeArray = 28,
     kOpTypeRuntimeArray = 29,
     kOpTypeStruct = 30,
@@ -41,6 +42,8 @@ enum : uint32_t {
     kDecorationDescriptorSet = 34,
     kDecorationOffset = 35,
     kBuiltInWorkgroupSize = 25,
+    kDimensionBuffer = 5,
+    kSampled = 1,
     kStorageUniformConstant = 0,
     kStorageUniform = 2,
     kStorageWorkgroup = 4,
@@ -84,6 +87,8 @@ private:
 
     static uint32_t leastLength(uint32_t opcode) {
         switch (opcode) {
+        case kOpTypeImage:
+            return 9;
         case kOpEntryPoint:
         case kOpTypeInt:
         case kOpTypeVector:
@@ -164,6 +169,7 @@ private:
         case kOpTypeFloat:
         case kOpTypeVector:
         case kOpTypeMatrix:
+        case kOpTypeImage:
         case kOpTypeArray:
         case kOpTypeRuntimeArray:
         case kOpTypeStruct:
@@ -331,20 +337,36 @@ private:
             info_.pushBytes = static_cast<uint32_t>(std::min<uint64_t>(bytes, 1u << 30));
             return {};
         }
-        case kStorageBuffer: {
-            const auto set = sets_.find(id);
-            const auto binding = bindings_.find(id);
-            if (binding == bindings_.end() || (set != sets_.end() && set->second != 0))
-                return malformed("a buffer that is not in descriptor set 0", at);
-            info_.bindings = std::max(info_.bindings, binding->second + 1);
-            return {};
+        case kStorageBuffer:
+            return bind(id, info_.storageBindings, at);
+        case kStorageUniformConstant: {
+            const size_t image = definition(type);
+            if (image == 0 || op(image) != kOpTypeImage || words_[image + 3] != kDimensionBuffer ||
+                words_[image + 7] != kSampled || !isUnsigned(words_[image + 2]))
+                break;
+            return bind(id, info_.texelBindings, at);
         }
         case kStorageUniform:
-        case kStorageUniformConstant:
-            return malformed("a resource that is not a storage buffer", at);
+            break;
         default:
             return {};
         }
+        return malformed("a resource that is neither a storage buffer nor a texel buffer of integers", at);
+    }
+
+    bool isUnsigned(uint32_t typeId) const {
+        const size_t at = definition(typeId);
+        return at != 0 && op(at) == kOpTypeInt && words_[at + 2] == 32 && words_[at + 3] == 0;
+    }
+
+    Status bind(uint32_t id, uint32_t &mask, size_t at) {
+        const auto set = sets_.find(id);
+        const auto binding = bindings_.find(id);
+        if (binding == bindings_.end() || binding->second > 31 || (set != sets_.end() && set->second != 0))
+            return malformed("a buffer that is not at bindings 0 to 31 of descriptor set 0", at);
+        info_.bindings = std::max(info_.bindings, binding->second + 1);
+        mask |= 1u << binding->second;
+        return {};
     }
 
     const uint32_t *words_;

@@ -41,6 +41,8 @@
     X(vkInvalidateMappedMemoryRanges)                                                                        \
     X(vkCreateBuffer)                                                                                        \
     X(vkDestroyBuffer)                                                                                       \
+    X(vkCreateBufferView)                                                                                    \
+    X(vkDestroyBufferView)                                                                                   \
     X(vkGetBufferMemoryRequirements)                                                                         \
     X(vkBindBufferMemory)                                                                                    \
     X(vkCreateShaderModule)                                                                                  \

@@ -18,15 +18,18 @@ struct Variant {
     uint32_t pixels; // of an invocation
     bool row3;       // only kernels 3 wide with stride 1
     bool shuffle;    // needs subgroups; pixels are counted over the map, not by rows
+    bool texels;     // sources and weights are texel buffers
 };
 constexpr Variant kVariants[] = {
-    {"conv2d row3 4x8", ShaderId::Conv2dRow3, 4, true, false},
-    {"conv2d row3 8x8", ShaderId::Conv2dRow3Wide, 8, true, false},
-    {"conv2d 4x8", ShaderId::Conv2dAny, 4, false, false},
-    {"conv2d 8x8", ShaderId::Conv2dAnyWide, 8, false, false},
-    {"conv2d shuffle 8x16", ShaderId::Conv2dShuffle, 8, false, true},
+    {"conv2d row3 4x8", ShaderId::Conv2dRow3, 4, true, false, false},
+    {"conv2d row3 8x8", ShaderId::Conv2dRow3Wide, 8, true, false, false},
+    {"conv2d 4x8", ShaderId::Conv2dAny, 4, false, false, false},
+    {"conv2d 8x8", ShaderId::Conv2dAnyWide, 8, false, false, false},
+    {"conv2d shuffle 8x16", ShaderId::Conv2dShuffle, 8, false, true, false},
+    {"conv2d texels 8x16", ShaderId::Conv2dTexels, 8, false, true, true},
 };
-constexpr uint32_t kShuffle = 4;
+constexpr uint32_t kShuffle = 4, kTexels = 5;
+constexpr uint32_t kTexelBindings = 1 << 0 | 1 << 1 | 1 << 2; // sources, weights
 
 struct Facts {
     uint32_t kernelHeight, kernelWidth;
@@ -105,7 +108,8 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const Facts &facts, con
         constants.push_back(blocksTogether(facts));
         constants.push_back(variant.pixels);
     }
-    return pipelineOf(variant.shader, std::move(constants), kBindings, kPushWords);
+    return pipelineOf(variant.shader, std::move(constants), kBindings, kPushWords,
+                      variant.texels ? kTexelBindings : 0);
 }
 
 // Loop iterations of one walk; the headroom of kMaxLoopIterations covers the statistics.
@@ -152,25 +156,31 @@ Status check(const OpView &view) {
 
 } // namespace
 
-// In order. On software devices, whose loads cost more than anything: the shuffle variant where there are
-// subgroups, then the wide tile, unless rows are so short that it would idle. The row kernel before the
-// general one where it applies.
+// In order. On software devices, whose loads cost more than anything: the shuffle variants where there are
+// subgroups, through texel buffers where they fit, then the wide tile, unless rows are so short that it would
+// idle. The row kernel before the general one where it applies.
 Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &traits, bool statistics) {
     MOTE_TRY(check(view));
     const Facts facts = factsOf(view);
     const bool row3 = facts.kernelWidth == 3 && view.op.stride == 1;
     const uint64_t wideWork = divideUp(facts.output.w, 8) * 8, narrowWork = divideUp(facts.output.w, 4) * 4;
+    const uint64_t weightBytes = uint64_t{facts.outputBlocks} * facts.kernelHeight * facts.kernelWidth *
+                                 (facts.blocks0 + facts.blocks1) * 8 * kActivationBlockBytes;
     std::vector<uint32_t> order;
     if (traits.cpu && canShuffle(traits.caps))
-        order.push_back(kShuffle);
+        order = {kTexels, kShuffle};
     if (traits.cpu && 4 * wideWork <= 5 * narrowWork)
         order.insert(order.end(), {1, 0, 3, 2});
     else
         order.insert(order.end(), {0, 2, 1, 3});
+    bool texelsFit = fitsTexels(traits, weightBytes);
+    for (uint32_t input : view.op.inputs)
+        texelsFit =
+            texelsFit && fitsTexels(traits, tensorBytes(TensorKind::Activation, view.shapes.tensors[input]));
     std::vector<OpKernel> kernels;
     for (uint32_t index : order) {
         const Variant &variant = kVariants[index];
-        if (variant.row3 && !row3)
+        if ((variant.row3 && !row3) || (variant.texels && !texelsFit))
             continue;
         const uint64_t iterations = iterationsOf(facts, variant);
         if (iterations > kMaxLoopIterations)
@@ -183,8 +193,7 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         kernel.tileLoops =
             static_cast<uint32_t>(std::clamp<uint64_t>(wanted, 1, kMaxLoopIterations / iterations));
         kernel.pipelines = {pipelineFor(view, facts, variant, statistics)};
-        kernel.weightBytes = uint64_t{facts.outputBlocks} * facts.kernelHeight * facts.kernelWidth *
-                             (facts.blocks0 + facts.blocks1) * 8 * kActivationBlockBytes;
+        kernel.weightBytes = weightBytes;
         kernel.biasBytes = uint64_t{rowsOf(view, view.op.bias)} * facts.outputBlocks * 8 * sizeof(float);
         kernels.push_back(std::move(kernel));
     }

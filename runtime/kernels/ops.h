@@ -54,7 +54,7 @@ struct PushWords {
 };
 
 gpu::PipelineDescription pipelineOf(ShaderId id, std::vector<uint32_t> constants, uint32_t bindings,
-                                    uint32_t pushWords);
+                                    uint32_t pushWords, uint32_t texelBindings = 0);
 
 // Fills pipeline, bindings, push and groups of a whole dispatch. Unsupported: more groups than can be
 // numbered.
@@ -65,6 +65,11 @@ Result<Dispatch> makeDispatch(std::string name, gpu::PipelineDescription pipelin
 // A range to put at a binding that the variant does not use.
 inline Binding unused(const BufferRange &range) {
     return {range, Access::Unused};
+}
+
+// Whether a texel buffer may hold so many bytes.
+inline bool fitsTexels(const Traits &traits, uint64_t bytes) {
+    return divideUp(bytes, 16) <= traits.caps.maxTexelBufferElements;
 }
 
 // What a kernel wants to be asked: can it run, in order of preference. `statistics`: the output's are needed.

@@ -27,7 +27,7 @@ Traits floorTraits() {
     caps.maxPushConstantBytes = 128;
     caps.maxTexelBufferElements = 65536;
     caps.maxStorageBufferRange = 128u << 20;
-    caps.minStorageBufferOffsetAlignment = kBindingAlignment;
+    caps.minStorageBufferOffsetAlignment = caps.minTexelBufferOffsetAlignment = kBindingAlignment;
     caps.nonCoherentAtomBytes = 256;
     caps.maxAllocationBytes = 1u << 30;
     caps.maxAllocationCount = 4096;

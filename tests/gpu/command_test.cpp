@@ -31,6 +31,55 @@ TEST_F(Gpu, DispatchComputes) {
     EXPECT_EQ(floatsOf(target), expected);
 }
 
+TEST_F(Gpu, DispatchReadsTexelBuffersFromAnyPlaceOfAnAllocation) {
+    const std::vector<float> values = counting(300);
+    const gpu::Allocation source = allocate(values);
+    const gpu::Allocation target = allocate(4 * 64 * sizeof(float));
+    const gpu::Pipeline &texels = pipeline(scaleTexelsDescription());
+    gpu::CommandBuffer commands = commandBuffer();
+    for (int round = 0; round < 2; ++round) { // the second makes its views anew
+        ASSERT_TRUE(succeeded(commands.begin()));
+        for (uint64_t i = 0; i < 4; ++i) {
+            const ScalePush push = {64, 2.0f};
+            const gpu::BufferRange ranges[] = {{&source, i * 256, 256}, {&target, i * 256, 256}};
+            ASSERT_TRUE(succeeded(commands.dispatch(texels, ranges, 2, &push, sizeof push, 1, 1, 1)));
+        }
+        ASSERT_TRUE(succeeded(commands.end()));
+        submitAndWait(commands);
+        for (size_t i = 0; i < 256; ++i) {
+            ASSERT_EQ(floatsOf(target)[i], 2 * values[i]) << i;
+        }
+    }
+}
+
+TEST_F(Gpu, TexelBuffersBeyondTheDevicesLimitsAreRefused) {
+    gpu::LimitsClamp clamp;
+    clamp.maxTexelBufferElements = 8;
+    gpu::DeviceOptions options;
+    options.clamp = &clamp;
+    Result<std::unique_ptr<gpu::Device>> small = gpu::Device::create(options);
+    ASSERT_TRUE(succeeded(small));
+    Result<gpu::Allocation> memory =
+        gpu::Allocation::create(*small.value(), 1024, gpu::MemoryKind::DeviceLocal, "test");
+    ASSERT_TRUE(succeeded(memory));
+    Result<const gpu::Pipeline *> texels = small.value()->pipelines().get(scaleTexelsDescription());
+    ASSERT_TRUE(succeeded(texels));
+    Result<gpu::CommandBuffer> commands = gpu::CommandBuffer::create(*small.value());
+    ASSERT_TRUE(succeeded(commands));
+    ASSERT_TRUE(succeeded(commands->begin()));
+    const auto record = [&](uint64_t offset, uint64_t bytes) {
+        const ScalePush push = {4, 2.0f};
+        const gpu::BufferRange ranges[] = {{&memory.value(), offset, bytes}, {&memory.value(), 512, 256}};
+        return commands->dispatch(*texels.value(), ranges, 2, &push, sizeof push, 1, 1, 1);
+    };
+    EXPECT_TRUE(succeeded(record(256, 128)));
+    EXPECT_TRUE(failed(record(256, 144), StatusCode::Unsupported, "144 bytes, the device binds at most 128"));
+    EXPECT_TRUE(failed(record(256, 100), StatusCode::InvalidArgument, "100 bytes, texels have 16"));
+    if (small.value()->caps().minTexelBufferOffsetAlignment > 1) {
+        EXPECT_TRUE(failed(record(1, 16), StatusCode::InvalidArgument, "offset 1, the device's alignment"));
+    }
+}
+
 TEST_F(Gpu, RecordingIsReplayedAndMayBePendingTwice) {
     const gpu::Allocation values = allocate(counting(64));
     gpu::CommandBuffer commands = commandBuffer();

@@ -39,6 +39,7 @@ TEST(Device, ListNamesEveryDeviceWithItsLimits) {
         EXPECT_GE(info.caps.maxPushConstantBytes, 128u);
         EXPECT_GE(info.caps.maxStorageBufferRange, 128u << 20);
         EXPECT_LE(info.caps.minStorageBufferOffsetAlignment, 256u);
+        EXPECT_LE(info.caps.minTexelBufferOffsetAlignment, 256u);
         EXPECT_GE(info.caps.maxWorkgroupCount[0], 65535u);
         EXPECT_FALSE(info.caps.heaps.empty());
     }

@@ -32,6 +32,9 @@ Status runEverything(gpu::Device &device) {
         MOTE_TRY(commands.writeTimestamp(timestamps, 0));
     }
     MOTE_TRY(recordScale(commands, *pipeline, source, target, kCount, 2.0f));
+    commands.barrier();
+    MOTE_TRY_ASSIGN(const gpu::Pipeline *texels, device.pipelines().get(scaleTexelsDescription()));
+    MOTE_TRY(recordScale(commands, *texels, source, target, kCount, 2.0f));
     if (timed) {
         MOTE_TRY(commands.writeTimestamp(timestamps, 1));
     }

@@ -27,13 +27,15 @@ template <typename T> testing::AssertionResult succeeded(const Result<T> &result
 testing::AssertionResult failed(const Status &status, StatusCode code, const std::string &part);
 
 gpu::ShaderCode scaleShader();
+gpu::ShaderCode scaleTexelsShader(); // the same reading its source as a texel buffer
 gpu::ShaderCode sharedSumShader();
 // needs.comp: "SHUFFLE", "FLOAT16", "STORAGE16" or "FLOAT64".
 gpu::ShaderCode needsShader(const std::string &feature);
 
 // scale.comp with workgroups of 64.
 gpu::PipelineDescription scaleDescription(uint32_t offset = 0);
-// Its push constants.
+gpu::PipelineDescription scaleTexelsDescription();
+// Their push constants.
 struct ScalePush {
     uint32_t count;
     float factor;

@@ -97,6 +97,19 @@ TEST_F(PipelineLimits, StorageBuffersAreChecked) {
                        "needs 9 storage buffers, the device has 8"));
 }
 
+TEST_F(PipelineLimits, KindsOfBindingsAreChecked) {
+    gpu::PipelineDescription texels = scaleTexelsDescription();
+    texels.texelBindings = 0;
+    EXPECT_TRUE(
+        failed(statusWith({}, texels), StatusCode::InvalidArgument,
+               "the module has texel buffers at bindings 0x1 and storage buffers at 0x2, texel buffers at "
+               "0 are described"));
+    gpu::PipelineDescription storage = scaleDescription();
+    storage.texelBindings = 2;
+    EXPECT_TRUE(
+        failed(statusWith({}, storage), StatusCode::InvalidArgument, "texel buffers at 0x2 are described"));
+}
+
 TEST_F(PipelineLimits, PushConstantsAreChecked) {
     gpu::PipelineDescription large = scaleDescription();
     large.pushBytes = 1u << 20;

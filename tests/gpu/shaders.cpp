@@ -9,6 +9,9 @@ namespace {
 const uint32_t kScaleWords[] = {
 #include "shaders/scale.inc"
 };
+const uint32_t kScaleTexelsWords[] = {
+#include "shaders/scale_texels.inc"
+};
 const uint32_t kSharedSumWords[] = {
 #include "shaders/shared_sum.inc"
 };
@@ -47,6 +50,10 @@ gpu::ShaderCode scaleShader() {
     return shader(1, "scale", kScaleWords);
 }
 
+gpu::ShaderCode scaleTexelsShader() {
+    return shader(7, "scale_texels", kScaleTexelsWords);
+}
+
 gpu::ShaderCode sharedSumShader() {
     return shader(2, "shared_sum", kSharedSumWords);
 }
@@ -70,6 +77,13 @@ gpu::PipelineDescription scaleDescription(uint32_t offset) {
     description.constants = {64, offset};
     description.bindings = 2;
     description.pushBytes = sizeof(ScalePush);
+    return description;
+}
+
+gpu::PipelineDescription scaleTexelsDescription() {
+    gpu::PipelineDescription description = scaleDescription();
+    description.shader = scaleTexelsShader();
+    description.texelBindings = 1;
     return description;
 }
 

@@ -21,6 +21,18 @@ TEST(SpirvInfo, ReadsInterfaceAndSpecialisedWorkgroup) {
     EXPECT_EQ(info->constants, 2u);
 }
 
+TEST(SpirvInfo, TellsTexelBuffersFromStorageBuffers) {
+    const Result<gpu::SpirvInfo> storage = inspect(scaleShader(), {64});
+    ASSERT_TRUE(succeeded(storage));
+    EXPECT_EQ(storage->storageBindings, 3u);
+    EXPECT_EQ(storage->texelBindings, 0u);
+    const Result<gpu::SpirvInfo> texels = inspect(scaleTexelsShader(), {64});
+    ASSERT_TRUE(succeeded(texels));
+    EXPECT_EQ(texels->bindings, 2u);
+    EXPECT_EQ(texels->storageBindings, 2u);
+    EXPECT_EQ(texels->texelBindings, 1u);
+}
+
 TEST(SpirvInfo, UsesTheModulesOwnConstantsWhereNoneAreGiven) {
     const Result<gpu::SpirvInfo> info = inspect(scaleShader(), {});
     ASSERT_TRUE(succeeded(info));
@@ -43,8 +55,10 @@ TEST(SpirvInfo, RefusesWhatIsNotSpirv) {
     EXPECT_TRUE(failed(gpu::inspectSpirv(words, 0, {}).status(), StatusCode::InvalidArgument, "no module"));
 }
 
-TEST(SpirvInfo, SurvivesEveryTruncationAndEveryChangedWord) {
-    const gpu::ShaderCode shader = sharedSumShader();
+class DamagedModule : public testing::TestWithParam<gpu::ShaderCode (*)()> {};
+
+TEST_P(DamagedModule, SurvivesEveryTruncationAndEveryChangedWord) {
+    const gpu::ShaderCode shader = GetParam()();
     const std::vector<uint32_t> whole(shader.words, shader.words + shader.wordCount);
     size_t refused = 0;
     for (size_t length = 0; length < whole.size(); ++length) {
@@ -61,6 +75,8 @@ TEST(SpirvInfo, SurvivesEveryTruncationAndEveryChangedWord) {
         }
     }
 }
+
+INSTANTIATE_TEST_SUITE_P(SpirvInfo, DamagedModule, testing::Values(sharedSumShader, scaleTexelsShader));
 
 } // namespace
 } // namespace mote::test

@@ -122,13 +122,13 @@ protected:
     // The kernel of one shader, whatever the device prefers.
     Result<GraphKernels> choose(const OpCase &c, ShaderId shader) {
         const auto only = [shader](const gpu::PipelineDescription &pipeline) {
-            const bool conv = pipeline.shader.id <= static_cast<uint32_t>(ShaderId::Conv2dShuffle);
+            const bool conv = pipeline.shader.id <= static_cast<uint32_t>(ShaderId::Conv2dTexels);
             return conv && pipeline.shader.id != static_cast<uint32_t>(shader)
                        ? makeStatus(StatusCode::Unsupported, "not asked for")
                        : Status{};
         };
         Traits with = traits();
-        with.cpu = with.cpu || shader == ShaderId::Conv2dShuffle;
+        with.cpu = with.cpu || shader == ShaderId::Conv2dShuffle || shader == ShaderId::Conv2dTexels;
         return chooseKernels(c.model, c.graph, c.shapes, with, only);
     }
 
@@ -216,20 +216,23 @@ protected:
 class Conv2dShuffleShapes : public Conv2dWithSubgroups, public testing::WithParamInterface<ConvCase> {};
 
 TEST_P(Conv2dShuffleShapes, MatchesReference) {
-    expectMatchesReference(GetParam(), {ShaderId::Conv2dShuffle}, canShuffle() ? 1 : 0);
+    expectMatchesReference(GetParam(), {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels},
+                           canShuffle() ? 2 : 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, Conv2dShuffleShapes, testing::ValuesIn(kCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
 
 TEST_F(Conv2dWithSubgroups, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
-    if (canShuffle())
-        expectManyWalksGiveOneSetOfStatistics(ShaderId::Conv2dShuffle);
+    for (ShaderId shader : {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels})
+        if (canShuffle())
+            expectManyWalksGiveOneSetOfStatistics(shader);
 }
 
 TEST_F(Conv2dWithSubgroups, SlicesAndFoldsEqualTheWholeToTheBit) {
-    if (canShuffle())
-        expectSlicesAndFoldsEqualTheWhole(ShaderId::Conv2dShuffle);
+    for (ShaderId shader : {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels})
+        if (canShuffle())
+            expectSlicesAndFoldsEqualTheWhole(shader);
 }
 
 TEST_F(Conv2d, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
@@ -353,11 +356,13 @@ TEST_F(Conv2d, FallsToTheNextVariantWhenAPipelineCannotBeMade) {
 
 TEST_F(Conv2d, RulesPreferShufflesAndTheWideTileOnSoftwareDevicesOnly) {
     const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
-    const auto chosen = [&](const ConvCase &wanted, bool cpu, uint32_t subgroupSize = 0) {
+    const auto chosen = [&](const ConvCase &wanted, bool cpu, uint32_t subgroupSize = 0,
+                            uint32_t texels = 1u << 27) {
         const OpCase c = makeCase(wanted);
         Traits with = traits();
         with.cpu = cpu;
         with.caps.subgroupSize = subgroupSize;
+        with.caps.maxTexelBufferElements = texels;
         with.caps.subgroupOperations = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
         return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0].name;
     };
@@ -368,8 +373,10 @@ TEST_F(Conv2d, RulesPreferShufflesAndTheWideTileOnSoftwareDevicesOnly) {
     EXPECT_EQ(chosen(narrow, true), "conv2d row3 4x8");
     EXPECT_EQ(chosen(strided, false), "conv2d 4x8");
     EXPECT_EQ(chosen(strided, true), "conv2d 8x8");
-    EXPECT_EQ(chosen(plain, true, 8), "conv2d shuffle 8x16");
-    EXPECT_EQ(chosen(strided, true, 16), "conv2d shuffle 8x16");
+    EXPECT_EQ(chosen(plain, true, 8), "conv2d texels 8x16");
+    EXPECT_EQ(chosen(strided, true, 16), "conv2d texels 8x16");
+    EXPECT_EQ(chosen(plain, true, 8, 256), "conv2d texels 8x16");
+    EXPECT_EQ(chosen(plain, true, 8, 255), "conv2d shuffle 8x16"); // 256 pixels of 8 channels
     EXPECT_EQ(chosen(plain, true, 4), "conv2d row3 8x8");
     EXPECT_EQ(chosen(plain, false, 32), "conv2d row3 4x8");
 }
