@@ -71,8 +71,7 @@ Conversion convertCheckpoint(const ConvertOptions &options) {
     model.recipes = compileRecipes(options, checkpoint, model.timesteps);
 
     result.network = lowerUNet(checkpoint);
-    for (const SafetensorsEntry &entry : checkpoint.weights().entries())
-        result.checkpointBytes += entry.end - entry.begin;
+    result.checkpointBytes = checkpoint.weights().bytes();
     result.report = fold(result.network, {model.timesteps.begin(), model.timesteps.end()});
     roundToStored(result.network);
     result.constants = storeConstants(result.network);

@@ -2,7 +2,6 @@
 
 #include "read/text.h"
 
-#include <cmath>
 #include <sys/stat.h>
 
 namespace mote::convert {
@@ -65,45 +64,34 @@ std::string oldAttentionName(const std::string &name) {
     return {};
 }
 
-std::string shapeText(const std::vector<uint64_t> &shape) {
-    std::string all = "[";
-    for (size_t i = 0; i < shape.size(); ++i)
-        all += i == 0 ? text(shape[i]) : text(", ", shape[i]);
-    return all + "]";
+// The first of the names under which diffusers saves a UNet's weights, in the order in which it looks for
+// them.
+std::string weightsPath(const std::string &directory) {
+    static constexpr const char *kNames[] = {
+        "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json",
+        "diffusion_pytorch_model.bin", "diffusion_pytorch_model.bin.index.json"};
+    std::string all;
+    for (const char *name : kNames) {
+        const std::string path = text(directory, "/unet/", name);
+        struct stat status = {};
+        if (stat(path.c_str(), &status) == 0)
+            return path;
+        all += text(all.empty() ? "" : ", ", name);
+    }
+    throw ReadError(text(directory, "/unet: has no weights, expected one of ", all));
 }
 
 } // namespace
 
 Checkpoint::Checkpoint(const std::string &directory)
-    : directory_(directory), unet_(readUNetConfig(directory)),
-      weights_(directory + "/unet/diffusion_pytorch_model.safetensors") {}
+    : directory_(directory), unet_(readUNetConfig(directory)), weights_(weightsPath(directory)),
+      taker_(weights_, "unet/config.json") {}
 
 std::vector<float> Checkpoint::take(const std::string &name, const std::vector<uint64_t> &shape) {
-    const SafetensorsEntry *entry = weights_.find(name);
-    if (entry == nullptr)
-        if (const std::string old = oldAttentionName(name); !old.empty())
-            entry = weights_.find(old);
-    if (entry == nullptr)
-        throw ReadError(text(weights_.path(), ": tensor \"", name, "\" of shape ", shapeText(shape),
-                             " is missing; unet/config.json asks for it"));
-    if (entry->shape != shape)
-        throw ReadError(text(weights_.path(), ": tensor \"", entry->name, "\" has shape ",
-                             shapeText(entry->shape), ", unet/config.json asks for ", shapeText(shape)));
-    std::vector<float> values = weights_.readFloats(*entry);
-    for (size_t i = 0; i < values.size(); ++i)
-        if (!std::isfinite(values[i]))
-            throw ReadError(text(weights_.path(), ": tensor \"", entry->name, "\" element ", i, " is ",
-                                 std::isnan(values[i]) ? "NaN" : "infinite", ", expected a finite number"));
-    taken_.insert(entry->name);
-    return values;
-}
-
-void Checkpoint::expectAllTaken() const {
-    for (const SafetensorsEntry &entry : weights_.entries())
-        if (!taken_.contains(entry.name))
-            throw ReadError(text(weights_.path(), ": tensor \"", entry.name, "\" of shape ",
-                                 shapeText(entry.shape),
-                                 " is not used by the model that unet/config.json describes"));
+    if (weights_.find(name) == nullptr)
+        if (const std::string old = oldAttentionName(name); !old.empty() && weights_.find(old) != nullptr)
+            return taker_.take(old, shape);
+    return taker_.take(name, shape);
 }
 
 } // namespace mote::convert

@@ -1,14 +1,13 @@
 // A checkpoint in diffusers layout:
-//   model_index.json, unet/config.json, unet/diffusion_pytorch_model.safetensors,
-//   scheduler/scheduler_config.json.
+//   model_index.json, unet/config.json, scheduler/scheduler_config.json, and in unet the weights:
+//   diffusion_pytorch_model.safetensors, or its shards with .safetensors.index.json, or .bin.
 #pragma once
 
-#include "read/safetensors.h"
+#include "read/weights.h"
 
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -46,9 +45,11 @@ using TensorSource = std::function<std::vector<float>(const std::string &, const
 class Checkpoint {
 public:
     explicit Checkpoint(const std::string &directory); // throws ReadError
+    Checkpoint(const Checkpoint &) = delete;           // what is taken is taken from these weights
+    Checkpoint &operator=(const Checkpoint &) = delete;
 
     const UNetConfig &unet() const { return unet_; }
-    const SafetensorsFile &weights() const { return weights_; }
+    const Weights &weights() const { return weights_; }
     std::string schedulerConfigPath() const { return directory_ + "/scheduler/scheduler_config.json"; }
 
     // The values of a tensor, checked to have this shape and to be finite, and remembered as used. Attention
@@ -58,13 +59,13 @@ public:
 
     // Throws, naming the first, if a tensor of the file was never taken: the architecture would not be what
     // was read.
-    void expectAllTaken() const;
+    void expectAllTaken() const { taker_.expectAllTaken(); }
 
 private:
     std::string directory_;
     UNetConfig unet_;
-    SafetensorsFile weights_;
-    std::set<std::string> taken_;
+    Weights weights_;
+    WeightTaker taker_;
 };
 
 } // namespace mote::convert

@@ -1,13 +1,13 @@
 #include "read/safetensors.h"
 
-#include "read/half.h"
+#include "read/elements.h"
 #include "read/text.h"
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <unistd.h>
 
 namespace mote::convert {
@@ -19,23 +19,6 @@ using nlohmann::json;
 // The reference implementation allows 100 MB; the largest public UNet's header is below 1 MB.
 constexpr uint64_t kMaxHeaderBytes = uint64_t(16) << 20;
 constexpr size_t kMaxRank = 8;
-
-struct ElementType {
-    const char *name;
-    uint64_t bytes;
-};
-constexpr ElementType kElementTypes[] = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8},
-                                         {"I32", 4}, {"I16", 2}, {"I8", 1},  {"U64", 8},  {"U32", 4},
-                                         {"U16", 2}, {"U8", 1},  {"BOOL", 1}};
-
-uint64_t elementBytes(const std::string &type, const std::string &where) {
-    for (const ElementType &known : kElementTypes)
-        if (type == known.name)
-            return known.bytes;
-    throw ReadError(text(where, ": dtype \"", type,
-                         "\" is not known; F64, F32, F16, BF16, I64, I32, I16, I8, U64, "
-                         "U32, U16, U8 and BOOL are"));
-}
 
 uint64_t littleEndian64(const uint8_t *bytes) {
     uint64_t value = 0;
@@ -70,7 +53,11 @@ SafetensorsEntry parseEntry(const std::string &name, const json &fields, const s
         throw ReadError(text(where, ": dtype is ", shownJson(fields["dtype"]), ", expected a string"));
     entry.type = fields["dtype"].get<std::string>();
 
-    uint64_t bytes = elementBytes(entry.type, where);
+    uint64_t bytes = elementBytes(entry.type);
+    if (bytes == 0)
+        throw ReadError(text(where, ": dtype \"", entry.type,
+                             "\" is not known; F64, F32, F16, BF16, I64, I32, I16, I8, U64, "
+                             "U32, U16, U8 and BOOL are"));
     const json &shape = fields["shape"];
     if (!shape.is_array() || shape.size() > kMaxRank)
         throw ReadError(text(where, ": shape is ", shownJson(shape), ", expected a list of at most ",
@@ -138,32 +125,20 @@ uint64_t SafetensorsEntry::elements() const {
     return count;
 }
 
-SafetensorsFile::SafetensorsFile(const std::string &path)
-    : path_(path), file_(std::fopen(path.c_str(), "rb"), &std::fclose) {
-    if (!file_)
-        throw ReadError(text(path, ": cannot be opened: ", errorText()));
-    if (fseeko(file_.get(), 0, SEEK_END) != 0)
-        throw ReadError(text(path, ": cannot be read: ", errorText()));
-    const off_t end = ftello(file_.get());
-    if (end < 0 || fseeko(file_.get(), 0, SEEK_SET) != 0)
-        throw ReadError(text(path, ": cannot be read: ", errorText()));
-    const auto fileBytes = static_cast<uint64_t>(end);
+SafetensorsFile::SafetensorsFile(const std::string &path) : file_(path) {
     uint8_t length[8];
-    if (fileBytes < sizeof length)
-        throw ReadError(text(path, ": has ", fileBytes,
+    if (file_.bytes() < sizeof length)
+        throw ReadError(text(path, ": has ", file_.bytes(),
                              " bytes, a safetensors file begins with an 8-byte header length"));
-    if (std::fread(length, 1, sizeof length, file_.get()) != sizeof length)
-        throw ReadError(text(path, ": cannot be read: ", errorText()));
-    const uint64_t headerBytes = littleEndian64(length);
-    if (headerBytes > fileBytes - sizeof length)
-        throw ReadError(text(path, ": header length is ", headerBytes, ", only ", fileBytes - sizeof length,
-                             " bytes follow"));
+    file_.read(0, length, sizeof length, "header length");
+    const uint64_t headerBytes = littleEndian64(length), follow = file_.bytes() - sizeof length;
+    if (headerBytes > follow)
+        throw ReadError(text(path, ": header length is ", headerBytes, ", only ", follow, " bytes follow"));
     if (headerBytes > kMaxHeaderBytes)
         throw ReadError(
             text(path, ": header length is ", headerBytes, ", at most ", kMaxHeaderBytes, " are read"));
     std::string header(headerBytes, '\0');
-    if (std::fread(header.data(), 1, header.size(), file_.get()) != header.size())
-        throw ReadError(text(path, ": cannot be read: ", errorText()));
+    file_.read(sizeof length, header.data(), header.size(), "header");
 
     const json document = parseJson(header, text(path, ": header"));
     if (!document.is_object())
@@ -171,8 +146,8 @@ SafetensorsFile::SafetensorsFile(const std::string &path)
     const uint64_t dataStart = sizeof length + headerBytes;
     for (const auto &[name, fields] : document.items())
         if (name != "__metadata__") // strings of the writer's own
-            entries_.push_back(parseEntry(name, fields, path, dataStart, fileBytes - dataStart));
-    checkCoverage(entries_, path, dataStart, fileBytes);
+            entries_.push_back(parseEntry(name, fields, path, dataStart, file_.bytes() - dataStart));
+    checkCoverage(entries_, path, dataStart, file_.bytes());
     std::sort(entries_.begin(), entries_.end(),
               [](const SafetensorsEntry &a, const SafetensorsEntry &b) { return a.name < b.name; });
 }
@@ -187,57 +162,40 @@ const SafetensorsEntry *SafetensorsFile::find(const std::string &name) const {
 const SafetensorsEntry &SafetensorsFile::get(const std::string &name) const {
     if (const SafetensorsEntry *entry = find(name))
         return *entry;
-    throw ReadError(text(path_, ": has no tensor \"", name, "\""));
-}
-
-std::vector<uint8_t> SafetensorsFile::readBytes(const SafetensorsEntry &entry) const {
-    std::vector<uint8_t> bytes(entry.end - entry.begin);
-    if (fseeko(file_.get(), static_cast<off_t>(entry.begin), SEEK_SET) != 0 ||
-        std::fread(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size())
-        throw ReadError(
-            text(path_, ": tensor \"", entry.name, "\": its ", bytes.size(), " bytes cannot be read: ",
-                 std::ferror(file_.get()) != 0 ? errorText() : std::string("the file has become shorter")));
-    return bytes;
+    throw ReadError(text(path(), ": has no tensor \"", name, "\""));
 }
 
 std::vector<float> SafetensorsFile::readFloats(const SafetensorsEntry &entry) const {
-    if (entry.type != "F32" && entry.type != "F16" && entry.type != "BF16")
-        throw ReadError(text(path_, ": tensor \"", entry.name, "\" has dtype ", entry.type,
-                             ", expected F32, F16 or BF16"));
-    const std::vector<uint8_t> bytes = readBytes(entry);
+    const std::string what = text("tensor \"", entry.name, "\"");
+    if (!isFloating(entry.type))
+        throw ReadError(text(path(), ": ", what, " has dtype ", entry.type, ", expected ", kFloatingNames));
     std::vector<float> values(entry.elements());
-    for (size_t i = 0; i < values.size(); ++i) {
-        if (entry.type == "F32") {
-            const uint8_t *b = bytes.data() + 4 * i;
-            values[i] = std::bit_cast<float>(uint32_t(b[0]) | uint32_t(b[1]) << 8 | uint32_t(b[2]) << 16 |
-                                             uint32_t(b[3]) << 24);
-        } else {
-            const auto bits = static_cast<uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8);
-            values[i] = entry.type == "F16" ? floatFromHalf(bits) : floatFromBfloat16(bits);
-        }
+    if (entry.type == "F32") { // without a second copy
+        file_.read(entry.begin, values.data(), values.size() * sizeof(float), what);
+    } else {
+        std::vector<uint8_t> bytes(entry.end - entry.begin);
+        file_.read(entry.begin, bytes.data(), bytes.size(), what);
+        floatsFrom(entry.type, bytes.data(), values.size(), values.data());
     }
     return values;
 }
 
 std::vector<int64_t> SafetensorsFile::readIntegers(const SafetensorsEntry &entry) const {
+    const std::string what = text("tensor \"", entry.name, "\"");
     if (entry.type != "I64" && entry.type != "I32")
-        throw ReadError(
-            text(path_, ": tensor \"", entry.name, "\" has dtype ", entry.type, ", expected I64 or I32"));
-    const std::vector<uint8_t> bytes = readBytes(entry);
-    const size_t size = entry.type == "I64" ? 8 : 4;
+        throw ReadError(text(path(), ": ", what, " has dtype ", entry.type, ", expected I64 or I32"));
     std::vector<int64_t> values(entry.elements());
-    for (size_t i = 0; i < values.size(); ++i) {
-        uint8_t wide[8];
-        std::memset(wide, size == 4 && (bytes[4 * i + 3] & 0x80) != 0 ? 0xFF : 0,
-                    sizeof wide); // sign extension
-        std::memcpy(wide, bytes.data() + size * i, size);
-        values[i] = static_cast<int64_t>(littleEndian64(wide));
+    if (entry.type == "I64") {
+        file_.read(entry.begin, values.data(), values.size() * sizeof(int64_t), what);
+    } else {
+        std::vector<int32_t> narrow(values.size());
+        file_.read(entry.begin, narrow.data(), narrow.size() * sizeof(int32_t), what);
+        std::copy(narrow.begin(), narrow.end(), values.begin());
     }
     return values;
 }
 
 void writeSafetensors(const std::string &path, const std::vector<TensorToWrite> &tensors) {
-    static_assert(std::endian::native == std::endian::little, "values are written as they lie in memory");
     nlohmann::ordered_json header = nlohmann::ordered_json::object();
     uint64_t offset = 0;
     for (const TensorToWrite &tensor : tensors) {

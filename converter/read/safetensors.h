@@ -1,14 +1,12 @@
 // Safetensors files: an 8-byte little-endian header length, a JSON header, then the tensors' bytes.
 // https://github.com/huggingface/safetensors, README.md, section "Format". A file is hostile until shown
-// otherwise. Used by the converter and, for tensor files, by the mote command: includes nothing else of the
-// project but read/json.h, read/text.h and read/half.h.
+// otherwise. Used by the converter and, for tensor files, by the mote command: knows nothing of checkpoints.
 #pragma once
 
+#include "read/input_file.h"
 #include "read/json.h"
 
 #include <cstdint>
-#include <cstdio>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,21 +26,18 @@ public:
     // overlaps and gaps. Throws ReadError.
     explicit SafetensorsFile(const std::string &path);
 
-    const std::string &path() const { return path_; }
+    const std::string &path() const { return file_.path(); }
     const std::vector<SafetensorsEntry> &entries() const { return entries_; } // sorted by name
     const SafetensorsEntry *find(const std::string &name) const;              // or nullptr
     const SafetensorsEntry &get(const std::string &name) const;               // or ReadError by name
 
-    // F32, F16 and BF16, exactly. Other types are refused by name.
+    // F32, F16 and BF16 exactly, F64 rounded. Other types are refused by name.
     std::vector<float> readFloats(const SafetensorsEntry &entry) const;
     // I64 and I32.
     std::vector<int64_t> readIntegers(const SafetensorsEntry &entry) const;
 
 private:
-    std::vector<uint8_t> readBytes(const SafetensorsEntry &entry) const;
-
-    std::string path_;
-    std::unique_ptr<FILE, int (*)(FILE *)> file_;
+    InputFile file_;
     std::vector<SafetensorsEntry> entries_;
 };
 

@@ -75,7 +75,7 @@ const std::vector<Hostile> kHostile = {
      {"unet/config.json", "cannot be opened"}},
     {"no weights",
      [](const Folder &f) { std::filesystem::remove(f.file(Folder::kWeights)); },
-     {"model.safetensors", "cannot be opened"}},
+     {"/unet", "no weights", "diffusion_pytorch_model.safetensors", ".index.json", ".bin"}},
     {"weights are a folder",
      [](const Folder &f) {
          std::filesystem::remove(f.file(Folder::kWeights));
@@ -231,7 +231,7 @@ const std::vector<Hostile> kHostile = {
      {"belong to no tensor"}},
     {"weights of integers",
      [](const Folder &f) { f.editHeader([](json &h) { h[kTensor]["dtype"] = "I32"; }); },
-     {kTensor, "I32", "F32, F16 or BF16"}},
+     {kTensor, "I32", "F32, F16, BF16 or F64"}},
     {"another shape of the same size",
      entryField("shape", {3, 8, 3, 3}),
      {kTensor, "[3, 8, 3, 3]", "[8, 3, 3, 3]"}},
