@@ -325,6 +325,8 @@ Array<T> runOp(const Op &op, const std::vector<const Array<T> *> &inputs, const 
     case OpKind::AvgPool:
         expectInputs(op, inputs, 1, 1);
         return averageDown(op, *inputs[0]);
+    case OpKind::ClassEmbedding:
+        break;
     }
     fail(op, text("kind ", unsigned(op.kind), " is not known"));
 }
