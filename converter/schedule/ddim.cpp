@@ -26,24 +26,15 @@ std::vector<SettingInfo> ddimSettings() {
 Table compileDdim(const Job &job) {
     const Settings &settings = job.settings;
     const NoiseSchedule noise = makeNoiseSchedule(settings, job.rounding, false);
-    const std::vector<int64_t> timesteps = jobWholeTimesteps(job, noise, SpacingRule::Whole);
     const Prediction prediction = readPrediction(settings);
     const Clip clip = readClip(settings);
     const double eta = settings.number("eta");
     const bool rederive = settings.boolean("use_clipped_model_output");
     const double final = settings.boolean("set_alpha_to_one") ? 1.0 : noise.alphasCumprod.front();
-    const int64_t stride = noise.trainTimesteps() / job.count();
 
     std::vector<Step> steps;
-    for (size_t i = 0; i < timesteps.size(); ++i) {
-        const int64_t t = timesteps[i];
-        // With given timesteps a step goes to the next one; diffusers goes a fixed stride, whatever the
-        // spacing.
-        const int64_t target = job.timesteps.empty()      ? t - stride
-                               : i + 1 < timesteps.size() ? timesteps[i + 1]
-                                                          : -1;
-        const double A = noise.alphasCumprod[static_cast<size_t>(t)];
-        const double B = target >= 0 ? noise.alphasCumprod[static_cast<size_t>(target)] : final;
+    const std::vector<Descent> descents = jobDescents(job, noise, final);
+    for (const auto &[t, target, A, B] : descents) {
         const double variance = eta * eta * (1 - B) / (1 - A) * (1 - A / B);
         if (variance < 0)
             settings.refuse("eta", "but the step from timestep " + std::to_string(t) + " to " +
@@ -61,9 +52,7 @@ Table compileDdim(const Job &job) {
         step.draws = eta > 0 ? 1 : 0;
         steps.push_back(step);
     }
-    const double first = noise.alphasCumprod[static_cast<size_t>(timesteps.front())];
-    const Start start = startOf(job, std::sqrt(first), std::sqrt(1 - first), {});
-    return finishTable("ddim", job.count(), start, steps);
+    return finishTable("ddim", job.count(), descentStart(job, descents), steps);
 }
 
 } // namespace mote::convert::schedule

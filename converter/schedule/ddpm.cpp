@@ -4,6 +4,7 @@
 //   s^2 = (1 - B) / (1 - A) beta (fixed_small) or beta (fixed_large)
 //   learned_range: the network interpolates log s^2 between the two
 //                  (Nichol and Dhariwal 2021, "Improved DDPM", equation 15)
+//   learned: the network's variance output is s^2, as diffusers reads it
 #include <algorithm>
 #include <cmath>
 
@@ -22,27 +23,20 @@ std::vector<SettingInfo> ddpmSettings() {
         {predictionSetting(), spacingSetting("\"leading\""), stepsOffsetSetting(), strengthSetting()},
         clipSettings("true"),
         {{"variance_type", SettingType::Choice, "\"fixed_small\"", 0, 0,
-          "fixed_small|fixed_small_log|fixed_large|learned_range", "variance of a step"}},
+          "fixed_small|fixed_small_log|fixed_large|learned|learned_range", "variance of a step"}},
     });
 }
 
 Table compileDdpm(const Job &job) {
     const Settings &settings = job.settings;
     const NoiseSchedule noise = makeNoiseSchedule(settings, job.rounding, false);
-    const std::vector<int64_t> timesteps = jobWholeTimesteps(job, noise, SpacingRule::Whole);
     const Prediction prediction = readPrediction(settings);
     const Clip clip = readClip(settings);
     const std::string varianceType = settings.choice("variance_type");
-    const int64_t stride = noise.trainTimesteps() / job.count();
 
     std::vector<Step> steps;
-    for (size_t i = 0; i < timesteps.size(); ++i) {
-        const int64_t t = timesteps[i];
-        const int64_t target = job.timesteps.empty()      ? t - stride
-                               : i + 1 < timesteps.size() ? timesteps[i + 1]
-                                                          : -1;
-        const double A = noise.alphasCumprod[static_cast<size_t>(t)];
-        const double B = target >= 0 ? noise.alphasCumprod[static_cast<size_t>(target)] : 1.0;
+    const std::vector<Descent> descents = jobDescents(job, noise, 1.0);
+    for (const auto &[t, target, A, B] : descents) {
         const double beta = 1 - A / B;
         const double small = std::max((1 - B) / (1 - A) * beta, kLeastVariance);
         Step step;
@@ -52,15 +46,17 @@ Table compileDdpm(const Job &job) {
         step.next = std::sqrt(B) * beta / (1 - A) * kX0 + std::sqrt(A / B) * (1 - B) / (1 - A) * kX;
         if (t > 0 && varianceType == "learned_range") {
             step.next += kZ;
-            step.logVariance = {std::log(small), std::log(std::max(beta, kLeastVariance))};
+            step.learned = {VarianceKind::Interpolated, std::log(small),
+                            std::log(std::max(beta, kLeastVariance))};
+        } else if (t > 0 && varianceType == "learned") {
+            step.next += kZ;
+            step.learned.kind = VarianceKind::Direct;
         } else if (t > 0) {
             step.next += std::sqrt(varianceType == "fixed_large" ? beta : small) * kZ;
         }
         steps.push_back(step);
     }
-    const double first = noise.alphasCumprod[static_cast<size_t>(timesteps.front())];
-    const Start start = startOf(job, std::sqrt(first), std::sqrt(1 - first), {});
-    return finishTable("ddpm", job.count(), start, steps);
+    return finishTable("ddpm", job.count(), descentStart(job, descents), steps);
 }
 
 } // namespace mote::convert::schedule

@@ -43,6 +43,22 @@ template <typename Real> double norm(std::span<const Real> values) {
     return std::sqrt(sum);
 }
 
+// What the network's variance output makes of the noise's coefficient.
+template <typename Real>
+double deviationOf(const LearnedVariance &learned, std::span<const Real> extra, size_t i) {
+    switch (learned.kind) {
+    case VarianceKind::Fixed:
+        break;
+    case VarianceKind::Interpolated: {
+        const double fraction = (static_cast<double>(extra[i]) + 1) / 2;
+        return std::exp((learned.low + fraction * (learned.high - learned.low)) / 2);
+    }
+    case VarianceKind::Direct:
+        return std::sqrt(static_cast<double>(extra[i]));
+    }
+    return 1;
+}
+
 } // namespace
 
 template <typename Real> RowResult<Real> applyRow(const Row &row, size_t batch, const RowOperands<Real> &in) {
@@ -82,13 +98,7 @@ template <typename Real> RowResult<Real> applyRow(const Row &row, size_t batch, 
             for (size_t k = 0; k < row.h.size(); ++k)
                 add(value, row.h[k], in.registers[k], i);
             add(value, row.e, in.y, i);
-            if (row.logVariance) {
-                const auto [low, high] = *row.logVariance;
-                const Real fraction = (in.extra[i] + Real(1)) / Real(2);
-                value += real(c) * std::exp((real(low) + fraction * real(high - low)) / Real(2)) * in.z[i];
-            } else {
-                add(value, c, in.z, i);
-            }
+            add(value, c * deviationOf(row.learned, in.extra, i), in.z, i);
             if (row.known) {
                 Real inside = 0;
                 add(inside, (*row.known)[0], in.y, i);
@@ -128,7 +138,7 @@ Trajectory<Real> runTable(const Table &table, const RunInputs<Real> &inputs, con
     keepState(table.initScale);
     for (size_t index = 0; index < table.rows.size(); ++index) {
         const Row &row = table.rows[index];
-        extra.assign(row.logVariance ? count : 0, Real(0));
+        extra.assign(row.learned.kind != VarianceKind::Fixed ? count : 0, Real(0));
         network(x, row, index, m, extra);
         RowOperands<Real> operands{x, m, extra, inputs.condition, {}, inputs.mask, {}};
         if (row.c != 0 || row.known)

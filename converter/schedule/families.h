@@ -94,6 +94,17 @@ std::vector<double> jobTimesteps(const Job &job, const NoiseSchedule &noise, Spa
 // Whole timesteps, as indices into the schedule's tables, less the skipped ones.
 std::vector<int64_t> jobWholeTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule);
 
+// A run of DDIM or DDPM: whole timesteps, each with alphasCumprod there and where its step goes. Steps go
+// `num_train_timesteps / count` down, as diffusers has it whatever the spacing; with given timesteps, to the
+// next one. Below timestep 0 alphasCumprod is `final`.
+struct Descent {
+    int64_t timestep, target; // target < 0: the image
+    double from, to;
+};
+std::vector<Descent> jobDescents(const Job &job, const NoiseSchedule &noise, double final);
+// x = sqrt(A) y + sqrt(1 - A) z where the run starts from the image, else noise.
+Start descentStart(const Job &job, const std::vector<Descent> &descents);
+
 std::vector<SettingInfo> joinSettings(std::initializer_list<std::vector<SettingInfo>> parts);
 
 } // namespace mote::convert::schedule

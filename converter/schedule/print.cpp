@@ -25,7 +25,7 @@ Json rowJson(const Row &row) {
         flags.push_back("langevin");
     if (row.known)
         flags.push_back("known");
-    if (row.logVariance)
+    if (row.learned.kind != VarianceKind::Fixed)
         flags.push_back("learned_variance");
     Json out = {{"t", row.timestep}, {"p", row.p}, {"q", row.q}, {"clip", clipJson(row.clip)},
                 {"a", row.a},        {"b", row.b}, {"g", row.g}, {"h", row.h},
@@ -38,8 +38,8 @@ Json rowJson(const Row &row) {
     out["flags"] = flags;
     if (row.known)
         out["known"] = {{"e", (*row.known)[0]}, {"c", (*row.known)[1]}};
-    if (row.logVariance)
-        out["log_variance"] = {{"low", (*row.logVariance)[0]}, {"high", (*row.logVariance)[1]}};
+    if (row.learned.kind == VarianceKind::Interpolated)
+        out["log_variance"] = {{"low", row.learned.low}, {"high", row.learned.high}};
     return out;
 }
 

@@ -250,6 +250,26 @@ std::vector<double> jobTimesteps(const Job &job, const NoiseSchedule &noise, Spa
     return timesteps;
 }
 
+std::vector<Descent> jobDescents(const Job &job, const NoiseSchedule &noise, double final) {
+    const std::vector<int64_t> timesteps = jobWholeTimesteps(job, noise, SpacingRule::Whole);
+    const int64_t stride = noise.trainTimesteps() / job.count();
+    std::vector<Descent> descents;
+    for (size_t i = 0; i < timesteps.size(); ++i) {
+        const int64_t t = timesteps[i];
+        const int64_t target = job.timesteps.empty()      ? t - stride
+                               : i + 1 < timesteps.size() ? timesteps[i + 1]
+                                                          : -1;
+        descents.push_back({t, target, noise.alphasCumprod[static_cast<size_t>(t)],
+                            target >= 0 ? noise.alphasCumprod[static_cast<size_t>(target)] : final});
+    }
+    return descents;
+}
+
+Start descentStart(const Job &job, const std::vector<Descent> &descents) {
+    const double first = descents.front().from;
+    return startOf(job, std::sqrt(first), std::sqrt(1 - first), {});
+}
+
 std::vector<int64_t> jobWholeTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule) {
     std::vector<int64_t> whole;
     for (const double timestep : jobTimesteps(job, noise, rule)) {

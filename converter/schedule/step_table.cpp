@@ -98,7 +98,7 @@ Table finishTable(std::string sampler, int64_t steps, const Start &start, const 
         row.langevin = step.langevin;
         if (step.known)
             row.known = {step.known->y * scale, step.known->z * scale};
-        row.logVariance = step.logVariance;
+        row.learned = step.learned;
 
         const double all[] = {row.timestep, row.p, row.q, row.a, row.b,    row.g,    row.e,    row.c,
                               row.u,        row.v, row.w, scale, row.h[0], row.h[1], row.h[2], row.h[3]};
@@ -135,14 +135,6 @@ Recipe toRecipe(const Table &table, std::string name, std::vector<float> &timest
     recipe.initScale = single(table.initScale, table, 0);
     for (size_t i = 0; i < table.rows.size(); ++i) {
         const Row &row = table.rows[i];
-        const char *flag = row.langevin      ? "Langevin step from norms"
-                           : row.known       ? "known region"
-                           : row.logVariance ? "learned variance"
-                                             : nullptr;
-        if (flag)
-            throw ScheduleError("sampler \"" + table.sampler + "\", row " + std::to_string(i) +
-                                ": found the operation \"" + flag +
-                                "\", which a recipe of this format version cannot hold");
         StepRow out;
         out.timestep = single(row.timestep, table, i);
         auto known = std::find(timesteps.begin(), timesteps.end(), out.timestep);
@@ -160,7 +152,16 @@ Recipe toRecipe(const Table &table, std::string name, std::vector<float> &timest
         out.b = single(row.b, table, i);
         out.g = single(row.g, table, i);
         out.e = single(row.e, table, i);
-        out.c = single(row.c, table, i);
+        // c exp((low + f (high - low)) / 2) = (c exp(low / 2)) exp(f (high - low) / 2)
+        out.c = single(row.c * std::exp(row.learned.low / 2), table, i);
+        out.variance = row.learned.kind;
+        out.varianceExponent = single((row.learned.high - row.learned.low) / 2, table, i);
+        out.langevin = row.langevin;
+        out.known = row.known.has_value();
+        if (row.known) {
+            out.knownImage = single((*row.known)[0], table, i);
+            out.knownNoise = single((*row.known)[1], table, i);
+        }
         for (size_t k = 0; k < row.h.size(); ++k)
             out.h[k] = single(row.h[k], table, i);
         out.store = row.store >= 0 ? static_cast<uint32_t>(row.store) : kNone;

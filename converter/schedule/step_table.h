@@ -62,6 +62,14 @@ struct Clip {
            maximum = 1; // Threshold: s = clamp(quantile of |x0|, 1, maximum); clamp(x0, -s, s) / s
 };
 
+// The network also gives the variance v of the step's noise, which replaces next.z = c:
+//   Interpolated: c exp((low + f (high - low)) / 2), f = (v + 1) / 2
+//   Direct:       c sqrt(v)
+struct LearnedVariance {
+    VarianceKind kind = VarianceKind::Fixed;
+    double low = 0, high = 0; // logarithms of the least and the largest variance
+};
+
 // One step as a sampler writes it, over the sampler's own state x.
 struct Step {
     double timestep = 0;   // what the model is told
@@ -74,9 +82,7 @@ struct Step {
     int draws = -1;            // normals taken from the generator; -1: 1 if `next` uses z, else 0
     bool langevin = false;     // next.m and next.z are multiplied by rho^2 and rho, rho = |z| / |m| per image
     std::optional<Form> known; // inside the mask x' is this, over y and z
-    // The model also gives the variance: next.z becomes exp((low + f (high - low)) / 2), f = (extra output +
-    // 1) / 2.
-    std::optional<std::array<double, 2>> logVariance;
+    LearnedVariance learned;
 };
 
 // A finished row; names as in README.md. Zero coefficients are exact zeros.
@@ -92,7 +98,7 @@ struct Row {
     double scale = 1; // the sampler's own state after this row is x' / scale
     bool langevin = false;
     std::optional<std::array<double, 2>> known; // e, c inside the mask
-    std::optional<std::array<double, 2>> logVariance;
+    LearnedVariance learned;
 };
 
 struct Table {
@@ -113,8 +119,7 @@ struct Start {
 Table finishTable(std::string sampler, int64_t steps, const Start &start, const std::vector<Step> &rows);
 
 // The form that a file holds: fp32 coefficients. Timesteps are looked up in `timesteps`, the model's list of
-// distinct timesteps, and added where they are missing. Throws where a flagged operation has no place in a
-// recipe.
+// distinct timesteps, and added where they are missing.
 Recipe toRecipe(const Table &table, std::string name, std::vector<float> &timesteps);
 
 // Registers for the last `depth` stored quantities: ages become addresses here, so that nothing shifts at run

@@ -108,6 +108,12 @@ Result<Dispatch> buildSamplerRow(const StepRow &step, uint32_t written, const Im
         return makeStatus(StatusCode::Unsupported,
                           "step at timestep %g: found a dynamic threshold, expected no clipping or a clamp",
                           static_cast<double>(step.timestep));
+    if (step.langevin || step.known || step.variance != VarianceKind::Fixed)
+        return makeStatus(StatusCode::Unsupported, "step at timestep %g: found a %s, expected a plain step",
+                          static_cast<double>(step.timestep),
+                          step.langevin ? "Langevin step"
+                          : step.known  ? "known region"
+                                        : "learned variance");
     const bool stores = step.store != kNone;
     Row row{step, Check | ReadModelOutput, kStepNoiseStream, draw, errorCode};
     const bool formsX0 = step.g != 0 || (stores && step.w != 0);

@@ -246,6 +246,12 @@ private:
                         out.guided = row.guided();
                         out.guidance = row.guidance();
                         out.guidanceRescale = row.guidance_rescale();
+                        out.langevin = row.langevin();
+                        out.variance = static_cast<VarianceKind>(row.variance());
+                        out.varianceExponent = row.variance_exponent();
+                        out.known = row.known();
+                        out.knownImage = row.known_image();
+                        out.knownNoise = row.known_noise();
                         return Status{};
                     });
     }

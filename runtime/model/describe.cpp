@@ -140,6 +140,8 @@ const char *sourceName(PortSource source) {
         return "app";
     case PortSource::State:
         return "state";
+    case PortSource::ModelVariance:
+        return "model variance";
     case PortSource::ModelOutput:
         return "model output";
     case PortSource::Graph:
@@ -377,14 +379,27 @@ std::string describeModel(const Model &model) {
         json.field("steps", recipe.steps);
         std::vector<float> timesteps;
         uint64_t draws = 0;
+        bool threshold = false, langevin = false, variance = false, known = false;
         for (const StepRow &row : recipe.rows) {
             timesteps.push_back(row.timestep);
             draws += row.draws;
+            threshold = threshold || row.clip == ClipKind::Threshold;
+            langevin = langevin || row.langevin;
+            variance = variance || row.variance != VarianceKind::Fixed;
+            known = known || row.known;
         }
+        std::vector<std::string> flags;
+        for (const auto &[set, name] : {std::pair(threshold, "dynamic threshold"),
+                                        {langevin, "langevin step"},
+                                        {variance, "learned variance"},
+                                        {known, "known region"}})
+            if (set)
+                flags.emplace_back(name);
         json.field("passes", uint64_t{recipe.rows.size()});
         json.line("timesteps", timesteps);
         json.field("noise_draws", draws);
         describeGuidance(recipe, json);
+        json.line("flags", flags);
         json.close('}');
     }
     json.close(']');

@@ -61,11 +61,12 @@ Offset<format::Graph> encodeGraph(Builder &b, const Graph &graph) {
 
 Offset<format::Recipe> encodeRecipe(Builder &b, const Recipe &recipe) {
     const auto rows = each(b, recipe.rows, [&b](const StepRow &row) {
-        return format::CreateStepRow(b, row.timestep, row.timestepIndex, row.p, row.q,
-                                     static_cast<uint8_t>(row.clip), row.clipLow, row.clipHigh, row.quantile,
-                                     row.thresholdMax, row.a, row.b, row.g, row.e, row.c, row.h[0], row.h[1],
-                                     row.h[2], row.h[3], row.store, row.u, row.v, row.w, row.draws, row.scale,
-                                     row.guided, row.guidance, row.guidanceRescale);
+        return format::CreateStepRow(
+            b, row.timestep, row.timestepIndex, row.p, row.q, static_cast<uint8_t>(row.clip), row.clipLow,
+            row.clipHigh, row.quantile, row.thresholdMax, row.a, row.b, row.g, row.e, row.c, row.h[0],
+            row.h[1], row.h[2], row.h[3], row.store, row.u, row.v, row.w, row.draws, row.scale, row.guided,
+            row.guidance, row.guidanceRescale, row.langevin, static_cast<uint8_t>(row.variance),
+            row.varianceExponent, row.known, row.knownImage, row.knownNoise);
     });
     const auto name = b.CreateString(recipe.name), sampler = b.CreateString(recipe.sampler);
     return format::CreateRecipe(b, name, sampler, recipe.steps, recipe.initNoise, recipe.initCondition,

@@ -144,6 +144,8 @@ enum class PortSource : uint8_t {
     Graph = 3,       // another graph's output port (sourceGraph, sourcePort)
     Constant = 4,    // sourceWeight
     Noise = 5,       // the noise source
+    // Output ports only: what the network says of the variance of the step's noise, of the state's channels
+    ModelVariance = 6,
 };
 
 enum class DimensionSymbol : uint8_t { One = 0, N = 1, H = 2, W = 3, T = 4 };
@@ -182,11 +184,20 @@ struct Graph {
 // ------------------------------------------------------------------------------------------------ recipes
 enum class ClipKind : uint8_t { None = 0, Clamp = 1, Threshold = 2 };
 
+// What stands before z. v: the network's variance output at the element (PortSource::ModelVariance).
+enum class VarianceKind : uint8_t {
+    Fixed = 0,        // c
+    Interpolated = 1, // c exp(l (v + 1) / 2): c and l say the least variance and its ratio to the largest
+                      // (Nichol and Dhariwal 2021, "Improved DDPM", equation 15)
+    Direct = 2,       // c sqrt(v)
+};
+
 // One row of the step table (the algebra is in converter/schedule/README.md and FORMAT.md):
 //   m   = model(x, timestep)
 //   x0  = N(p x + q m)
 //   x'  = a x + b m + g x0 + sum_k h[k] r[k] + e y + c z
 //   r_s = u x + v m + w x0        (s = store, or none; with the old x, after x' was formed)
+// What depends on data is a flag: N = Threshold, langevin, variance, known.
 struct StepRow {
     float timestep = 0;         // what the model was told; metadata at run time
     uint32_t timestepIndex = 0; // row of the bias and affine tables
@@ -208,6 +219,13 @@ struct StepRow {
     bool guided = false;
     float guidance = 1;
     float guidanceRescale = 0; // 0..1
+
+    bool langevin = false; // b and c are multiplied by rho^2 and rho, rho = |z| / |m| over the image
+    VarianceKind variance = VarianceKind::Fixed;
+    float varianceExponent = 0; // l of Interpolated
+    // x' becomes M (knownImage y + knownNoise z) + (1 - M) x', y the run's `known`, M = 1 - its `mask`
+    bool known = false;
+    float knownImage = 0, knownNoise = 0;
 };
 
 struct Recipe {

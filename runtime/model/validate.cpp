@@ -152,8 +152,14 @@ bool canGuide(const Model &model) {
     return false;
 }
 
+// What rows may ask of the graphs' ports.
+struct PortNames {
+    bool condition = false; // an input port of that name
+    bool variance = false;  // an output port of the network's variance
+};
+
 Status validateRow(const Model &model, const StepRow &row, const std::string &file, const char *where,
-                   bool condition, bool stored[4]) {
+                   const PortNames &ports, bool stored[4]) {
     if (row.timestepIndex >= model.timesteps.size())
         return wrong(file, "%stimestep_index: found %u, expected less than %zu", where, row.timestepIndex,
                      model.timesteps.size());
@@ -163,12 +169,27 @@ Status validateRow(const Model &model, const StepRow &row, const std::string &fi
     const struct {
         const char *name;
         float value;
-    } numbers[] = {{"p", row.p},     {"q", row.q},     {"clip_low", row.clipLow},
-                   {"a", row.a},     {"b", row.b},     {"clip_high", row.clipHigh},
-                   {"g", row.g},     {"e", row.e},     {"quantile", row.quantile},
-                   {"c", row.c},     {"u", row.u},     {"threshold_max", row.thresholdMax},
-                   {"v", row.v},     {"w", row.w},     {"h0", row.h[0]},
-                   {"h1", row.h[1]}, {"h2", row.h[2]}, {"h3", row.h[3]}};
+    } numbers[] = {{"p", row.p},
+                   {"q", row.q},
+                   {"clip_low", row.clipLow},
+                   {"a", row.a},
+                   {"b", row.b},
+                   {"clip_high", row.clipHigh},
+                   {"g", row.g},
+                   {"e", row.e},
+                   {"quantile", row.quantile},
+                   {"c", row.c},
+                   {"u", row.u},
+                   {"threshold_max", row.thresholdMax},
+                   {"v", row.v},
+                   {"w", row.w},
+                   {"h0", row.h[0]},
+                   {"h1", row.h[1]},
+                   {"h2", row.h[2]},
+                   {"h3", row.h[3]},
+                   {"variance_exponent", row.varianceExponent},
+                   {"known_image", row.knownImage},
+                   {"known_noise", row.knownNoise}};
     for (const auto &entry : numbers)
         MOTE_TRY(checkFinite(file, where, entry.name, entry.value));
     MOTE_TRY(checkFinite(file, where, "scale", row.scale, true));
@@ -190,7 +211,27 @@ Status validateRow(const Model &model, const StepRow &row, const std::string &fi
         return wrong(file, "%sstore: found %u, expected 0 to 3, or none", where, row.store);
     if (row.store != kNone)
         stored[row.store] = true;
-    if (row.draws > 1 || (row.c != 0 && row.draws == 0))
+    if (number(row.variance) > number(VarianceKind::Direct))
+        return wrong(file, "%svariance: found %u, expected 0 to 2", where, number(row.variance));
+    if (row.variance != VarianceKind::Fixed && !ports.variance)
+        return wrong(file, "%svariance: found %u, expected 0, because no output port gives a variance", where,
+                     number(row.variance));
+    if (row.varianceExponent != 0 && row.variance != VarianceKind::Interpolated)
+        return wrong(file,
+                     "%svariance_exponent: found %g, expected 0, because the variance is not interpolated",
+                     where, double(row.varianceExponent));
+    // exp() of it must be a number, whatever lies between its bounds.
+    if (std::fabs(row.varianceExponent) > kMaxVarianceExponent)
+        return wrong(file, "%svariance_exponent: found %g, expected at most %g", where,
+                     double(row.varianceExponent), double(kMaxVarianceExponent));
+    if (!row.known && (row.knownImage != 0 || row.knownNoise != 0))
+        return wrong(file, "%sknown_image: found %g with noise %g, expected 0, because no region is known",
+                     where, double(row.knownImage), double(row.knownNoise));
+    if (row.known && row.e != 0)
+        return wrong(file, "%se: found %g, expected 0, because the row has a known region", where,
+                     double(row.e));
+    const bool noise = row.c != 0 || row.langevin || row.knownNoise != 0;
+    if (row.draws > 1 || (noise && row.draws == 0))
         return wrong(file, "%sdraws: found %u with c = %g, expected 0 or 1, and 1 where the row uses noise",
                      where, row.draws, double(row.c));
     if (!row.guided && (row.guidance != 1 || row.guidanceRescale != 0))
@@ -208,7 +249,7 @@ Status validateRow(const Model &model, const StepRow &row, const std::string &fi
                 "conditioned on vectors, or on labels with one that stands for none",
                 where);
     }
-    if (row.e != 0 && !condition)
+    if (row.e != 0 && !ports.condition)
         return wrong(file, "%se: found %g, expected 0, because no input port is named 'condition'", where,
                      double(row.e));
     return {};
@@ -220,10 +261,12 @@ Status validateRecipes(const Model &model, const std::string &file) {
             return wrong(file, "timesteps[%zu]: found %g, expected a finite number", i,
                          double(model.timesteps[i]));
     // y, what the rows call the condition, is the input port of that name.
-    bool condition = false;
+    PortNames ports;
     for (const Graph &graph : model.graphs)
-        for (const Port &port : graph.ports)
-            condition = condition || (!port.output && port.name == "condition");
+        for (const Port &port : graph.ports) {
+            ports.condition = ports.condition || (!port.output && port.name == "condition");
+            ports.variance = ports.variance || port.source == PortSource::ModelVariance;
+        }
     for (size_t i = 0; i < model.recipes.size(); ++i) {
         const Recipe &recipe = model.recipes[i];
         char where[64];
@@ -242,14 +285,14 @@ Status validateRecipes(const Model &model, const std::string &file) {
         if (recipe.rows.empty() || recipe.rows.size() > kMaxRows)
             return wrong(file, "%srows: found %zu rows, expected 1 to %u", where, recipe.rows.size(),
                          kMaxRows);
-        if (recipe.initCondition != 0 && !condition)
+        if (recipe.initCondition != 0 && !ports.condition)
             return wrong(file,
                          "%sinit_condition: found %g, expected 0, because no input port is named 'condition'",
                          where, double(recipe.initCondition));
         bool stored[4] = {false, false, false, false};
         for (size_t j = 0; j < recipe.rows.size(); ++j) {
             std::snprintf(where, sizeof where, "recipes[%zu].rows[%zu].", i, j);
-            MOTE_TRY(validateRow(model, recipe.rows[j], file, where, condition, stored));
+            MOTE_TRY(validateRow(model, recipe.rows[j], file, where, ports, stored));
         }
     }
     return {};
@@ -273,7 +316,8 @@ Status validateFeed(const Model &model, const Graph &graph, const Port &port, co
 
 // Graphs among each other: names, order, who feeds whom, and one model output where there are recipes.
 Status validateGraphs(const Model &model, const std::string &file) {
-    size_t modelOutputs = 0, states = 0;
+    size_t modelOutputs = 0, variances = 0, states = 0;
+    uint32_t outputChannels = 0, varianceChannels = 0;
     for (uint32_t i = 0; i < model.graphs.size(); ++i) {
         const Graph &graph = model.graphs[i];
         MOTE_TRY(validateGraph(model, i, file));
@@ -290,8 +334,10 @@ Status validateGraphs(const Model &model, const std::string &file) {
             const Port &port = graph.ports[j];
             char where[kMaxNameBytes + 64];
             std::snprintf(where, sizeof where, "graphs[%u].ports[%zu] '%s'", i, j, port.name.c_str());
-            if (port.source == PortSource::ModelOutput) {
-                ++modelOutputs;
+            if (port.source == PortSource::ModelOutput || port.source == PortSource::ModelVariance) {
+                const bool variance = port.source == PortSource::ModelVariance;
+                ++(variance ? variances : modelOutputs);
+                (variance ? varianceChannels : outputChannels) = graph.tensors[port.tensor].channels;
                 if (graph.phase != Phase::PerStep)
                     return wrong(file,
                                  "%s.source: found the model's output, expected it in a per-step graph only",
@@ -309,6 +355,12 @@ Status validateGraphs(const Model &model, const std::string &file) {
             "graphs: found %zu model outputs and %zu per-step inputs of the state, expected one and at least "
             "one, because there are recipes",
             modelOutputs, states);
+    if (variances > 1 || (variances == 1 && varianceChannels != outputChannels))
+        return wrong(
+            file,
+            "graphs: found %zu variances of %u channels, expected at most one, with the model output's "
+            "%u channels",
+            variances, varianceChannels, outputChannels);
     if (model.recipes.empty() && modelOutputs != 0)
         return wrong(file,
                      "recipes: found none, expected at least one, because a graph makes a model output");

@@ -170,13 +170,13 @@ private:
     }
 
     Status portSource(const Port &port) const {
-        const bool fits =
-            port.output
-                ? port.source == PortSource::App || port.source == PortSource::ModelOutput
-                : port.source != PortSource::ModelOutput && number(port.source) <= number(PortSource::Noise);
+        const bool ofModel =
+            port.source == PortSource::ModelOutput || port.source == PortSource::ModelVariance;
+        const bool fits = port.output ? port.source == PortSource::App || ofModel
+                                      : !ofModel && number(port.source) <= number(PortSource::Noise);
         if (!fits)
             return bad("source: found %u, expected %s", number(port.source),
-                       port.output ? "0 (app) or 2 (model output)" : "0, 1, 3, 4 or 5");
+                       port.output ? "0 (app), 2 (model output) or 6 (model variance)" : "0, 1, 3, 4 or 5");
         if (port.source != PortSource::Graph && (port.sourceGraph != kNone || port.sourcePort != kNone))
             return bad("source_graph: found %u, expected none for this source", port.sourceGraph);
         if (port.source == PortSource::Constant && port.sourceWeight >= model_.weights.size())

@@ -78,6 +78,8 @@ Status checkRunnable(const Model &model, const std::string &file) {
             ++outputs;
             outputChannels = channels;
             break;
+        case PortSource::ModelVariance: // as many channels as the output has: validated
+            break;
         case PortSource::Graph:
         case PortSource::Constant:
             return makeStatus(

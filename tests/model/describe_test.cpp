@@ -86,6 +86,8 @@ TEST(Describe, SaysWhatTheModelHolds) {
                              "\"noise_draws\": 2",
                              "\"scale\": 2.5",
                              "\"null_class\": 4",
+                             "\"flags\": [\"dynamic threshold\", \"langevin step\", \"known region\"]",
+                             "\"flags\": []",
                              "\"phase\": \"per step\"",
                              "\"size_multiple\": 2",
                              "\"Conv2d\": 6",

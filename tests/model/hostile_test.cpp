@@ -400,6 +400,26 @@ const std::vector<Hostile> &table() {
         {"a guidance rescaled by more than all", "recipes[1].rows[0].guidance_rescale: found 1.5", [](RawFile &r) { row(r, 0).guidanceRescale = 1.5f; }},
         {"a guidance scale in a row without guidance", "recipes[1].rows[1].guidance: found 2", [](RawFile &r) { row(r, 1).guidance = 2; }},
         {"guidance without a class that stands for none", "guided: found a row with guidance", [](RawFile &r) { unet(r).conditioning.nullClass = kNone; }},
+        {"a Langevin step without a draw", "draws: found 0 with c = 0,",
+         [](RawFile &r) {
+             row(r, 1).c = row(r, 1).knownNoise = 0;
+             row(r, 1).draws = 0;
+         }},
+        {"a variance that nobody knows", "variance: found 3, expected 0 to 2", [](RawFile &r) { row(r, 1).variance = static_cast<VarianceKind>(3); }},
+        {"a variance that no port gives", "variance: found 1, expected 0", [](RawFile &r) { row(r, 1).variance = VarianceKind::Interpolated; }},
+        {"an exponent of a fixed variance", "variance_exponent: found 0.5", [](RawFile &r) { row(r, 1).varianceExponent = 0.5f; }},
+        {"a known image where nothing is known", "recipes[1].rows[0].known_image: found 1 with noise 0", [](RawFile &r) { row(r, 0).knownImage = 1; }},
+        {"a NaN in a known region", "known_noise: found nan", [](RawFile &r) { row(r, 1).knownNoise = kNaN; }},
+        {"a condition beside a known region", "rows[1].e: found 0.25, expected 0", [](RawFile &r) { row(r, 1).e = 0.25f; }},
+        {"two variances", "found 2 variances of 3 channels",
+         [](RawFile &r) {
+             addGraph(r).ports[2].source = PortSource::ModelVariance;
+             Graph &third = addGraph(r);
+             third.name = "third";
+             third.order = 2;
+             third.ports[2].source = PortSource::ModelVariance;
+         }},
+        {"an input that takes the variance", "ports[0] 'x'.source: found 6", [](RawFile &r) { unet(r).ports[0].source = PortSource::ModelVariance; }},
         {"a scale of zero", "recipes[1].rows[1].scale: found 0", [](RawFile &r) { row(r, 1).scale = 0; }},
         {"a timestep of NaN", "timesteps[0]: found nan", [](RawFile &r) { r.model.timesteps[0] = kNaN; }},
         {"five thousand timesteps", "timesteps: found 5000", [](RawFile &r) { r.model.timesteps.resize(5000); }},

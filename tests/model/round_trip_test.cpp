@@ -143,6 +143,12 @@ void expectEqual(const Model &a, const Model &b) {
             EXPECT_EQ(p.v, q.v);
             EXPECT_EQ(p.w, q.w);
             EXPECT_EQ(p.draws, q.draws);
+            EXPECT_EQ(p.langevin, q.langevin);
+            EXPECT_EQ(p.variance, q.variance);
+            EXPECT_EQ(p.varianceExponent, q.varianceExponent);
+            EXPECT_EQ(p.known, q.known);
+            EXPECT_EQ(p.knownImage, q.knownImage);
+            EXPECT_EQ(p.knownNoise, q.knownNoise);
             EXPECT_EQ(p.scale, q.scale);
             EXPECT_EQ(p.guided, q.guided);
             EXPECT_EQ(p.guidance, q.guidance);

@@ -191,7 +191,7 @@ Sample sampleModel(uint32_t wide) {
             row.a = 0.1f;
             row.b = 0.2f;
             row.g = 0.3f;
-            row.e = 0.4f;
+            row.e = i == 0 ? 0.4f : 0; // a known region stands in the condition's place
             row.c = 0.6f;
             row.h = {0, i == 0 ? 0 : 0.7f, 0, 0};
             row.store = i == 0 ? 1 : kNone;
@@ -203,6 +203,9 @@ Sample sampleModel(uint32_t wide) {
             row.guided = i == 0;
             row.guidance = i == 0 ? 2.5f : 1;
             row.guidanceRescale = i == 0 ? 0.25f : 0;
+            row.langevin = row.known = i == 1;
+            row.knownImage = i == 1 ? 1.2f : 0;
+            row.knownNoise = i == 1 ? 1.3f : 0;
             recipe.rows.push_back(row);
         }
         model.recipes.push_back(recipe);

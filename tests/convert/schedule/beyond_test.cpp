@@ -193,6 +193,16 @@ TEST(LearnedVariance, InterpolatesTheLogarithmsOfTheTwoVariances) {
     }
 }
 
+TEST(LearnedVariance, TakenDirectlyIsTheVarianceItself) {
+    Row row;
+    row.c = 2;
+    row.draws = 1;
+    row.learned.kind = VarianceKind::Direct;
+    const double x[] = {0, 0}, v[] = {0.25, 9}, z[] = {1, -1};
+    RowOperands<double> operands{x, x, v, {}, z, {}, {}};
+    EXPECT_EQ(applyRow<double>(row, 1, operands).next, (std::vector<double>{1, -6}));
+}
+
 TEST(RePaint, MatchesAlgorithm1WithJumps) {
     constexpr int64_t n = 8, jump = 3, samples = 2;
     const Settings settings(parseSchedulerConfig("{}", "test"), "test", noiseSettings(), {}, {});

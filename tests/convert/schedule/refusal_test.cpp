@@ -169,15 +169,6 @@ TEST(Refusals, NameFileKeyFoundAndSupported) {
     }
 }
 
-TEST(Refusals, FlaggedOperationsDoNotFitIntoARecipe) {
-    const SchedulerConfig config = parseSchedulerConfig(R"({"_class_name": "DDPMScheduler",
-        "variance_type": "learned_range"})",
-                                                        "scheduler_config.json");
-    const Table table = compile(config, "", {.steps = 4, .timesteps = {}, .options = {}});
-    std::vector<float> distinct;
-    EXPECT_THROW(toRecipe(table, "4", distinct), ScheduleError);
-}
-
 TEST(Printing, OptionsNeedAName) {
     EXPECT_EQ(parseOption("eta=0.5"), (std::pair<std::string, std::string>("eta", "0.5")));
     EXPECT_EQ(parseOption("a=b=c").second, "b=c");

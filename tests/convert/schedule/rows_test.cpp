@@ -241,6 +241,36 @@ TEST(StepTable, RecipeHoldsTheTableRoundedToSinglePrecision) {
     }
 }
 
+TEST(StepTable, RecipeHoldsDataDependentOperationsAsFlags) {
+    std::vector<float> timesteps;
+    const Table learned = tableOf(R"({"_class_name": "DDPMScheduler", "variance_type": "learned_range"})", 4);
+    const Recipe variance = toRecipe(learned, "variance", timesteps);
+    for (size_t i = 0; i < 3; ++i) {
+        const StepRow &row = variance.rows[i];
+        const LearnedVariance &of = learned.rows[i].learned;
+        EXPECT_EQ(row.variance, VarianceKind::Interpolated);
+        EXPECT_FLOAT_EQ(row.c, static_cast<float>(std::exp(of.low / 2)));
+        EXPECT_FLOAT_EQ(row.c * std::exp(row.varianceExponent), static_cast<float>(std::exp(of.high / 2)));
+    }
+    EXPECT_EQ(variance.rows[3].variance, VarianceKind::Fixed); // the step to the image takes no noise
+    const Recipe direct = toRecipe(
+        tableOf(R"({"_class_name": "DDPMScheduler", "variance_type": "learned"})", 4), "direct", timesteps);
+    EXPECT_EQ(direct.rows[0].variance, VarianceKind::Direct);
+    EXPECT_EQ(direct.rows[0].c, 1);
+    const Table painted = tableOf(R"({"_class_name": "RePaintScheduler"})", 4);
+    const Recipe known = toRecipe(painted, "known", timesteps);
+    for (size_t i = 0; i < 4; ++i) {
+        EXPECT_TRUE(known.rows[i].known);
+        EXPECT_EQ(known.rows[i].knownImage, static_cast<float>(painted.rows[i].known->at(0)));
+        EXPECT_EQ(known.rows[i].knownNoise, static_cast<float>(painted.rows[i].known->at(1)));
+        EXPECT_EQ(known.rows[i].draws, 1u);
+    }
+    const Recipe norms =
+        toRecipe(tableOf(R"({"_class_name": "ScoreSdeVeScheduler"})", 2), "norms", timesteps);
+    EXPECT_TRUE(norms.rows[0].langevin);
+    EXPECT_FALSE(norms.rows[1].langevin);
+}
+
 TEST(StepTable, StateIsTheNetworksInput) {
     // diffusers scales the state by 1 / sqrt(sigma^2 + 1) before the network; the table keeps it scaled.
     const Table table = tableOf(R"({"_class_name": "EulerDiscreteScheduler"})", 4);
