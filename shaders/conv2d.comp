@@ -48,7 +48,7 @@ void main() {
 
         Eight sums[PIXELS];
         {
-            Eight start = Eight(bias[pc.biasIndex + 2 * outputBlock], bias[pc.biasIndex + 2 * outputBlock + 1]);
+            Eight start = biasOf(outputBlock);
             [[unroll]] for (int p = 0; p < PIXELS; ++p)
                 sums[p] = start;
         }
@@ -87,8 +87,8 @@ void main() {
                     }
 #endif
                     [[unroll]] for (int pair = 0; pair < 4; ++pair) {
-                        Eight even = unpackEight(FETCH(weights, weightIndex + 2 * pair));
-                        Eight odd = unpackEight(FETCH(weights, weightIndex + 2 * pair + 1));
+                        Eight even = unpackEight(weights[weightIndex + 2 * pair]);
+                        Eight odd = unpackEight(weights[weightIndex + 2 * pair + 1]);
                         [[unroll]] for (int p = 0; p < PIXELS; ++p) {
                             vec2 x = unpackHalf2x16(pixels[p][pair]);
                             sums[p].low += x.x * even.low + x.y * odd.low;

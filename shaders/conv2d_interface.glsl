@@ -32,8 +32,8 @@ layout(push_constant) uniform Push {
 TENSOR(0, source0)
 TENSOR(1, source1)
 TENSOR(2, weights)
-layout(binding = 3, std430) readonly buffer Bias { vec4 bias[]; };
-layout(binding = 4, std430) readonly buffer Residual { uvec4 residual[]; };
+TENSOR(3, bias) // fp32 bits
+TENSOR(4, residual)
 layout(binding = 5, std430) writeonly buffer Target { uvec4 target[]; };
 layout(binding = 5, std430) writeonly buffer TargetPort { float targetPort[]; };
 layout(binding = 6, std430) writeonly buffer Statistics { vec4 statistics[]; };
@@ -49,24 +49,29 @@ uvec4 loadInput(bool second, bool inside, uint index) {
     return inside ? loaded : uvec4(0);
 }
 
+Eight biasOf(uint outputBlock) {
+    uint index = pc.biasIndex + 2 * outputBlock;
+    return Eight(uintBitsToFloat(FETCH(bias, index)), uintBitsToFloat(FETCH(bias, index + 1)));
+}
+
 Eight addedResidual(uint image, uint outputBlock, uint y, uint x) {
     uint base = (image * pc.outputBlocks + outputBlock) * pc.residualHeight * pc.residualWidth;
     if (RESIDUAL == 2)
-        return unpackEight(residual[base + (y >> 1) * pc.residualWidth + (x >> 1)]);
+        return unpackEight(FETCH(residual, base + (y >> 1) * pc.residualWidth + (x >> 1)));
     if (RESIDUAL == 3) {
         uint index = base + 2 * y * pc.residualWidth + 2 * x;
-        Eight a = unpackEight(residual[index]), b = unpackEight(residual[index + 1]);
-        Eight c = unpackEight(residual[index + pc.residualWidth]);
-        Eight d = unpackEight(residual[index + pc.residualWidth + 1]);
+        Eight a = unpackEight(FETCH(residual, index)), b = unpackEight(FETCH(residual, index + 1));
+        Eight c = unpackEight(FETCH(residual, index + pc.residualWidth));
+        Eight d = unpackEight(FETCH(residual, index + pc.residualWidth + 1));
         return Eight(((a.low + b.low) + (c.low + d.low)) * 0.25, ((a.high + b.high) + (c.high + d.high)) * 0.25);
     }
-    return unpackEight(residual[base + y * pc.residualWidth + x]);
+    return unpackEight(FETCH(residual, base + y * pc.residualWidth + x));
 }
 
-void storePort(uint image, uint outputBlock, uint y, uint x, Eight value) {
+void storePort(uint image, uint outputBlock, uint pixel, Eight value) {
     uint plane = pc.outputHeight * pc.outputWidth;
     uint channel = 8 * outputBlock;
-    uint index = (image * pc.outputChannels + channel) * plane + y * pc.outputWidth + x;
+    uint index = (image * pc.outputChannels + channel) * plane + pixel;
     [[unroll]] for (uint i = 0; i < 4; ++i) {
         if (channel + i < pc.outputChannels)
             targetPort[index + i * plane] = value.low[i];
@@ -86,7 +91,7 @@ Eight storeOutput(uint image, uint outputBlock, uint y, uint x, Eight value) {
     value.high *= pc.outputScale;
     uvec4 words = packEight(value);
     if (OUTPUT_PORT != 0)
-        storePort(image, outputBlock, y, x, value);
+        storePort(image, outputBlock, y * pc.outputWidth + x, value);
     else
         target[((image * pc.outputBlocks + outputBlock) * pc.outputHeight + y) * pc.outputWidth + x] = words;
     return unpackEight(words);

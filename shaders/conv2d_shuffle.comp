@@ -2,13 +2,16 @@
 // that suits software devices, where a load costs as much as fifty multiplications: each of eight neighbouring
 // invocations loads the weights of one input channel, and all share them by shuffles from constant lanes.
 //
-// An invocation makes 8 x OUTPUT_BLOCKS outputs of 8 pixels; neighbouring invocations take neighbouring pixels. Pixels
-// are numbered over the whole map, so that no row end is wasted.
-// Workgroup: 512 pixels x tileLoops of one image for OUTPUT_BLOCKS output blocks; groups = N * tiles *
+// Eight invocations make 8 x OUTPUT_BLOCKS outputs of 64 pixels: lane l the pixels l, l + 8, ... Pixels are numbered
+// over the whole map, so that no row end is wasted.
+//
+//   statistics  as in conv2d.comp, but a tile is what one eight walks: 64 pixels x tileLoops
+//
+// Workgroup: 8 tiles of one image for OUTPUT_BLOCKS output blocks; groups = N * ceil(tiles / 8) *
 // ceil(outputBlocks / OUTPUT_BLOCKS), output blocks fastest.
 // Features: subgroup operations basic and shuffle, subgroups of 8 or more.
 //
-// Variants: TEXELS: sources and weights are read through texel buffers.
+// Variants: TEXELS: all that is read comes through texel buffers.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -16,37 +19,41 @@
 #include "numeric.glsl"
 #include "tensor.glsl"
 #include "conv2d_interface.glsl"
-#include "statistics.glsl"
+#include "lanes.glsl"
 
 layout(constant_id = 8) const int OUTPUT_BLOCKS = 2; // 1 or 2
 // Loops over pixels end at a constant that only the driver knows: unrolled there, the module stays small.
 layout(constant_id = 9) const int PIXELS = 8;
 
 void main() {
-    uint local = gl_LocalInvocationID.x;
-    uint lane = gl_SubgroupInvocationID & 7;
+    uint lane = laneNumber();
     uint number = dispatchGroup();
     bool groupLive = number < pc.groupCount;
     uint group = pc.firstGroup + number;
     uint outputGroups = (pc.outputBlocks + OUTPUT_BLOCKS - 1) / OUTPUT_BLOCKS;
     uint imageTile = group / outputGroups;
     uint firstBlock = (group - imageTile * outputGroups) * OUTPUT_BLOCKS;
-    uint image = imageTile / pc.tiles;
-    uint tile = imageTile - image * pc.tiles;
+    uint groupsPerImage = (pc.tiles + 7) >> 3;
+    uint image = imageTile / groupsPerImage;
+    uint tile = (imageTile - image * groupsPerImage) * 8 + eightNumber();
 
     uint inputPlane = pc.inputHeight * pc.inputWidth;
     uint inputRows = pc.inputHeight << UPSAMPLE;
     uint inputColumns = pc.inputWidth << UPSAMPLE;
-    uint outputPixels = groupLive ? pc.outputHeight * pc.outputWidth : 0;
+    uint outputPlane = pc.outputHeight * pc.outputWidth;
+    uint outputPixels = groupLive ? outputPlane : 0;
     uint blocks = pc.blocks0 + pc.blocks1;
 
-    EightStatistics gathered[2];
-    gathered[0] = gathered[1] = noStatistics();
+    float count = 0;
+    float means[2][8], deviations[2][8]; // [output block][output], of the pixels walked so far
+    [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c)
+        [[unroll]] for (int o = 0; o < 8; ++o)
+            means[c][o] = deviations[c][o] = 0;
 
     for (uint tileLoop = 0; tileLoop < pc.tileLoops; ++tileLoop) {
-        // Eight invocations make 64 pixels: pixel number p of this one is first + 8 p.
-        uint first = (tile * pc.tileLoops + tileLoop) * (8 * LOCAL_SIZE) + (local >> 3) * 64 + (local & 7);
-        bool live = (first & ~7) < outputPixels; // of all eight alike, so that none is missing in a shuffle
+        uint start = (tile * pc.tileLoops + tileLoop) * 64;
+        uint first = start + lane; // pixel number p of this invocation is first + 8 p
+        bool live = start < outputPixels; // of all eight alike, so that none is missing in a shuffle
         uint ys[8], xs[8];
         [[unroll]] for (int p = 0; p < PIXELS; ++p) {
             uint pixel = first + 8 * p;
@@ -56,12 +63,11 @@ void main() {
 
         float sums[2][8][8]; // [output block][output][pixel]
         [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
-            uint biasIndex = pc.biasIndex + 2 * min(firstBlock + c, pc.outputBlocks - 1);
-            Eight start = Eight(bias[biasIndex], bias[biasIndex + 1]);
+            Eight begin = biasOf(min(firstBlock + c, pc.outputBlocks - 1));
             [[unroll]] for (int p = 0; p < PIXELS; ++p) {
                 [[unroll]] for (int o = 0; o < 4; ++o) {
-                    sums[c][o][p] = start.low[o];
-                    sums[c][o + 4][p] = start.high[o];
+                    sums[c][o][p] = begin.low[o];
+                    sums[c][o + 4][p] = begin.high[o];
                 }
             }
         }
@@ -77,6 +83,7 @@ void main() {
                     inside[p] = uint(row) < inputRows && uint(column) < inputColumns;
                     places[p] = (uint(row) >> UPSAMPLE) * pc.inputWidth + (uint(column) >> UPSAMPLE);
                 }
+                // Not unrolled: twice this body no longer fits the caches of decoded instructions.
                 for (uint block = 0; block < blocks; ++block) {
                     bool second = SOURCES == 2 && block >= pc.blocks0;
                     uint base = (second ? image * pc.blocks1 + block - pc.blocks0 : image * pc.blocks0 + block) *
@@ -107,39 +114,80 @@ void main() {
             }
         }
 
-        // One pixel of one block at a time, the sums of the next moving up: unrolled, this would be most of the code.
+        // One block of outputs at a time, the next moving up: unrolled, this would be most of the code.
+        float here = float(min(outputPixels - start, 64u)); // live pixels
         for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
             uint outputBlock = firstBlock + c;
-            EightStatistics here = gathered[0];
-            for (uint pixel = first; pixel < first + 64; pixel += 8) {
-                if (pixel < outputPixels && outputBlock < pc.outputBlocks) {
-                    uint y = pixel / pc.outputWidth;
-                    Eight value = Eight(vec4(sums[0][0][0], sums[0][1][0], sums[0][2][0], sums[0][3][0]),
-                                        vec4(sums[0][4][0], sums[0][5][0], sums[0][6][0], sums[0][7][0]));
-                    Eight stored = storeOutput(image, outputBlock, y, pixel - y * pc.outputWidth, value);
-                    if (STATISTICS != 0)
-                        addValue(here, stored);
+            uint base = (image * pc.outputBlocks + outputBlock) * outputPlane;
+            [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                uint pixel = first + 8 * p;
+                bool real = pixel < outputPixels && outputBlock < pc.outputBlocks;
+                Eight value = Eight(vec4(sums[0][0][p], sums[0][1][p], sums[0][2][p], sums[0][3][p]),
+                                    vec4(sums[0][4][p], sums[0][5][p], sums[0][6][p], sums[0][7][p]));
+                if (RESIDUAL != 0) {
+                    // The place of a residual of the output's size needs no row.
+                    Eight added = RESIDUAL == 1 ? unpackEight(FETCH(residual, real ? base + pixel : 0))
+                                                : addedResidual(image, outputBlock, ys[p], xs[p]);
+                    value.low += added.low;
+                    value.high += added.high;
                 }
-                [[unroll]] for (int o = 0; o < 8; ++o)
-                    [[unroll]] for (int p = 0; p < PIXELS - 1; ++p)
-                        sums[0][o][p] = sums[0][o][p + 1];
+                value.low *= pc.outputScale;
+                value.high *= pc.outputScale;
+                if (OUTPUT_PORT != 0) {
+                    if (real)
+                        storePort(image, outputBlock, pixel, value);
+                } else {
+                    uvec4 words = packEightInSteps(value);
+                    if (real)
+                        target[base + pixel] = words;
+                    Eight stored = unpackEight(words);
+                    [[unroll]] for (int o = 0; o < 8; ++o)
+                        sums[0][o][p] = real ? (o < 4 ? stored.low[o & 3] : stored.high[o & 3]) : 0;
+                }
+            }
+            // Mean and deviations of these pixels, then both sets combined, see combineStatistics.
+            if (STATISTICS != 0 && live) {
+                float share = here / (count + here);
+                [[unroll]] for (int o = 0; o < 8; ++o) {
+                    float sum = 0, squares = 0;
+                    [[unroll]] for (int p = 0; p < PIXELS; ++p)
+                        sum += sums[0][o][p];
+                    float mean = sumOfLanes(sum) / here;
+                    [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                        float deviation = first + 8 * p < outputPixels ? sums[0][o][p] - mean : 0;
+                        squares += deviation * deviation;
+                    }
+                    float delta = mean - means[0][o];
+                    means[0][o] += delta * share;
+                    deviations[0][o] += sumOfLanes(squares) + delta * delta * (count * share);
+                }
             }
             if (OUTPUT_BLOCKS == 2) {
                 sums[0] = sums[1];
-                gathered[0] = gathered[1];
-                gathered[1] = here;
-            } else {
-                gathered[0] = here;
+                if (STATISTICS != 0) {
+                    float of[8] = means[0];
+                    means[0] = means[1];
+                    means[1] = of;
+                    of = deviations[0];
+                    deviations[0] = deviations[1];
+                    deviations[1] = of;
+                }
             }
         }
+        count += live ? here : 0;
     }
 
     if (STATISTICS != 0) {
         [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
-            barrier();
-            vec4 entry = reduceStatistics(local, gathered[c]);
-            if (groupLive && local < 8 && firstBlock + c < pc.outputBlocks)
-                statistics[((image * pc.outputBlocks + firstBlock + c) * pc.tiles + tile) * 8 + local] = entry;
+            // Lane l writes the entry of channel l.
+            float mean = means[c][0], deviation = deviations[c][0];
+            [[unroll]] for (int o = 1; o < 8; ++o) {
+                mean = lane == o ? means[c][o] : mean;
+                deviation = lane == o ? deviations[c][o] : deviation;
+            }
+            if (groupLive && tile < pc.tiles && firstBlock + c < pc.outputBlocks)
+                statistics[((image * pc.outputBlocks + firstBlock + c) * pc.tiles + tile) * 8 + lane] =
+                    vec4(count, mean, deviation, 0);
         }
     }
 }

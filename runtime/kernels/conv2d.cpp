@@ -29,7 +29,7 @@ constexpr Variant kVariants[] = {
     {"conv2d texels 8x16", ShaderId::Conv2dTexels, 8, false, true, true},
 };
 constexpr uint32_t kShuffle = 4, kTexels = 5;
-constexpr uint32_t kTexelBindings = 1 << 0 | 1 << 1 | 1 << 2; // sources, weights
+constexpr uint32_t kTexelBindings = 0x1f; // all that is read
 
 struct Facts {
     uint32_t kernelHeight, kernelWidth;
@@ -68,17 +68,19 @@ Facts factsOf(const OpView &view) {
 
 struct Geometry {
     uint32_t segmentsPerRow = 0;
-    uint64_t walks = 0; // of 64 segments, per image
-    uint32_t tiles = 0; // workgroups per image and group of output blocks
+    uint64_t walks = 0;  // per image: of a workgroup over 64 segments, of eight invocations over 64 pixels
+    uint32_t tiles = 0;  // sets of walks with one set of statistics, per image and group of output blocks
+    uint64_t groups = 0; // workgroups, likewise
 };
 
 Geometry geometryOf(const Facts &facts, const Variant &variant, uint32_t tileLoops) {
     Geometry geometry;
     geometry.segmentsPerRow = static_cast<uint32_t>(divideUp(facts.output.w, variant.pixels));
     geometry.walks = variant.shuffle
-                         ? divideUp(planeOf(facts.output), kLocalSize * variant.pixels)
+                         ? divideUp(planeOf(facts.output), 64)
                          : divideUp(uint64_t{facts.output.h} * geometry.segmentsPerRow, kLocalSize);
     geometry.tiles = static_cast<uint32_t>(divideUp(geometry.walks, tileLoops));
+    geometry.groups = variant.shuffle ? divideUp(geometry.tiles, kLocalSize / 8) : geometry.tiles;
     return geometry;
 }
 
@@ -240,8 +242,7 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
     MOTE_TRY_ASSIGN(Dispatch dispatch,
                     makeDispatch(op.name + " (" + kernel.name + ")",
                                  pipelineFor(view, facts, variant, statistics), std::move(bindings),
-                                 std::move(push), uint64_t{facts.output.n} * geometry.tiles * outputGroups,
-                                 traits));
+                                 std::move(push), facts.output.n * geometry.groups * outputGroups, traits));
     dispatch.operations = view.shapes.costs[view.index].operations;
     dispatch.bytes = view.shapes.costs[view.index].bytes;
     return std::vector<Dispatch>{std::move(dispatch)};

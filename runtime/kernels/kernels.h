@@ -88,7 +88,7 @@ struct OpKernel {
     uint64_t biasBytes = 0;                          // whole table, all rows
     uint64_t affineBytes = 0;                        // whole table, all rows
     uint64_t scratchBytes = 0;                       // needed while the op runs
-    uint32_t tileLoops = 1;                          // Conv2d: pixel tiles that one workgroup walks
+    uint32_t tileLoops = 1;                          // Conv2d: walks of one tile
 };
 
 struct GraphKernels {
