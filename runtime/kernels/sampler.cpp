@@ -72,7 +72,7 @@ Result<Dispatch> build(const char *name, const Row &row, const ImageExtent &exte
         readsRegisters || stores ? Binding{buffers.registers, readsRegisters && stores ? Access::ReadWrite
                                                               : stores                 ? Access::Write
                                                                                        : Access::Read}
-                                 : unused(buffers.session),
+                                 : unused(buffers.state), // not what another dispatch may read
         {buffers.session, Access::Atomic},
     };
     MOTE_TRY_ASSIGN(Dispatch dispatch, makeDispatch(name, pipeline(), std::move(bindings), std::move(push),
