@@ -247,15 +247,16 @@ size_t foldConcat(Network &network) {
     return count;
 }
 
-FoldReport fold(Network &network, const std::vector<double> &timesteps) {
+FoldReport fold(Network &network, const std::vector<double> &timesteps, uint32_t nullClass) {
     FoldReport report;
     report.opsBefore = network.graph.ops.size();
     report.tensorsBefore = network.constants.size();
     report.parametersBefore = parametersOf(network);
     report.rows = timesteps.size();
+    report.projections = foldConditioning(network, timesteps, nullClass);
     report.tables = foldTime(network, timesteps);
-    report.timeOps =
-        report.opsBefore - network.graph.ops.size() - report.tables; // each table took one more op with it
+    report.timeOps = report.opsBefore - network.graph.ops.size() - report.tables -
+                     report.projections; // each table and projection took one more op with it
     report.qkv = foldQkv(network);
     report.linears = foldLinear(network);
     report.activations = foldActivation(network);

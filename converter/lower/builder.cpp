@@ -55,6 +55,20 @@ uint32_t Builder::timestepEmbedding(const std::string &opName, const TimestepFea
     return append(op, features.channels);
 }
 
+uint32_t Builder::classEmbedding(const std::string &opName, ClassInput input, uint32_t classes,
+                                 uint32_t channelCount) {
+    network_.classInput = input;
+    network_.classes = classes;
+    Op op;
+    op.kind = OpKind::ClassEmbedding;
+    op.name = opName;
+    if (input == ClassInput::Row) {
+        const std::vector<float> values = take_(opName + ".weight", {classes, channelCount});
+        op.weight = constant(opName + ".weight", {classes, channelCount}, {values.begin(), values.end()});
+    }
+    return append(op, channelCount);
+}
+
 uint32_t Builder::concat(const std::string &opName, const std::vector<uint32_t> &inputs) {
     Op op;
     op.kind = OpKind::Concat;

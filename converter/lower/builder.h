@@ -20,6 +20,8 @@ public:
     uint32_t inputPort(const std::string &name, uint32_t channels, PortSource source,
                        const std::string &description);
     uint32_t timestepEmbedding(const std::string &name, const TimestepFeatures &features);
+    // Row: `name`.weight [classes][channels].
+    uint32_t classEmbedding(const std::string &name, ClassInput input, uint32_t classes, uint32_t channels);
     uint32_t concat(const std::string &name, const std::vector<uint32_t> &inputs);
     uint32_t scale(const std::string &name, uint32_t input, double factor, double offset);
     // `module`.weight [out][in][k][k] and .bias

@@ -16,7 +16,7 @@ struct Blocks {
     Builder &builder;
     const UNetConfig &config;
     uint32_t
-        timeVector; // silu(time_embedding): every residual block begins its projection with the same SiLU
+        timeVector; // silu(time and class embedding): every residual block begins its projection with this
 
     // ResnetBlock2D. (residual + branch) / outputScaleFactor
     uint32_t resnet(const std::string &module, uint32_t input, uint32_t outputs, Change change = Change::None,
@@ -125,6 +125,25 @@ uint32_t midBlock(Blocks &blocks, uint32_t h) {
     return blocks.resnet("mid_block.resnets.1", h, channels, Change::None, factor);
 }
 
+// The vector of a class, of as many channels as the time embedding, or kNone.
+uint32_t classVector(Builder &builder, const UNetConfig &config, uint32_t timeFeatures, uint32_t channels) {
+    switch (config.classEmbedding) {
+    case ClassEmbedding::None:
+        break;
+    case ClassEmbedding::Table:
+        return builder.classEmbedding("class_embedding", ClassInput::Row, config.classes, channels);
+    case ClassEmbedding::Vector:
+        return builder.classEmbedding("class_embedding", ClassInput::Vector, 0, channels);
+    case ClassEmbedding::Timestep: {
+        uint32_t h = builder.classEmbedding("class_proj", ClassInput::Features, config.classes, timeFeatures);
+        h = builder.linear("class_embedding.linear_1", h, channels);
+        h = builder.silu("class_embedding.act", h);
+        return builder.linear("class_embedding.linear_2", h, channels);
+    }
+    }
+    return kNone;
+}
+
 } // namespace
 
 Network lowerUNet(const UNetConfig &config, const TensorSource &tensors) {
@@ -144,6 +163,9 @@ Network lowerUNet(const UNetConfig &config, const TensorSource &tensors) {
     time = builder.linear("time_embedding.linear_1", time, 4 * channels[0]);
     time = builder.silu("time_embedding.act", time);
     time = builder.linear("time_embedding.linear_2", time, 4 * channels[0]);
+    const uint32_t classes = classVector(builder, config, channels[0], builder.channels(time));
+    if (classes != kNone)
+        time = builder.add("class_add", classes, time);
     Blocks blocks{builder, config, builder.silu("time_activation", time)};
 
     uint32_t h = builder.concat("input", inputs);

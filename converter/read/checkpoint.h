@@ -13,6 +13,10 @@
 
 namespace mote::convert {
 
+// Where the vector comes from that joins the step embedding: a row of a table at the image's label, the label
+// embedded as a timestep is, or the app.
+enum class ClassEmbedding { None, Table, Timestep, Vector };
+
 // unet/config.json of a UNet2DModel. Absent keys take diffusers' defaults; a key or value that the converter
 // does not honour has been refused by name.
 struct UNetConfig {
@@ -32,6 +36,8 @@ struct UNetConfig {
     uint32_t normNumGroups = 32;
     double normEps = 1e-5;
     bool scaleShift = false; // resnet_time_scale_shift
+    ClassEmbedding classEmbedding = ClassEmbedding::None;
+    uint32_t classes = 0; // labels of a Table or a Timestep
 
     uint32_t conditionChannels() const { return inChannels - outChannels; }
 };

@@ -38,6 +38,17 @@ UNetConfig parseUNetConfig(const nlohmann::json &object, const std::string &wher
     config.normNumGroups = keys.count("norm_num_groups");
     config.normEps = keys.number("norm_eps");
     config.scaleShift = keys.choice("resnet_time_scale_shift") == "scale_shift";
+    const std::optional<std::string> type = keys.optionalChoice("class_embed_type");
+    const std::optional<uint32_t> classes = keys.optionalCount("num_class_embeds");
+    if (type == "identity") {
+        config.classEmbedding = ClassEmbedding::Vector;
+    } else if (type == "timestep") {
+        config.classEmbedding = ClassEmbedding::Timestep;
+        config.classes = classes.value_or(1000);
+    } else if (classes) {
+        config.classEmbedding = ClassEmbedding::Table;
+        config.classes = *classes;
+    }
     return config;
 }
 

@@ -65,10 +65,13 @@ constexpr UNetKey kKeys[] = {
     {"resnet_time_scale_shift", KeyType::Choice, R"("default")", false, 0, 0, "default|scale_shift",
      "time is added after the first convolution, or scales and shifts after the second norm",
      "ada_group and spatial need another embedding than the timestep's"},
-    {"class_embed_type", KeyType::Choice, "null", true, 0, 0, "", "how the class is embedded",
-     "models without class conditioning are supported"},
-    {"num_class_embeds", KeyType::Choice, "null", true, 0, 0, "", "rows of the table of classes",
-     "models without class conditioning are supported"},
+    {"class_embed_type", KeyType::Choice, "null", true, 0, 0, "timestep|identity",
+     "what a class is: null: a row of a table, where num_class_embeds is given; timestep: a number, embedded "
+     "as time is; "
+     "identity: a vector",
+     "diffusers takes any other value for no class at all"},
+    {"num_class_embeds", KeyType::Count, "null", true, 1, 1 << 16, "",
+     "classes; of the type timestep: labels that are tabulated, 1000 by default", ""},
     {"num_train_timesteps", KeyType::Count, "null", true, 1, 1 << 24, "",
      "learned time_embedding_type: rows of its table", ""},
     {"dropout", KeyType::NoEffect, "0", false, 0, 0, "", "training only", ""},
@@ -243,6 +246,10 @@ bool UNetKeys::boolean(const char *name) const {
 
 std::string UNetKeys::choice(const char *name) const {
     return at(name).get<std::string>();
+}
+
+std::optional<std::string> UNetKeys::optionalChoice(const char *name) const {
+    return at(name).is_null() ? std::nullopt : std::optional(choice(name));
 }
 
 std::vector<std::string> UNetKeys::blocks(const char *name, size_t levels) const {

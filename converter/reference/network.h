@@ -28,10 +28,16 @@ struct TimestepFeatures {
     double frequencyShift = 0;
 };
 
+// What an unfolded graph's ClassEmbedding gives for each image: the row of its weight at the image's label,
+// the timestep features of the label, or the app's vector.
+enum class ClassInput { None, Row, Features, Vector };
+
 struct Network {
     Graph graph;
     std::vector<Constant> constants;
     TimestepFeatures timestepFeatures;
+    ClassInput classInput = ClassInput::None;
+    uint32_t classes = 0; // labels of Row and Features
 };
 
 } // namespace mote::convert

@@ -71,6 +71,29 @@ const T *tableRow(const Op &op, const Tables<T> &tables, uint32_t index, const c
     return table.values.data() + (rows > 1 ? row : 0) * rowSize;
 }
 
+// What an op's projection adds to the row of its table for image n; empty where it has none.
+template <typename T>
+std::vector<T> projected(const Op &op, const Tables<T> &tables, const Array<T> *vectors, size_t rowSize,
+                         uint32_t n) {
+    if (op.projection == kNone)
+        return {};
+    expect(op, vectors != nullptr, "a projection needs the conditioning vector");
+    const Table<T> &table = tableOf(op, tables, op.projection, "projection");
+    const size_t length = vectors->channels;
+    if (table.values.size() != rowSize * length)
+        fail(op,
+             text("projection has ", table.values.size(), " values, expected ", rowSize, " times ", length));
+    const T *vector = vectors->plane(vectors->batch == 1 ? 0 : n, 0);
+    std::vector<T> sums(rowSize);
+    for (size_t k = 0; k < rowSize; ++k) {
+        double sum = 0;
+        for (size_t e = 0; e < length; ++e)
+            sum += double(table.values[k * length + e]) * double(vector[e]);
+        sums[k] = T(sum);
+    }
+    return sums;
+}
+
 template <typename T> T silu(T x) {
     return x / (T(1) + std::exp(-x));
 }
@@ -131,7 +154,7 @@ template <typename T> Array<T> runConcat(const Op &op, const std::vector<const A
 // Conv2d, and Linear over the pixels of a map or over one vector.
 template <typename T>
 Array<T> runConv2d(const Op &op, const std::vector<const Array<T> *> &inputs, const Array<T> *residual,
-                   const Tables<T> &tables, const Step &step) {
+                   const Tables<T> &tables, const Step &step, const Array<T> *conditioning) {
     expectInputs(op, inputs, 1, 2);
     const uint32_t channels = concatenatedChannels(op, inputs);
     const Table<T> &weight = tableOf(op, tables, op.weight, "weight");
@@ -146,6 +169,12 @@ Array<T> runConv2d(const Op &op, const std::vector<const Array<T> *> &inputs, co
     expect(op, op.inputResample != Resample::AverageDown2, "an input cannot be averaged down");
     shape.upsampleInput = op.inputResample == Resample::NearestUp2;
     Array<T> out = convolve(inputs, weight.values.data(), bias, outputs, shape);
+    for (uint32_t n = 0; op.projection != kNone && n < out.batch; ++n) {
+        const std::vector<T> added = projected(op, tables, conditioning, outputs, n);
+        for (uint32_t c = 0; c < outputs; ++c)
+            for (size_t i = 0; i < out.planeSize(); ++i)
+                out.plane(n, c)[i] += added[c];
+    }
     expect(op, (op.residual != kNone) == (residual != nullptr),
            "residual given and residual declared differ");
     if (residual != nullptr) {
@@ -164,15 +193,20 @@ Array<T> runConv2d(const Op &op, const std::vector<const Array<T> *> &inputs, co
 
 template <typename T>
 Array<T> runGroupNorm(const Op &op, const std::vector<const Array<T> *> &inputs, const Tables<T> &tables,
-                      const Step &step) {
+                      const Step &step, const Array<T> *conditioning) {
     expectInputs(op, inputs, 1, 2);
     Array<T> out(inputs[0]->batch, concatenatedChannels(op, inputs), inputs[0]->height, inputs[0]->width);
     if (op.groups == 0 || out.channels % op.groups != 0)
         fail(op, text(out.channels, " channels do not divide into ", op.groups, " groups"));
-    const T *gamma = tableRow(op, tables, op.affine, "affine", size_t(2) * out.channels, step.row);
-    const T *beta = gamma + out.channels;
+    const size_t rowSize = size_t(2) * out.channels;
+    const T *row = tableRow(op, tables, op.affine, "affine", rowSize, step.row);
     const size_t plane = out.planeSize();
     for (uint32_t n = 0; n < out.batch; ++n) {
+        std::vector<T> gamma = projected(op, tables, conditioning, rowSize, n);
+        gamma.resize(rowSize);
+        for (size_t i = 0; i < rowSize; ++i)
+            gamma[i] += row[i];
+        const T *beta = gamma.data() + out.channels;
         uint32_t channel = 0;
         for (const Array<T> *input : inputs)
             for (uint32_t c = 0; c < input->channels; ++c, ++channel)
@@ -256,6 +290,34 @@ template <typename T> Array<T> runTimestepEmbedding(const Op &op, const Step &st
     return out;
 }
 
+template <typename T> Array<T> runClassEmbedding(const Op &op, const Tables<T> &tables, const Step &step) {
+    if (step.classInput == ClassInput::Vector) {
+        expect(op, !step.vectors.empty(), "no vectors given");
+        Array<T> out(uint32_t(step.vectors.size()), uint32_t(step.vectors[0].size()), 1, 1);
+        for (uint32_t n = 0; n < out.batch; ++n)
+            std::copy(step.vectors[n].begin(), step.vectors[n].end(), out.plane(n, 0));
+        return out;
+    }
+    expect(op, !step.labels.empty(), "no labels given");
+    const Table<T> *rows = op.weight == kNone ? nullptr : &tableOf(op, tables, op.weight, "weight");
+    const uint32_t channels = rows != nullptr ? rows->shape.at(1) : step.features.channels;
+    Array<T> out(uint32_t(step.labels.size()), channels, 1, 1);
+    for (uint32_t n = 0; n < out.batch; ++n) {
+        if (rows != nullptr) {
+            expect(op, step.labels[n] < rows->shape[0], "a label is beyond the table");
+            std::copy_n(rows->values.begin() + std::ptrdiff_t(size_t(step.labels[n]) * channels), channels,
+                        out.plane(n, 0));
+            continue;
+        }
+        Step ofLabel;
+        ofLabel.timestep = step.labels[n];
+        ofLabel.features = step.features;
+        const Array<T> features = runTimestepEmbedding<T>(op, ofLabel);
+        std::copy(features.values.begin(), features.values.end(), out.plane(n, 0));
+    }
+    return out;
+}
+
 // The value of a vector ([1 or N][C][1][1]) or of a map for a place of the output.
 template <typename T> const T &broadcast(const Array<T> &a, uint32_t n, uint32_t c, uint32_t y, uint32_t x) {
     return a.at(a.batch == 1 ? 0 : n, c, a.height == 1 ? 0 : y, a.width == 1 ? 0 : x);
@@ -301,19 +363,21 @@ template <typename T> Array<T> runElementwise(const Op &op, const std::vector<co
 
 template <typename T>
 Array<T> runOp(const Op &op, const std::vector<const Array<T> *> &inputs, const Array<T> *residual,
-               const Tables<T> &tables, const Step &step) {
+               const Tables<T> &tables, const Step &step, const Array<T> *conditioning) {
     switch (op.kind) {
     case OpKind::Concat:
         return runConcat(op, inputs);
     case OpKind::Conv2d:
     case OpKind::Linear:
-        return runConv2d(op, inputs, residual, tables, step);
+        return runConv2d(op, inputs, residual, tables, step, conditioning);
     case OpKind::GroupNorm:
-        return runGroupNorm(op, inputs, tables, step);
+        return runGroupNorm(op, inputs, tables, step, conditioning);
     case OpKind::Attention:
         return runAttention(op, inputs);
     case OpKind::TimestepEmbedding:
         return runTimestepEmbedding<T>(op, step);
+    case OpKind::ClassEmbedding:
+        return runClassEmbedding(op, tables, step);
     case OpKind::Activation:
     case OpKind::Add:
     case OpKind::Scale:
@@ -325,8 +389,6 @@ Array<T> runOp(const Op &op, const std::vector<const Array<T> *> &inputs, const 
     case OpKind::AvgPool:
         expectInputs(op, inputs, 1, 1);
         return averageDown(op, *inputs[0]);
-    case OpKind::ClassEmbedding:
-        break;
     }
     fail(op, text("kind ", unsigned(op.kind), " is not known"));
 }
@@ -334,6 +396,28 @@ Array<T> runOp(const Op &op, const std::vector<const Array<T> *> &inputs, const 
 template <typename T> void roundToHalf(Array<T> &array) {
     for (T &value : array.values)
         value = roundedToHalf(value);
+}
+
+template <typename T>
+Array<T> conditioningVector(const Graph &graph, const Tables<T> &tables, const Step &step) {
+    const Conditioning &conditioning = graph.conditioning;
+    const Table<T> &steps = tables.at(conditioning.stepEmbeddings);
+    const uint32_t length = steps.shape.at(1);
+    const bool labels = conditioning.kind == ConditioningKind::Labels;
+    const size_t images = labels ? step.labels.size() : step.vectors.size();
+    if (images == 0)
+        throw std::invalid_argument(
+            text("graph ", graph.name, ": no ", labels ? "label" : "vector", " given"));
+    Array<T> out(uint32_t(images), length, 1, 1);
+    for (uint32_t n = 0; n < out.batch; ++n)
+        for (uint32_t e = 0; e < length; ++e) {
+            const double c =
+                labels
+                    ? double(tables.at(conditioning.classes).values.at(size_t(step.labels[n]) * length + e))
+                    : step.vectors[n].at(e);
+            out.at(n, e, 0, 0) = T(silu(double(steps.values.at(size_t(step.row) * length + e)) + c));
+        }
+    return out;
 }
 
 template <typename T>
@@ -357,6 +441,9 @@ std::vector<Array<T>> runGraph(const Graph &graph, const Tables<T> &tables,
         throw std::invalid_argument(
             text("graph ", graph.name, ": ", inputs.size(), " arrays given, it has ", given, " input ports"));
 
+    Array<T> conditioning;
+    if (graph.conditioning.kind != ConditioningKind::None)
+        conditioning = conditioningVector(graph, tables, step);
     std::vector<size_t> lastUse(graph.tensors.size(), 0);
     for (size_t i = 0; i < graph.ops.size(); ++i) {
         for (uint32_t tensor : graph.ops[i].inputs)
@@ -373,7 +460,7 @@ std::vector<Array<T>> runGraph(const Graph &graph, const Tables<T> &tables,
                 fail(op, text("input ", graph.tensors[tensor].name, " has not been computed"));
         }
         const Array<T> *residual = op.residual == kNone ? nullptr : &arrays.at(op.residual);
-        Array<T> output = runOp(op, sources, residual, tables, step);
+        Array<T> output = runOp(op, sources, residual, tables, step, &conditioning);
         const Tensor &tensor = graph.tensors.at(op.output);
         if (output.channels != tensor.channels)
             fail(op, text("output ", tensor.name, " has ", output.channels, " channels, declared ",
@@ -404,9 +491,13 @@ template <typename T> Tables<T> tablesOf(const Network &network) {
 }
 
 template Array<float> runOp<float>(const Op &, const std::vector<const Array<float> *> &,
-                                   const Array<float> *, const Tables<float> &, const Step &);
+                                   const Array<float> *, const Tables<float> &, const Step &,
+                                   const Array<float> *);
 template Array<double> runOp<double>(const Op &, const std::vector<const Array<double> *> &,
-                                     const Array<double> *, const Tables<double> &, const Step &);
+                                     const Array<double> *, const Tables<double> &, const Step &,
+                                     const Array<double> *);
+template Array<float> conditioningVector<float>(const Graph &, const Tables<float> &, const Step &);
+template Array<double> conditioningVector<double>(const Graph &, const Tables<double> &, const Step &);
 template void roundToHalf<float>(Array<float> &);
 template void roundToHalf<double>(Array<double> &);
 template std::vector<Array<float>> runGraph<float>(const Graph &, const Tables<float> &,
