@@ -11,20 +11,19 @@ namespace mote::convert {
 
 namespace {
 
-// Constants that are matrices: weights of convolutions, and projections.
-std::vector<bool> matrices(const Network &network) {
+// Constants that a Conv2d uses as its weight.
+std::vector<bool> convolutionWeights(const Network &network) {
     std::vector<bool> half(network.constants.size(), false);
     for (const Op &op : network.graph.ops)
-        for (const uint32_t matrix : {op.weight, op.projection})
-            if (matrix != kNone)
-                half[matrix] = true;
+        if (op.weight != kNone)
+            half[op.weight] = true;
     return half;
 }
 
 } // namespace
 
 void roundToStored(Network &network) {
-    const std::vector<bool> half = matrices(network);
+    const std::vector<bool> half = convolutionWeights(network);
     for (size_t k = 0; k < network.constants.size(); ++k) {
         Constant &constant = network.constants[k];
         for (size_t i = 0; i < constant.values.size(); ++i) {
@@ -45,7 +44,7 @@ uint64_t StoredConstants::bytes() const {
 }
 
 StoredConstants storeConstants(const Network &network) {
-    const std::vector<bool> half = matrices(network);
+    const std::vector<bool> half = convolutionWeights(network);
     StoredConstants stored;
     for (size_t k = 0; k < network.constants.size(); ++k) {
         const Constant &constant = network.constants[k];

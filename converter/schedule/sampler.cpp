@@ -1,5 +1,4 @@
 #include "schedule/sampler.h"
-#include "schedule/guidance.h"
 
 #include <algorithm>
 #include <cmath>
@@ -164,13 +163,8 @@ Table compile(const SchedulerConfig &config, std::string_view sampler, const Req
         for (const SettingInfo &setting : own->settings())
             tolerated.emplace_back(setting.name);
     checkRequest(chosen, request);
-    NamedValues options = request.options;
-    const std::optional<Guidance> guidance = takeGuidance(options);
-    const Settings settings(config, std::string(chosen.name), chosen.settings(), tolerated, options);
-    Table table = chosen.compile({settings, request.steps, request.timesteps, request.rounding});
-    if (guidance)
-        applyGuidance(table, *guidance);
-    return table;
+    const Settings settings(config, std::string(chosen.name), chosen.settings(), tolerated, request.options);
+    return chosen.compile({settings, request.steps, request.timesteps, request.rounding});
 }
 
 std::vector<SettingInfo> joinSettings(std::initializer_list<std::vector<SettingInfo>> parts) {
