@@ -7,6 +7,7 @@
 #include "reference/self_check.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <set>
 
@@ -40,6 +41,42 @@ std::vector<Recipe> compileRecipes(const ConvertOptions &options, const Checkpoi
     return recipes;
 }
 
+// The label that stands for no class, or kNone.
+uint32_t nullClassOf(const ConvertOptions &options, const UNetConfig &config) {
+    const bool table = config.classEmbedding == ClassEmbedding::Table;
+    if (options.nullClass.empty())
+        return table ? config.classes - 1 : kNone;
+    if (!table && config.classEmbedding != ClassEmbedding::Timestep)
+        throw ReadError(text("--null-class: found \"", options.nullClass,
+                             "\", expected it with models that have labels"));
+    if (options.nullClass == "none")
+        return kNone;
+    uint32_t label = 0;
+    const char *end = options.nullClass.data() + options.nullClass.size();
+    const auto [rest, error] = std::from_chars(options.nullClass.data(), end, label);
+    if (error != std::errc() || rest != end || label >= config.classes)
+        throw ReadError(text("--null-class: found \"", options.nullClass, "\", expected a label from 0 to ",
+                             config.classes - 1, ", or none"));
+    return label;
+}
+
+// Where a condition can be left out, a recipe that says nothing of guidance has it at a scale of 1, which
+// costs nothing and which a run can replace.
+void guideRecipes(std::vector<Recipe> &recipes, const Conditioning &conditioning) {
+    const bool can = conditioning.kind == ConditioningKind::Vectors || conditioning.nullClass != kNone;
+    for (Recipe &recipe : recipes) {
+        const bool guided = std::any_of(recipe.rows.begin(), recipe.rows.end(),
+                                        [](const StepRow &row) { return row.guided; });
+        if (guided && !can)
+            throw ReadError(text("recipe ", recipe.name, ": found guidance, expected none: the model has ",
+                                 conditioning.kind == ConditioningKind::None
+                                     ? "no classes"
+                                     : "no class that stands for none (--null-class says which)"));
+        for (StepRow &row : recipe.rows)
+            row.guided = can && (row.guided || !guided);
+    }
+}
+
 // Status to exception: what the runtime's code says of a graph made here is a defect here.
 template <typename T> T expectOk(Result<T> result) {
     if (!result.ok())
@@ -70,10 +107,11 @@ Conversion convertCheckpoint(const ConvertOptions &options) {
     Model &model = result.model;
     model.recipes = compileRecipes(options, checkpoint, model.timesteps);
 
-    checkTimesteps(checkpoint.unet(), model.timesteps);
     result.network = lowerUNet(checkpoint);
     result.checkpointBytes = checkpoint.weights().bytes();
-    result.report = fold(result.network, {model.timesteps.begin(), model.timesteps.end()});
+    result.report = fold(result.network, {model.timesteps.begin(), model.timesteps.end()},
+                         nullClassOf(options, checkpoint.unet()));
+    guideRecipes(model.recipes, result.network.graph.conditioning);
     roundToStored(result.network);
     result.constants = storeConstants(result.network);
 
@@ -126,7 +164,8 @@ std::string describeConversion(const Conversion &conversion, const std::string &
              {report.resamples, "resamplings into convolutions and norms"},
              {report.scales, "factors into convolutions and the input"},
              {report.qkv, "triples of q, k, v into one product"},
-             {report.linears, "linear layers into 1x1 convolutions"}})
+             {report.linears, "linear layers into 1x1 convolutions"},
+             {report.projections, "class projections kept beside static rows"}})
         if (count > 0)
             line("", text(count, " ", what));
     line("", text(report.opsBefore, " ops became ", report.opsAfter));

@@ -22,6 +22,8 @@ struct ConvertOptions {
     schedule::NamedValues samplerOptions;
     std::string name = "unnamed", version, licence, task, description; // task empty: "restore" or "generate"
     uint32_t statisticsWindow = 0;
+    std::string
+        nullClass; // the label that stands for no class, or "none"; empty: the last row of a table of classes
 };
 
 struct Conversion {

@@ -71,6 +71,10 @@ int main(int argc, char **argv) {
            "side, in pixels, of the pictures over which GroupNorm statistics were learnt; 0: not stated")
         ->type_name("PIXELS");
 
+    app.add_option("--null-class", options.nullClass,
+                   "the label that stands for no class, for guidance, or 'none'; the last class if not given")
+        ->type_name("LABEL");
+
     CLI::App *list = app.add_subcommand("samplers", "lists the samplers and their settings");
     bool markdown = false;
     list->add_flag("--markdown", markdown, "as a table in Markdown");

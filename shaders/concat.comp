@@ -1,6 +1,6 @@
 // out[channel] = scale[i] * in[i] + offset[i]: planar fp32 inputs, one after the other, become an activation.
 //
-//   input0..3  [N][channels][planeHeight][planeWidth] float; a windowed input is read from the session's tile origin
+//   input0..3  [N][channels][H][W] float
 //   target     [N][outputBlocks][H][W] uvec4
 //
 // Up to four inputs a dispatch. Channels firstChannel .. endChannel-1 are written; where firstChannel is in the
@@ -10,7 +10,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "numeric.glsl"
-#include "session.glsl"
 #include "tensor.glsl"
 
 layout(local_size_x = LOCAL_SIZE) in;
@@ -23,8 +22,6 @@ layout(push_constant) uniform Push {
     uint firstChannel;
     uint tiles;              // of 64 pixels
     uint channels[4];        // 0: no such input
-    uint planeHeight[4];     // top bit: windowed
-    uint planeWidth[4];
     float scale[4], offset[4];
 } pc;
 
@@ -33,7 +30,6 @@ layout(binding = 1, std430) readonly buffer Input1 { float input1[]; };
 layout(binding = 2, std430) readonly buffer Input2 { float input2[]; };
 layout(binding = 3, std430) readonly buffer Input3 { float input3[]; };
 layout(binding = 4, std430) buffer Target { uvec4 target[]; };
-layout(binding = 5, std430) readonly buffer Session { uint session[]; };
 
 void main() {
     uint number = dispatchGroup();
@@ -44,24 +40,18 @@ void main() {
     uint image = imageBlock / pc.blocks;
     uint block = pc.firstBlock + imageBlock - image * pc.blocks;
     if (groupLive && pixel < pc.height * pc.width) {
-        uint y = pixel / pc.width, x = pixel - y * pc.width;
-        uint index = (image * pc.outputBlocks + block) * pc.height * pc.width + pixel;
+        uint plane = pc.height * pc.width;
+        uint index = (image * pc.outputBlocks + block) * plane + pixel;
         Eight value = Eight(vec4(0), vec4(0));
         if (8 * block < pc.firstChannel)
             value = unpackEight(target[index]);
         uint first = pc.firstChannel; // of the input, in the output
         for (int i = 0; i < 4; ++i) {
             uint end = first + pc.channels[i];
-            uint planeWidth = pc.planeWidth[i], planeHeight = pc.planeHeight[i] & 0x7fffffff;
-            bool windowed = pc.planeHeight[i] != planeHeight;
-            uint row = windowed ? y + session[SESSION_TILE_Y] : y;
-            uint column = windowed ? x + session[SESSION_TILE_X] : x;
-            uint place = min(row, planeHeight - 1) * planeWidth + min(column, planeWidth - 1);
-            uint plane = planeHeight * planeWidth;
             for (uint j = 0; j < 8; ++j) {
                 uint channel = 8 * block + j;
                 if (channel >= first && channel < end) {
-                    uint at = (image * pc.channels[i] + channel - first) * plane + place;
+                    uint at = (image * pc.channels[i] + channel - first) * plane + pixel;
                     float v = 0;
                     switch (i) {
                     case 0: v = input0[at]; break;

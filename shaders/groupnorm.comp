@@ -1,4 +1,4 @@
-// h = (x - mean_g) / sqrt(var_g + epsilon) * gamma + beta; h = activation(h); h = average 2x2 of h
+// h = (x - mean_g) / sqrt(var_g + epsilon) * gamma + beta; h = silu(h); h = average 2x2 of h
 // over the channel-concatenated sources; statistics over the group's channels and all pixels.
 //
 //   source0, source1          [N][blocks][H][W] uvec4; source1's channels follow source0's without padding between
@@ -19,7 +19,7 @@
 
 layout(local_size_x = LOCAL_SIZE) in;
 
-layout(constant_id = 0) const int ACTIVATION = 0; // mote::ActivationFunction
+layout(constant_id = 0) const int SILU = 0;
 layout(constant_id = 1) const int AVERAGE = 0; // 1: average 2x2 of the result
 layout(constant_id = 2) const int SOURCES = 1;
 layout(constant_id = 3) const int SHIFT = 0; // channels0 % 8: source1 starts in the middle of a block
@@ -180,8 +180,10 @@ void main() {
                 Eight h = load(image, block, (2 * y + (part >> 1)) * pc.inputWidth + x + (part & 1));
                 h.low = (h.low - centre.low) * scale.low + beta.low;
                 h.high = (h.high - centre.high) * scale.high + beta.high;
-                h.low = activated(ACTIVATION, h.low);
-                h.high = activated(ACTIVATION, h.high);
+                if (SILU != 0) {
+                    h.low = silu(h.low);
+                    h.high = silu(h.high);
+                }
                 result.low += h.low;
                 result.high += h.high;
             }

@@ -1,8 +1,8 @@
-// plane[c][y][x] = offset + scale * byte: 8-bit interleaved pixels become planar fp32, reflected at the right and the
-// bottom edge up to the padded size (without repeating the edge pixel; a single row or column is repeated).
+// plane[c][y][x] = offset + scale * byte: 8-bit interleaved pixels become planar fp32, reflected at the right edge
+// up to the padded width (without repeating the edge pixel; a single column is repeated).
 //
-//   pixels  words of four bytes, little endian; rows rowBytes apart, any number
-//   planes  [C][H][W] float
+//   pixels  words of four bytes, little endian; `rows` rows, rowBytes apart, any number
+//   planes  [C][H][W] float; rows firstRow .. firstRow + rows - 1 are written
 //
 // Workgroup: 256 elements of the planes. Features: none.
 #version 450
@@ -15,9 +15,10 @@ layout(local_size_x = LOCAL_SIZE) in;
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
-    uint elements; // C * H * W
+    uint elements; // C * rows * W
     uint height, width;
-    uint imageHeight, imageWidth;
+    uint firstRow, rows;
+    uint imageWidth;
     uint bytesPerPixel, rowBytes;
     uint lastColour; // the byte of a pixel that channels from lastColour on read
     float scale, offset;
@@ -41,11 +42,10 @@ void main() {
         uint i = first + k * LOCAL_SIZE;
         if (i < elements) {
             uint row = i / pc.width, x = i - row * pc.width;
-            uint channel = row / pc.height, y = row - channel * pc.height;
-            uint at = reflected(y, pc.imageHeight) * pc.rowBytes + reflected(x, pc.imageWidth) * pc.bytesPerPixel +
-                      min(channel, pc.lastColour);
+            uint channel = row / pc.rows, y = row - channel * pc.rows;
+            uint at = y * pc.rowBytes + reflected(x, pc.imageWidth) * pc.bytesPerPixel + min(channel, pc.lastColour);
             uint value = (pixels[at >> 2] >> (8 * (at & 3))) & 0xff;
-            planes[i] = pc.offset + pc.scale * float(value);
+            planes[(channel * pc.height + pc.firstRow + y) * pc.width + x] = pc.offset + pc.scale * float(value);
         }
     }
 }

@@ -1,10 +1,10 @@
-// One row of a step table over a run of a whole-image buffer:
+// One row of a step table over a band of rows of the whole image:
 //   x0  = N(p x + q m)                                              N: nothing or clamp
 //   x'  = a x + b m + g x0 + h0 r0 + h1 r1 + h2 r2 + h3 r3 + e y + c z
 //   r_s = u x + v m + w x0                                          with the old x
 // and, as rows with other terms absent: the start, a plain noise fill, a clear.
 //
-//   state, modelOutput, condition, noise   floats, element i of the run
+//   state, modelOutput, condition, noise   [N][C][H][W] floats, H the band's rows
 //   registers                              [register][registerStride] floats
 //   session                                seed; a non-finite m lowers the error code there
 //
@@ -34,8 +34,8 @@ layout(local_size_x = LOCAL_SIZE) in;
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
-    uint elements;       // of this run
-    uint firstElement;   // of this run in the whole image [N][C][H][W]
+    uint elements;       // N * C * H * W
+    uint firstRow;       // of the band in the whole image
     uint height, width, channels;
     uint registerStride;
     uint flags;
@@ -67,9 +67,8 @@ float registerTerm(uint k, float coefficient, uint i) {
 }
 
 float madeNoise(uint i) {
-    uint element = pc.firstElement + i;
-    uint row = element / pc.width, x = element - row * pc.width;
-    uint plane = row / pc.height, y = row - plane * pc.height;
+    uint row = i / pc.width, x = i - row * pc.width;
+    uint plane = row / pc.height, y = pc.firstRow + row - plane * pc.height;
     uint image = plane / pc.channels, channel = plane - image * pc.channels;
     uint carry;
     uint keyLow = uaddCarry(session[SESSION_SEED_LOW], image, carry);

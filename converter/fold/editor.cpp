@@ -121,7 +121,10 @@ void Editor::dropUnusedConstants() {
         keep(op.weight);
         keep(op.bias);
         keep(op.affine);
+        keep(op.projection);
     }
+    keep(network_.graph.conditioning.stepEmbeddings);
+    keep(network_.graph.conditioning.classes);
     network_.constants = std::move(kept);
 }
 

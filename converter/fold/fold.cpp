@@ -146,12 +146,9 @@ size_t foldScale(Network &network) {
         if (op.kind != OpKind::Scale || before == nullptr || !editor.readOnce(op.inputs[0]))
             continue;
         Op fused = *before;
-        if (before->kind == OpKind::Conv2d && op.inputOffset[0] == 0.0f &&
-            (op.outputScales.empty() || before->outputScales.empty())) {
+        if (before->kind == OpKind::Conv2d && op.inputOffset[0] == 0.0f) {
             fused.outputScale *= op.inputScale[0];
-            if (!op.outputScales.empty())
-                fused.outputScales = op.outputScales;
-        } else if (before->kind == OpKind::Concat && op.outputScales.empty()) {
+        } else if (before->kind == OpKind::Concat) {
             for (size_t k = 0; k < fused.inputs.size(); ++k) { // s (a x + b) + o
                 fused.inputScale[k] *= op.inputScale[0];
                 fused.inputOffset[k] = fused.inputOffset[k] * op.inputScale[0] + op.inputOffset[0];
@@ -171,11 +168,10 @@ size_t foldResample(Network &network) {
     size_t count = 0;
     for (uint32_t i = 0; i < editor.opCount(); ++i) {
         const Op op = editor.op(i);
-        const bool up = op.outputResample == Resample::NearestUp2;
-        if (op.kind != OpKind::Resample || (!up && op.outputResample != Resample::AverageDown2))
+        if (op.kind != OpKind::Upsample && op.kind != OpKind::AvgPool)
             continue;
         const Op *before = editor.maker(op.inputs[0]);
-        if (!up && before != nullptr && before->kind == OpKind::GroupNorm &&
+        if (op.kind == OpKind::AvgPool && before != nullptr && before->kind == OpKind::GroupNorm &&
             before->outputResample == Resample::None && editor.readOnce(op.inputs[0])) {
             Op fused = *before;
             fused.outputResample = Resample::AverageDown2;
@@ -192,7 +188,8 @@ size_t foldResample(Network &network) {
                 return reader.residualResample == Resample::None &&
                        std::find(reader.inputs.begin(), reader.inputs.end(), op.output) ==
                            reader.inputs.end();
-            return up && readsAsOnlyInput(reader, op.output) && reader.inputResample == Resample::None;
+            return op.kind == OpKind::Upsample && readsAsOnlyInput(reader, op.output) &&
+                   reader.inputResample == Resample::None;
         };
         if (readers.empty() || !std::all_of(readers.begin(), readers.end(), canJoin))
             continue;
@@ -200,7 +197,8 @@ size_t foldResample(Network &network) {
             Op reader = editor.op(index);
             if (reader.residual == op.output) {
                 reader.residual = op.inputs[0];
-                reader.residualResample = op.outputResample;
+                reader.residualResample =
+                    op.kind == OpKind::Upsample ? Resample::NearestUp2 : Resample::AverageDown2;
             } else {
                 reader.inputs = op.inputs;
                 reader.inputResample = Resample::NearestUp2;
@@ -249,15 +247,16 @@ size_t foldConcat(Network &network) {
     return count;
 }
 
-FoldReport fold(Network &network, const std::vector<double> &timesteps) {
+FoldReport fold(Network &network, const std::vector<double> &timesteps, uint32_t nullClass) {
     FoldReport report;
     report.opsBefore = network.graph.ops.size();
     report.tensorsBefore = network.constants.size();
     report.parametersBefore = parametersOf(network);
     report.rows = timesteps.size();
+    report.projections = foldConditioning(network, timesteps, nullClass);
     report.tables = foldTime(network, timesteps);
-    report.timeOps =
-        report.opsBefore - network.graph.ops.size() - report.tables; // each table took one more op with it
+    report.timeOps = report.opsBefore - network.graph.ops.size() - report.tables -
+                     report.projections; // each table and projection took one more op with it
     report.qkv = foldQkv(network);
     report.linears = foldLinear(network);
     report.activations = foldActivation(network);
@@ -270,7 +269,7 @@ FoldReport fold(Network &network, const std::vector<double> &timesteps) {
     report.parametersAfter = parametersOf(network);
     for (const Op &op : network.graph.ops)
         if (op.kind != OpKind::Concat && op.kind != OpKind::Conv2d && op.kind != OpKind::GroupNorm &&
-            op.kind != OpKind::Attention && op.kind != OpKind::Resample)
+            op.kind != OpKind::Attention)
             throw std::logic_error(
                 text("op ", op.name, " of kind ", unsigned(op.kind), " could not be folded"));
     return report;

@@ -10,9 +10,17 @@
 
 namespace mote::convert {
 
+// A class vector joins the step embedding before its SiLU, so that rows exist for each image only
+// (Conditioning in model.h). The sum and all before it become two tables, of steps and of classes; a
+// projection W, b stays with the op:
+//     bias + b + W v;   gamma (1 + b_scale + W_scale v),  beta (1 + b_scale + W_scale v) + b_shift + W_shift
+//     v
+// are a row and a matrix times v once gamma and beta are multiplied into W. `nullClass`: kNone for none.
+// Returns the number of ops that keep a projection.
+size_t foldConditioning(Network &network, const std::vector<double> &timesteps, uint32_t nullClass);
+
 // The timestep embedding, its MLP and every projection are evaluated at each timestep. A vector added to a
-// convolution's output joins its bias, a scale_shift its GroupNorm's affine, and a division by the timestep
-// becomes a factor, as one row per timestep:
+// convolution's output joins its bias, a scale_shift its GroupNorm's affine, as one row per timestep:
 //     bias[t] = bias + vector(t);   gamma[t] = gamma (1 + scale(t)),  beta[t] = beta (1 + scale(t)) +
 //     shift(t)
 // No op that depends on time alone remains. Returns the number of tables made.
@@ -37,7 +45,7 @@ size_t foldResidual(Network &network);
 size_t foldScale(Network &network);
 
 // Nearest upsampling joins the convolution that reads it, as input or as residual. Average pooling joins the
-// GroupNorm before it, or the convolution that adds it as residual. Other resampling stays an op.
+// GroupNorm before it, or the convolution that adds it as residual.
 size_t foldResample(Network &network);
 
 // A concatenation of two maps becomes two inputs of each op that reads it. It is never a residual: a block's
@@ -50,11 +58,12 @@ struct FoldReport {
     uint64_t parametersBefore = 0, parametersAfter = 0;
     size_t timeOps = 0; // that depended on time alone
     size_t tables = 0, rows = 0;
+    size_t projections = 0;
     size_t qkv = 0, linears = 0, activations = 0, residuals = 0, scales = 0, resamples = 0, concats = 0;
 };
 
 // All of the above. `timesteps`: distinct, one row of the tables each, at least one. Throws std::logic_error,
 // naming the op, if something remains that a file cannot hold.
-FoldReport fold(Network &network, const std::vector<double> &timesteps);
+FoldReport fold(Network &network, const std::vector<double> &timesteps, uint32_t nullClass = kNone);
 
 } // namespace mote::convert

@@ -11,19 +11,20 @@ namespace mote::convert {
 
 namespace {
 
-// Constants that a Conv2d uses as its weight.
-std::vector<bool> convolutionWeights(const Network &network) {
+// Constants that are matrices: weights of convolutions, and projections.
+std::vector<bool> matrices(const Network &network) {
     std::vector<bool> half(network.constants.size(), false);
     for (const Op &op : network.graph.ops)
-        if (op.weight != kNone)
-            half[op.weight] = true;
+        for (const uint32_t matrix : {op.weight, op.projection})
+            if (matrix != kNone)
+                half[matrix] = true;
     return half;
 }
 
 } // namespace
 
 void roundToStored(Network &network) {
-    const std::vector<bool> half = convolutionWeights(network);
+    const std::vector<bool> half = matrices(network);
     for (size_t k = 0; k < network.constants.size(); ++k) {
         Constant &constant = network.constants[k];
         for (size_t i = 0; i < constant.values.size(); ++i) {
@@ -44,7 +45,7 @@ uint64_t StoredConstants::bytes() const {
 }
 
 StoredConstants storeConstants(const Network &network) {
-    const std::vector<bool> half = convolutionWeights(network);
+    const std::vector<bool> half = matrices(network);
     StoredConstants stored;
     for (size_t k = 0; k < network.constants.size(); ++k) {
         const Constant &constant = network.constants[k];

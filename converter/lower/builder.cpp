@@ -47,25 +47,26 @@ uint32_t Builder::inputPort(const std::string &portName, uint32_t channelCount, 
     return tensor;
 }
 
-uint32_t Builder::timestepEmbedding(const std::string &opName, const TimestepFeatures &features,
-                                    const std::vector<uint32_t> &weightShape) {
+uint32_t Builder::timestepEmbedding(const std::string &opName, const TimestepFeatures &features) {
     network_.timestepFeatures = features;
     Op op;
     op.kind = OpKind::TimestepEmbedding;
     op.name = opName;
-    if (!weightShape.empty()) {
-        const std::vector<float> values = take_(opName + ".weight", {weightShape.begin(), weightShape.end()});
-        op.weight = constant(opName + ".weight", weightShape, {values.begin(), values.end()});
-    }
     return append(op, features.channels);
 }
 
-uint32_t Builder::divideByTimestep(const std::string &opName, uint32_t input) {
+uint32_t Builder::classEmbedding(const std::string &opName, ClassInput input, uint32_t classes,
+                                 uint32_t channelCount) {
+    network_.classInput = input;
+    network_.classes = classes;
     Op op;
-    op.kind = OpKind::DivideByTimestep;
+    op.kind = OpKind::ClassEmbedding;
     op.name = opName;
-    op.inputs = {input};
-    return append(op, channels(input));
+    if (input == ClassInput::Row) {
+        const std::vector<float> values = take_(opName + ".weight", {classes, channelCount});
+        op.weight = constant(opName + ".weight", {classes, channelCount}, {values.begin(), values.end()});
+    }
+    return append(op, channelCount);
 }
 
 uint32_t Builder::concat(const std::string &opName, const std::vector<uint32_t> &inputs) {
@@ -126,10 +127,10 @@ uint32_t Builder::linear(const std::string &module, uint32_t input, uint32_t out
 
 uint32_t Builder::groupNorm(const std::string &module, uint32_t input, uint32_t groups, double epsilon) {
     const uint32_t count = channels(input);
-    if (groups == 0 || count % groups != 0)
-        throw ReadError(text(
-            "unet/config.json: ", groups, " groups do not divide the ", count, " channels of ", module,
-            "; norm_num_groups, attn_norm_num_groups and those that Skip blocks choose must divide them"));
+    if (count % groups != 0)
+        throw ReadError(
+            text("unet/config.json: ", groups, " groups do not divide the ", count, " channels of ", module,
+                 "; norm_num_groups and attn_norm_num_groups must divide the channels of every norm"));
     const std::vector<float> gamma = take_(module + ".weight", {count});
     const std::vector<float> beta = take_(module + ".bias", {count});
     std::vector<double> affine(gamma.begin(), gamma.end());
@@ -144,12 +145,12 @@ uint32_t Builder::groupNorm(const std::string &module, uint32_t input, uint32_t 
     return append(op, count);
 }
 
-uint32_t Builder::activation(const std::string &opName, uint32_t input, ActivationFunction function) {
+uint32_t Builder::silu(const std::string &opName, uint32_t input) {
     Op op;
     op.kind = OpKind::Activation;
     op.name = opName;
     op.inputs = {input};
-    op.activation = function;
+    op.activation = ActivationFunction::Silu;
     return append(op, channels(input));
 }
 
@@ -169,12 +170,19 @@ uint32_t Builder::modulate(const std::string &opName, uint32_t input, uint32_t s
     return append(op, channels(input));
 }
 
-uint32_t Builder::resample(const std::string &opName, uint32_t input, Resample how) {
+uint32_t Builder::upsample(const std::string &opName, uint32_t input) {
     Op op;
-    op.kind = OpKind::Resample;
+    op.kind = OpKind::Upsample;
     op.name = opName;
     op.inputs = {input};
-    op.outputResample = how;
+    return append(op, channels(input));
+}
+
+uint32_t Builder::averagePool(const std::string &opName, uint32_t input) {
+    Op op;
+    op.kind = OpKind::AvgPool;
+    op.name = opName;
+    op.inputs = {input};
     return append(op, channels(input));
 }
 

@@ -13,6 +13,10 @@
 
 namespace mote::convert {
 
+// Where the vector comes from that joins the step embedding: a row of a table at the image's label, the label
+// embedded as a timestep is, or the app.
+enum class ClassEmbedding { None, Table, Timestep, Vector };
+
 // unet/config.json of a UNet2DModel. Absent keys take diffusers' defaults; a key or value that the converter
 // does not honour has been refused by name.
 struct UNetConfig {
@@ -21,20 +25,19 @@ struct UNetConfig {
     std::vector<std::string> downBlockTypes, upBlockTypes;
     uint32_t layersPerBlock = 2;
     bool centerInputSample = false;
-    std::string timeEmbeddingType;  // "positional", "fourier", "learned"
-    bool flipSinToCos = true;       // positional
-    double freqShift = 0;           // positional
-    uint32_t numTrainTimesteps = 0; // learned: rows of the table
+    bool flipSinToCos = true;
+    double freqShift = 0;
     double midBlockScaleFactor = 1;
     bool addAttention = true;
     std::optional<uint32_t> attentionHeadDim; // size of one head; none: one head with all channels
     std::optional<uint32_t> attnNormNumGroups;
     uint32_t downsamplePadding = 1;                                // 0: pad right and bottom by one
     bool downsampleWithResnet = false, upsampleWithResnet = false; // read by the attention blocks only
-    std::string actFn;                                             // "silu" (swish), "mish", "gelu", "relu"
-    std::optional<uint32_t> normNumGroups; // none: a quarter of the channels, at most 32
+    uint32_t normNumGroups = 32;
     double normEps = 1e-5;
     bool scaleShift = false; // resnet_time_scale_shift
+    ClassEmbedding classEmbedding = ClassEmbedding::None;
+    uint32_t classes = 0; // labels of a Table or a Timestep
 
     uint32_t conditionChannels() const { return inChannels - outChannels; }
 };

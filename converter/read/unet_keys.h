@@ -55,6 +55,7 @@ public:
     double number(const char *name) const;
     bool boolean(const char *name) const;
     std::string choice(const char *name) const;
+    std::optional<std::string> optionalChoice(const char *name) const;
     std::vector<std::string> blocks(const char *name,
                                     size_t levels) const; // refused where their number differs
 

@@ -19,23 +19,25 @@ struct Constant {
     std::vector<double> values;
 };
 
-// What a TimestepEmbedding op computes: `channels` features of one scalar timestep t, as diffusers has them.
-// Positional (Timesteps): sines, then cosines, of t frequency_i, frequency_i = exp(-ln(10000) i / (half -
-//     frequencyShift)), half = channels / 2; cosines first if flipped.
-// Fourier (GaussianFourierProjection): sines, then cosines, of 2 pi ln(t) w_i, w the op's weight [half].
-// Learned (Embedding): row t of the op's weight [timesteps][channels].
+// What a TimestepEmbedding op computes: `channels` features of one scalar timestep (diffusers' Timesteps
+// module). frequency_i = exp(-ln(10000) i / (half - frequencyShift)), half = channels / 2; [sin, cos], or
+// [cos, sin] if flipped.
 struct TimestepFeatures {
-    enum class Kind { Positional, Fourier, Learned };
-    Kind kind = Kind::Positional;
     uint32_t channels = 0;
     bool flipSinToCos = true;
     double frequencyShift = 0;
 };
 
+// What an unfolded graph's ClassEmbedding gives for each image: the row of its weight at the image's label,
+// the timestep features of the label, or the app's vector.
+enum class ClassInput { None, Row, Features, Vector };
+
 struct Network {
     Graph graph;
     std::vector<Constant> constants;
     TimestepFeatures timestepFeatures;
+    ClassInput classInput = ClassInput::None;
+    uint32_t classes = 0; // labels of Row and Features
 };
 
 } // namespace mote::convert

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <stdexcept>
 
 namespace mote::convert::reference {
@@ -72,20 +71,31 @@ const T *tableRow(const Op &op, const Tables<T> &tables, uint32_t index, const c
     return table.values.data() + (rows > 1 ? row : 0) * rowSize;
 }
 
-template <typename T> T activated(ActivationFunction function, T x) {
-    switch (function) {
-    case ActivationFunction::None:
-        break;
-    case ActivationFunction::Silu:
-        return x / (T(1) + std::exp(-x));
-    case ActivationFunction::Mish:
-        return x * std::tanh(x > T(20) ? x : std::log1p(std::exp(x))); // ln(1 + exp(x)) is x there
-    case ActivationFunction::Gelu:
-        return x * std::erfc(-x * T(0.70710678118654752440)) / T(2);
-    case ActivationFunction::Relu:
-        return std::max(x, T(0));
+// What an op's projection adds to the row of its table for image n; empty where it has none.
+template <typename T>
+std::vector<T> projected(const Op &op, const Tables<T> &tables, const Array<T> *vectors, size_t rowSize,
+                         uint32_t n) {
+    if (op.projection == kNone)
+        return {};
+    expect(op, vectors != nullptr, "a projection needs the conditioning vector");
+    const Table<T> &table = tableOf(op, tables, op.projection, "projection");
+    const size_t length = vectors->channels;
+    if (table.values.size() != rowSize * length)
+        fail(op,
+             text("projection has ", table.values.size(), " values, expected ", rowSize, " times ", length));
+    const T *vector = vectors->plane(vectors->batch == 1 ? 0 : n, 0);
+    std::vector<T> sums(rowSize);
+    for (size_t k = 0; k < rowSize; ++k) {
+        double sum = 0;
+        for (size_t e = 0; e < length; ++e)
+            sum += double(table.values[k * length + e]) * double(vector[e]);
+        sums[k] = T(sum);
     }
-    return x;
+    return sums;
+}
+
+template <typename T> T silu(T x) {
+    return x / (T(1) + std::exp(-x));
 }
 
 template <typename T> Array<T> upsampleNearest(const Array<T> &in) {
@@ -111,57 +121,16 @@ template <typename T> Array<T> averageDown(const Op &op, const Array<T> &in) {
     return out;
 }
 
-// out(y, x) = sum of filter[i] filter[j] in(y', x') over the taps that lie on the map.
-template <typename T> Array<T> filtered(const Op &op, const Array<T> &in, bool up) {
-    struct Tap {
-        int64_t at;
-        double weight;
-    };
-    const auto taps = [up](int64_t out) { // along one axis
-        if (!up)
-            return std::vector<Tap>{
-                {2 * out - 1, 0.125}, {2 * out, 0.375}, {2 * out + 1, 0.375}, {2 * out + 2, 0.125}};
-        const int64_t near = out / 2, far = out % 2 == 0 ? near - 1 : near + 1;
-        return std::vector<Tap>{{near, 0.75}, {far, 0.25}};
-    };
-    Array<T> out(in.batch, in.channels, up ? in.height * 2 : in.height / 2, up ? in.width * 2 : in.width / 2);
-    expect(op, out.height > 0 && out.width > 0, "a map of one pixel cannot be filtered down");
-    for (uint32_t y = 0; y < out.height; ++y)
-        for (uint32_t x = 0; x < out.width; ++x)
-            for (const Tap &row : taps(y))
-                for (const Tap &column : taps(x)) {
-                    if (row.at < 0 || row.at >= in.height || column.at < 0 || column.at >= in.width)
-                        continue;
-                    for (uint32_t n = 0; n < in.batch; ++n)
-                        for (uint32_t c = 0; c < in.channels; ++c)
-                            out.at(n, c, y, x) += T(row.weight * column.weight) *
-                                                  in.at(n, c, uint32_t(row.at), uint32_t(column.at));
-                }
-    return out;
-}
-
 template <typename T> Array<T> resampled(const Op &op, const Array<T> &in, Resample resample) {
     switch (resample) {
     case Resample::NearestUp2:
         return upsampleNearest(in);
     case Resample::AverageDown2:
         return averageDown(op, in);
-    case Resample::FirUp2:
-    case Resample::FirDown2:
-        return filtered(op, in, resample == Resample::FirUp2);
     case Resample::None:
         break;
     }
     return in;
-}
-
-// A factor for each row, 1 where there are none.
-template <typename T> T rowScale(const Op &op, const Step &step) {
-    if (op.outputScales.empty())
-        return 1;
-    if (step.row >= op.outputScales.size())
-        fail(op, text(op.outputScales.size(), " output scales, row ", step.row, " asked for"));
-    return T(op.outputScales[step.row]);
 }
 
 template <typename T> Array<T> runConcat(const Op &op, const std::vector<const Array<T> *> &inputs) {
@@ -185,7 +154,7 @@ template <typename T> Array<T> runConcat(const Op &op, const std::vector<const A
 // Conv2d, and Linear over the pixels of a map or over one vector.
 template <typename T>
 Array<T> runConv2d(const Op &op, const std::vector<const Array<T> *> &inputs, const Array<T> *residual,
-                   const Tables<T> &tables, const Step &step) {
+                   const Tables<T> &tables, const Step &step, const Array<T> *conditioning) {
     expectInputs(op, inputs, 1, 2);
     const uint32_t channels = concatenatedChannels(op, inputs);
     const Table<T> &weight = tableOf(op, tables, op.weight, "weight");
@@ -197,10 +166,15 @@ Array<T> runConv2d(const Op &op, const std::vector<const Array<T> *> &inputs, co
     const T *bias = op.bias == kNone ? nullptr : tableRow(op, tables, op.bias, "bias", outputs, step.row);
     ConvolutionShape shape{weight.shape[1], weight.shape[2], op.stride,   op.padTop,
                            op.padLeft,      op.padBottom,    op.padRight, false};
-    expect(op, op.inputResample == Resample::None || op.inputResample == Resample::NearestUp2,
-           "an input can only be doubled by its nearest pixels");
+    expect(op, op.inputResample != Resample::AverageDown2, "an input cannot be averaged down");
     shape.upsampleInput = op.inputResample == Resample::NearestUp2;
     Array<T> out = convolve(inputs, weight.values.data(), bias, outputs, shape);
+    for (uint32_t n = 0; op.projection != kNone && n < out.batch; ++n) {
+        const std::vector<T> added = projected(op, tables, conditioning, outputs, n);
+        for (uint32_t c = 0; c < outputs; ++c)
+            for (size_t i = 0; i < out.planeSize(); ++i)
+                out.plane(n, c)[i] += added[c];
+    }
     expect(op, (op.residual != kNone) == (residual != nullptr),
            "residual given and residual declared differ");
     if (residual != nullptr) {
@@ -211,24 +185,28 @@ Array<T> runConv2d(const Op &op, const std::vector<const Array<T> *> &inputs, co
         for (size_t i = 0; i < out.values.size(); ++i)
             out.values[i] += added.values[i];
     }
-    const T factor = T(op.outputScale) * rowScale<T>(op, step);
-    if (factor != T(1))
+    if (op.outputScale != 1.0f)
         for (T &value : out.values)
-            value *= factor;
+            value *= T(op.outputScale);
     return out;
 }
 
 template <typename T>
 Array<T> runGroupNorm(const Op &op, const std::vector<const Array<T> *> &inputs, const Tables<T> &tables,
-                      const Step &step) {
+                      const Step &step, const Array<T> *conditioning) {
     expectInputs(op, inputs, 1, 2);
     Array<T> out(inputs[0]->batch, concatenatedChannels(op, inputs), inputs[0]->height, inputs[0]->width);
     if (op.groups == 0 || out.channels % op.groups != 0)
         fail(op, text(out.channels, " channels do not divide into ", op.groups, " groups"));
-    const T *gamma = tableRow(op, tables, op.affine, "affine", size_t(2) * out.channels, step.row);
-    const T *beta = gamma + out.channels;
+    const size_t rowSize = size_t(2) * out.channels;
+    const T *row = tableRow(op, tables, op.affine, "affine", rowSize, step.row);
     const size_t plane = out.planeSize();
     for (uint32_t n = 0; n < out.batch; ++n) {
+        std::vector<T> gamma = projected(op, tables, conditioning, rowSize, n);
+        gamma.resize(rowSize);
+        for (size_t i = 0; i < rowSize; ++i)
+            gamma[i] += row[i];
+        const T *beta = gamma.data() + out.channels;
         uint32_t channel = 0;
         for (const Array<T> *input : inputs)
             for (uint32_t c = 0; c < input->channels; ++c, ++channel)
@@ -249,7 +227,7 @@ Array<T> runGroupNorm(const Op &op, const std::vector<const Array<T> *> &inputs,
                 const uint32_t c = g * perGroup + uint32_t(i / plane);
                 const T normalised = T((double(values[i]) - mean) * inverse);
                 const T h = normalised * gamma[c] + beta[c];
-                values[i] = activated(op.activation, h);
+                values[i] = op.activation == ActivationFunction::Silu ? silu(h) : h;
             }
         }
     }
@@ -299,32 +277,43 @@ template <typename T> Array<T> runAttention(const Op &op, const std::vector<cons
     return out;
 }
 
-template <typename T> Array<T> runTimestepEmbedding(const Op &op, const Tables<T> &tables, const Step &step) {
-    using Kind = TimestepFeatures::Kind;
-    const TimestepFeatures &features = step.features;
-    const uint32_t half = features.channels / 2;
+template <typename T> Array<T> runTimestepEmbedding(const Op &op, const Step &step) {
+    const uint32_t half = step.features.channels / 2;
     expect(op, half > 0, "no timestep features given");
-    Array<T> out(1, features.channels, 1, 1); // an odd last feature stays 0
-    if (features.kind == Kind::Learned) {
-        const Table<T> &table = tableOf(op, tables, op.weight, "weight");
-        expect(op, table.shape.size() == 2 && table.shape[1] == features.channels,
-               "weight is not [T][channels]");
-        if (!(step.timestep >= 0 && step.timestep < table.shape[0]))
-            fail(op, text("the table has ", table.shape[0], " timesteps"));
-        const auto first = size_t(step.timestep) * features.channels;
-        std::copy_n(table.values.begin() + std::ptrdiff_t(first), features.channels, out.values.begin());
+    Array<T> out(1, step.features.channels, 1, 1); // an odd last feature stays 0
+    for (uint32_t i = 0; i < half; ++i) {
+        const double frequency = std::exp(-std::log(10000.0) * i / (half - step.features.frequencyShift));
+        const double s = std::sin(step.timestep * frequency), c = std::cos(step.timestep * frequency);
+        out.values[i] = T(step.features.flipSinToCos ? c : s);
+        out.values[half + i] = T(step.features.flipSinToCos ? s : c);
+    }
+    return out;
+}
+
+template <typename T> Array<T> runClassEmbedding(const Op &op, const Tables<T> &tables, const Step &step) {
+    if (step.classInput == ClassInput::Vector) {
+        expect(op, !step.vectors.empty(), "no vectors given");
+        Array<T> out(uint32_t(step.vectors.size()), uint32_t(step.vectors[0].size()), 1, 1);
+        for (uint32_t n = 0; n < out.batch; ++n)
+            std::copy(step.vectors[n].begin(), step.vectors[n].end(), out.plane(n, 0));
         return out;
     }
-    const bool fourier = features.kind == Kind::Fourier;
-    const Table<T> none, &weight = fourier ? tableOf(op, tables, op.weight, "weight") : none;
-    expect(op, !fourier || weight.values.size() == half, "weight is not [channels / 2]");
-    for (uint32_t i = 0; i < half; ++i) {
-        const double phase =
-            fourier ? 2 * std::numbers::pi * std::log(step.timestep) * double(weight.values[i])
-                    : step.timestep * std::exp(-std::log(10000.0) * i / (half - features.frequencyShift));
-        const double s = std::sin(phase), c = std::cos(phase);
-        out.values[i] = T(features.flipSinToCos ? c : s);
-        out.values[half + i] = T(features.flipSinToCos ? s : c);
+    expect(op, !step.labels.empty(), "no labels given");
+    const Table<T> *rows = op.weight == kNone ? nullptr : &tableOf(op, tables, op.weight, "weight");
+    const uint32_t channels = rows != nullptr ? rows->shape.at(1) : step.features.channels;
+    Array<T> out(uint32_t(step.labels.size()), channels, 1, 1);
+    for (uint32_t n = 0; n < out.batch; ++n) {
+        if (rows != nullptr) {
+            expect(op, step.labels[n] < rows->shape[0], "a label is beyond the table");
+            std::copy_n(rows->values.begin() + std::ptrdiff_t(size_t(step.labels[n]) * channels), channels,
+                        out.plane(n, 0));
+            continue;
+        }
+        Step ofLabel;
+        ofLabel.timestep = step.labels[n];
+        ofLabel.features = step.features;
+        const Array<T> features = runTimestepEmbedding<T>(op, ofLabel);
+        std::copy(features.values.begin(), features.values.end(), out.plane(n, 0));
     }
     return out;
 }
@@ -334,8 +323,7 @@ template <typename T> const T &broadcast(const Array<T> &a, uint32_t n, uint32_t
     return a.at(a.batch == 1 ? 0 : n, c, a.height == 1 ? 0 : y, a.width == 1 ? 0 : x);
 }
 
-template <typename T>
-Array<T> runElementwise(const Op &op, const std::vector<const Array<T> *> &inputs, const Step &step) {
+template <typename T> Array<T> runElementwise(const Op &op, const std::vector<const Array<T> *> &inputs) {
     const bool two = op.kind == OpKind::Add || op.kind == OpKind::Modulate;
     expectInputs(op, inputs, two ? 2 : 1, two ? 2 : 1);
     Array<T> out = *inputs[0];
@@ -363,13 +351,10 @@ Array<T> runElementwise(const Op &op, const std::vector<const Array<T> *> &input
         expect(op, op.inputScale.size() == 1 && op.inputOffset.size() == 1,
                "one scale and one offset expected");
         for (T &value : out.values)
-            value = (T(op.inputScale[0]) * value + T(op.inputOffset[0])) * rowScale<T>(op, step);
-    } else if (op.kind == OpKind::DivideByTimestep) {
+            value = T(op.inputScale[0]) * value + T(op.inputOffset[0]);
+    } else if (op.activation == ActivationFunction::Silu) {
         for (T &value : out.values)
-            value *= T(static_cast<float>(1 / step.timestep)); // as a file holds it
-    } else {
-        for (T &value : out.values)
-            value = activated(op.activation, value);
+            value = silu(value);
     }
     return out;
 }
@@ -378,30 +363,32 @@ Array<T> runElementwise(const Op &op, const std::vector<const Array<T> *> &input
 
 template <typename T>
 Array<T> runOp(const Op &op, const std::vector<const Array<T> *> &inputs, const Array<T> *residual,
-               const Tables<T> &tables, const Step &step) {
+               const Tables<T> &tables, const Step &step, const Array<T> *conditioning) {
     switch (op.kind) {
     case OpKind::Concat:
         return runConcat(op, inputs);
     case OpKind::Conv2d:
     case OpKind::Linear:
-        return runConv2d(op, inputs, residual, tables, step);
+        return runConv2d(op, inputs, residual, tables, step, conditioning);
     case OpKind::GroupNorm:
-        return runGroupNorm(op, inputs, tables, step);
+        return runGroupNorm(op, inputs, tables, step, conditioning);
     case OpKind::Attention:
         return runAttention(op, inputs);
     case OpKind::TimestepEmbedding:
-        return runTimestepEmbedding<T>(op, tables, step);
+        return runTimestepEmbedding<T>(op, step);
+    case OpKind::ClassEmbedding:
+        return runClassEmbedding(op, tables, step);
     case OpKind::Activation:
     case OpKind::Add:
     case OpKind::Scale:
     case OpKind::Modulate:
-    case OpKind::DivideByTimestep:
-        return runElementwise(op, inputs, step);
-    case OpKind::Resample:
+        return runElementwise(op, inputs);
+    case OpKind::Upsample:
         expectInputs(op, inputs, 1, 1);
-        return resampled(op, *inputs[0], op.outputResample);
-    case OpKind::ClassEmbedding:
-        break;
+        return upsampleNearest(*inputs[0]);
+    case OpKind::AvgPool:
+        expectInputs(op, inputs, 1, 1);
+        return averageDown(op, *inputs[0]);
     }
     fail(op, text("kind ", unsigned(op.kind), " is not known"));
 }
@@ -409,6 +396,28 @@ Array<T> runOp(const Op &op, const std::vector<const Array<T> *> &inputs, const 
 template <typename T> void roundToHalf(Array<T> &array) {
     for (T &value : array.values)
         value = roundedToHalf(value);
+}
+
+template <typename T>
+Array<T> conditioningVector(const Graph &graph, const Tables<T> &tables, const Step &step) {
+    const Conditioning &conditioning = graph.conditioning;
+    const Table<T> &steps = tables.at(conditioning.stepEmbeddings);
+    const uint32_t length = steps.shape.at(1);
+    const bool labels = conditioning.kind == ConditioningKind::Labels;
+    const size_t images = labels ? step.labels.size() : step.vectors.size();
+    if (images == 0)
+        throw std::invalid_argument(
+            text("graph ", graph.name, ": no ", labels ? "label" : "vector", " given"));
+    Array<T> out(uint32_t(images), length, 1, 1);
+    for (uint32_t n = 0; n < out.batch; ++n)
+        for (uint32_t e = 0; e < length; ++e) {
+            const double c =
+                labels
+                    ? double(tables.at(conditioning.classes).values.at(size_t(step.labels[n]) * length + e))
+                    : step.vectors[n].at(e);
+            out.at(n, e, 0, 0) = T(silu(double(steps.values.at(size_t(step.row) * length + e)) + c));
+        }
+    return out;
 }
 
 template <typename T>
@@ -432,6 +441,9 @@ std::vector<Array<T>> runGraph(const Graph &graph, const Tables<T> &tables,
         throw std::invalid_argument(
             text("graph ", graph.name, ": ", inputs.size(), " arrays given, it has ", given, " input ports"));
 
+    Array<T> conditioning;
+    if (graph.conditioning.kind != ConditioningKind::None)
+        conditioning = conditioningVector(graph, tables, step);
     std::vector<size_t> lastUse(graph.tensors.size(), 0);
     for (size_t i = 0; i < graph.ops.size(); ++i) {
         for (uint32_t tensor : graph.ops[i].inputs)
@@ -448,7 +460,7 @@ std::vector<Array<T>> runGraph(const Graph &graph, const Tables<T> &tables,
                 fail(op, text("input ", graph.tensors[tensor].name, " has not been computed"));
         }
         const Array<T> *residual = op.residual == kNone ? nullptr : &arrays.at(op.residual);
-        Array<T> output = runOp(op, sources, residual, tables, step);
+        Array<T> output = runOp(op, sources, residual, tables, step, &conditioning);
         const Tensor &tensor = graph.tensors.at(op.output);
         if (output.channels != tensor.channels)
             fail(op, text("output ", tensor.name, " has ", output.channels, " channels, declared ",
@@ -479,9 +491,13 @@ template <typename T> Tables<T> tablesOf(const Network &network) {
 }
 
 template Array<float> runOp<float>(const Op &, const std::vector<const Array<float> *> &,
-                                   const Array<float> *, const Tables<float> &, const Step &);
+                                   const Array<float> *, const Tables<float> &, const Step &,
+                                   const Array<float> *);
 template Array<double> runOp<double>(const Op &, const std::vector<const Array<double> *> &,
-                                     const Array<double> *, const Tables<double> &, const Step &);
+                                     const Array<double> *, const Tables<double> &, const Step &,
+                                     const Array<double> *);
+template Array<float> conditioningVector<float>(const Graph &, const Tables<float> &, const Step &);
+template Array<double> conditioningVector<double>(const Graph &, const Tables<double> &, const Step &);
 template void roundToHalf<float>(Array<float> &);
 template void roundToHalf<double>(Array<double> &);
 template std::vector<Array<float>> runGraph<float>(const Graph &, const Tables<float> &,

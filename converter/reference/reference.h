@@ -50,7 +50,15 @@ struct Step {
     uint32_t row = 0;          // of bias and affine tables that have more than one
     double timestep = 0;       // for the unfolded graph's TimestepEmbedding
     TimestepFeatures features; // for the unfolded graph's TimestepEmbedding
+    // Of a graph with conditioning, or an unfolded one with a ClassEmbedding. For one image, or for each.
+    std::vector<uint32_t> labels;
+    std::vector<std::vector<double>> vectors; // where the app gives them
+    ClassInput classInput = ClassInput::None; // for the unfolded graph's ClassEmbedding
 };
+
+// [images][E][1][1]: what the projections of a graph with conditioning are multiplied with at a step.
+template <typename T>
+Array<T> conditioningVector(const Graph &graph, const Tables<T> &tables, const Step &step);
 
 // Half: what the device stores as fp16 (outputs that are Activation tensors) is rounded to fp16; arithmetic
 // is not.
@@ -62,9 +70,10 @@ enum class Keep { All, Release };
 // Evaluates one op. `inputs` as in Op::inputs; `residual` only for a Conv2d that has one. The output is not
 // rounded. Convolutions accumulate in T; GroupNorm's statistics and softmax's sum accumulate in double.
 // Throws std::invalid_argument, naming the op, on shapes that do not fit.
+// `conditioning`: conditioningVector() for an op with a projection.
 template <typename T>
 Array<T> runOp(const Op &op, const std::vector<const Array<T> *> &inputs, const Array<T> *residual,
-               const Tables<T> &tables, const Step &step = {});
+               const Tables<T> &tables, const Step &step = {}, const Array<T> *conditioning = nullptr);
 
 // Evaluates a graph. `inputs`: one array per input port, in port order. Result: one array per tensor of the
 // graph.

@@ -118,6 +118,12 @@ SelfCheck makeSelfCheck(const Network &network, uint32_t timestepIndex) {
     }
     reference::Step step;
     step.row = timestepIndex;
+    if (graph.conditioning.kind == ConditioningKind::Labels)
+        step.labels = {check.label};
+    else if (graph.conditioning.kind == ConditioningKind::Vectors)
+        step.vectors.resize(1);
+    for (std::vector<double> &vector : step.vectors)
+        vector.resize(network.constants[graph.conditioning.stepEmbeddings].shape[1]);
     const auto stored = reference::runGraph<float>(graph, reference::tablesOf<float>(network), inputs, step,
                                                    reference::Storage::Half);
     const auto exact =

@@ -1,5 +1,7 @@
 #include "schedule/print.h"
 
+#include "schedule/guidance.h"
+
 #include <nlohmann/json.hpp>
 
 namespace mote::convert::schedule {
@@ -36,6 +38,8 @@ Json rowJson(const Row &row) {
     out["draws"] = row.draws;
     out["scale"] = row.scale;
     out["flags"] = flags;
+    if (row.guided)
+        out["guidance"] = {{"scale", row.guidance}, {"rescale", row.guidanceRescale}};
     if (row.known)
         out["known"] = {{"e", (*row.known)[0]}, {"c", (*row.known)[1]}};
     if (row.learned.kind == VarianceKind::Interpolated)
@@ -62,6 +66,14 @@ std::string givenTimesteps(GivenTimesteps given) {
     return "its own";
 }
 
+std::string describeGuidance() {
+    std::string text =
+        "every sampler, for models with classes\n    classifier-free guidance, by --option name=value:\n";
+    for (const SettingInfo &setting : guidanceSettings())
+        text += settingLine(setting);
+    return text;
+}
+
 } // namespace
 
 std::string describeSamplers() {
@@ -75,7 +87,7 @@ std::string describeSamplers() {
         for (const SettingInfo &setting : sampler.settings())
             text += settingLine(setting);
     }
-    return text;
+    return text + describeGuidance();
 }
 
 std::string describeSamplersAsMarkdown() {

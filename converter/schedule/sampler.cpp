@@ -1,4 +1,5 @@
 #include "schedule/sampler.h"
+#include "schedule/guidance.h"
 
 #include <algorithm>
 #include <cmath>
@@ -163,8 +164,13 @@ Table compile(const SchedulerConfig &config, std::string_view sampler, const Req
         for (const SettingInfo &setting : own->settings())
             tolerated.emplace_back(setting.name);
     checkRequest(chosen, request);
-    const Settings settings(config, std::string(chosen.name), chosen.settings(), tolerated, request.options);
-    return chosen.compile({settings, request.steps, request.timesteps, request.rounding});
+    NamedValues options = request.options;
+    const std::optional<Guidance> guidance = takeGuidance(options);
+    const Settings settings(config, std::string(chosen.name), chosen.settings(), tolerated, options);
+    Table table = chosen.compile({settings, request.steps, request.timesteps, request.rounding});
+    if (guidance)
+        applyGuidance(table, *guidance);
+    return table;
 }
 
 std::vector<SettingInfo> joinSettings(std::initializer_list<std::vector<SettingInfo>> parts) {

@@ -170,6 +170,9 @@ Recipe toRecipe(const Table &table, std::string name, std::vector<float> &timest
         out.w = single(row.w, table, i);
         out.draws = static_cast<uint32_t>(row.draws);
         out.scale = single(row.scale, table, i);
+        out.guided = row.guided;
+        out.guidance = single(row.guidance, table, i);
+        out.guidanceRescale = single(row.guidanceRescale, table, i);
         recipe.rows.push_back(out);
     }
     return recipe;

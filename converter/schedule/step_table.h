@@ -99,6 +99,8 @@ struct Row {
     bool langevin = false;
     std::optional<std::array<double, 2>> known; // e, c inside the mask
     LearnedVariance learned;
+    bool guided = false; // m comes from two passes: see guidance.h
+    double guidance = 1, guidanceRescale = 0;
 };
 
 struct Table {

@@ -7,8 +7,7 @@ namespace mote::kernels {
 
 namespace {
 
-constexpr uint32_t kBindings = 6, kPushWords = 29, kInputs = 4;
-constexpr uint32_t kWindowed = 0x80000000u; // in the word of an input's plane height
+constexpr uint32_t kBindings = 5, kPushWords = 21, kInputs = 4;
 
 gpu::PipelineDescription pipeline() {
     return pipelineOf(ShaderId::Concat, {}, kBindings, kPushWords);
@@ -53,12 +52,6 @@ Result<std::vector<Dispatch>> buildConcat(const OpView &view, const OpBuffers &b
         for (size_t i = 0; i < kInputs; ++i)
             push.add(i < count ? view.input(first + i).c : 0);
         for (size_t i = 0; i < kInputs; ++i)
-            push.add(i < count ? buffers.inputPlanes[first + i].height |
-                                     (buffers.inputPlanes[first + i].windowed ? kWindowed : 0)
-                               : 1);
-        for (size_t i = 0; i < kInputs; ++i)
-            push.add(i < count ? buffers.inputPlanes[first + i].width : 1);
-        for (size_t i = 0; i < kInputs; ++i)
             push.addFloat(i < count ? op.inputScale[first + i] : 0);
         for (size_t i = 0; i < kInputs; ++i)
             push.addFloat(i < count ? op.inputOffset[first + i] : 0);
@@ -66,9 +59,8 @@ Result<std::vector<Dispatch>> buildConcat(const OpView &view, const OpBuffers &b
         std::vector<Binding> bindings;
         for (size_t i = 0; i < kInputs; ++i)
             bindings.push_back(i < count ? Binding{buffers.inputs[first + i], Access::Read}
-                                         : unused(buffers.session));
+                                         : unused(buffers.output));
         bindings.push_back({buffers.output, firstChannel % 8 != 0 ? Access::ReadWrite : Access::Write});
-        bindings.push_back({buffers.session, Access::Read});
         MOTE_TRY_ASSIGN(Dispatch dispatch,
                         makeDispatch(op.name + " (concat)", pipeline(), std::move(bindings), std::move(push),
                                      uint64_t{output.n} * blocks * tiles, traits));

@@ -226,7 +226,7 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
     push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,
               facts.outputBlocks, facts.blocks0, facts.blocks1, geometry.tiles, kernel.tileLoops,
               geometry.segmentsPerRow, op.padTop, op.padLeft, uint64_t{row} * facts.outputBlocks * 2});
-    push.addFloat(op.outputScales.empty() ? op.outputScale : op.outputScale * op.outputScales[buffers.row]);
+    push.addFloat(op.outputScale);
     push.add({facts.residual.h, facts.residual.w});
 
     const Binding none = unused(buffers.weights);

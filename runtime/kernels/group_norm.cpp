@@ -13,11 +13,12 @@ constexpr uint32_t kBindings = 7, kPushWords = 19;
 
 gpu::PipelineDescription pipelineFor(const OpView &view) {
     const Op &op = view.op;
-    return pipelineOf(
-        ShaderId::GroupNorm,
-        {static_cast<uint32_t>(op.activation), op.outputResample == Resample::AverageDown2 ? 1u : 0u,
-         static_cast<uint32_t>(op.inputs.size()), op.inputs.size() > 1 ? view.input(0).c % 8 : 0},
-        kBindings, kPushWords);
+    return pipelineOf(ShaderId::GroupNorm,
+                      {op.activation == ActivationFunction::Silu ? 1u : 0u,
+                       op.outputResample == Resample::AverageDown2 ? 1u : 0u,
+                       static_cast<uint32_t>(op.inputs.size()),
+                       op.inputs.size() > 1 ? view.input(0).c % 8 : 0},
+                      kBindings, kPushWords);
 }
 
 uint32_t separateTileLoops(const TensorShape &shape) {

@@ -1,8 +1,8 @@
 // Dispatches around the network: start and step of the sampler, noise, tiles, images.
 //
 // Whole-image buffers (state x, condition y, model output m, registers, noise) are fp32 planar [N][C][H][W]
-// with H and W padded to the graph's multiple. All are element-wise over such a buffer; one that exceeds what
-// a binding may span is processed in runs: firstElement says where the bound ranges start within the whole.
+// with H and W padded to the graph's multiple. An image that exceeds what a binding may span lies in bands of
+// rows, each a buffer [N][C][rows][W] of its own; the dispatches below each work on one band.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -13,9 +13,14 @@ namespace mote {
 // The pipelines of everything in this header, for prepare.
 std::vector<gpu::PipelineDescription> imagePipelines();
 
+// Of a tile, or of a band of the whole image (which may be all of it).
 struct ImageExtent {
     uint32_t batch = 1, channels = 3, height = 0, width = 0; // padded
+    uint32_t firstRow = 0;                                   // of a band in the whole image
 };
+inline uint64_t elementsOf(const ImageExtent &extent) {
+    return uint64_t{extent.batch} * extent.channels * extent.height * extent.width;
+}
 
 // Streams of the noise generator: the counter of a normal is (y * noiseWidth + x, channel, draw, stream).
 constexpr uint32_t kInitialNoiseStream = 0; // draw 0
@@ -30,7 +35,6 @@ struct SamplerBuffers {
     BufferRange registers;       // [registers][registerStride] floats; empty where the recipe has none
     uint64_t registerStride = 0; // elements from one register to the next
     BufferRange session;
-    uint64_t firstElement = 0, elements = 0; // the run that the ranges above cover
 };
 
 // How many registers a recipe needs: 0..4.
@@ -48,11 +52,11 @@ Result<Dispatch> buildSamplerStart(const Recipe &recipe, const ImageExtent &exte
 
 // target = normals of the given stream and draw.
 Result<Dispatch> buildNoise(const ImageExtent &extent, BufferRange target, BufferRange session,
-                            uint64_t firstElement, uint64_t elements, uint32_t stream, uint32_t draw,
-                            const Traits &traits);
+                            uint32_t stream, uint32_t draw, const Traits &traits);
 
-// target = 0; `elements` floats.
-Result<Dispatch> buildClear(BufferRange target, BufferRange session, uint64_t elements, const Traits &traits);
+// target = 0.
+Result<Dispatch> buildClear(const ImageExtent &extent, BufferRange target, BufferRange session,
+                            const Traits &traits);
 
 // ---- tiles
 // Weights of tiles along one axis: a partition of unity. Tile i covers [origins[i], origins[i] + length) of
@@ -63,29 +67,42 @@ Result<Dispatch> buildClear(BufferRange target, BufferRange session, uint64_t el
 std::vector<float> featherWeights(const std::vector<uint32_t> &origins, uint32_t length, uint32_t total,
                                   uint32_t margin);
 
-// whole += tile * columnWeight * rowWeight. feather: floats; the session says where this tile's weights
-// start.
-Result<Dispatch> buildAccumulate(const ImageExtent &tile, const ImageExtent &whole, BufferRange tilePlanes,
-                                 BufferRange wholePlanes, BufferRange feather, BufferRange session,
-                                 const Traits &traits);
+// A tile and where it lies in the whole image.
+struct TilePlace {
+    ImageExtent tile;
+    uint32_t x = 0, y = 0;               // of its top left pixel
+    uint32_t featherX = 0, featherY = 0; // where its column and row weights start, in floats
+};
+
+// Whether a tile and a band have rows in common.
+bool tileTouches(const TilePlace &place, const ImageExtent &band);
+
+// tile = whole, for the rows that the tile and the band have in common, of which there must be some.
+Result<Dispatch> buildTileRead(const TilePlace &place, const ImageExtent &band, BufferRange tilePlanes,
+                               BufferRange bandPlanes, const Traits &traits);
+
+// whole += tile * columnWeight * rowWeight, likewise. feather: floats.
+Result<Dispatch> buildTileAdd(const TilePlace &place, const ImageExtent &band, BufferRange tilePlanes,
+                              BufferRange bandPlanes, BufferRange feather, const Traits &traits);
 
 // ---- images
-// 8-bit interleaved pixels in a buffer, rows `strideBytes` apart (any number for import, a multiple of 4 for
-// export), 1 (gray), 3 (RGB) or 4 (RGBA) bytes a pixel.
-struct PackedImage {
-    BufferRange buffer; // import: at least the last row's end, rounded up to 4 bytes
-    uint32_t height = 0, width = 0, bytesPerPixel = 3;
+// Some rows of 8-bit interleaved pixels in a buffer, rows `strideBytes` apart (any number for import, a
+// multiple of 4 for export), 1 (gray), 3 (RGB) or 4 (RGBA) bytes a pixel.
+struct PackedRows {
+    BufferRange buffer;              // import: at least the last row's end, rounded up to 4 bytes
+    uint32_t firstRow = 0, rows = 0; // of the band's planes
+    uint32_t width = 0, bytesPerPixel = 3;
     uint64_t strideBytes = 0;
 };
 
-// planes[n = 0][c][y][x] = low + (high - low) / 255 * pixel, reflected at the right and bottom up to the
-// padded size (1-pixel images too). Gray feeds every channel; RGB(A) feeds channel c from byte min(c, 2).
-Result<Dispatch> buildImageImport(const PackedImage &image, const ImageExtent &extent, float low, float high,
+// planes[n = 0][c][y][x] = low + (high - low) / 255 * pixel, reflected at the right up to the padded width
+// (images one pixel wide too). Gray feeds every channel; RGB(A) feeds channel c from byte min(c, 2).
+Result<Dispatch> buildImageImport(const PackedRows &image, const ImageExtent &band, float low, float high,
                                   BufferRange planes, const Traits &traits);
 
-// pixel = clamp(floor((value - low) / (high - low) * 255 + 0.5), 0, 255), the top left height x width. One
+// pixel = clamp(floor((value - low) / (high - low) * 255 + 0.5), 0, 255), the first `width` of each row. One
 // channel gives gray bytes in every colour byte; three give RGB. The fourth byte of RGBA is written as 255.
-Result<Dispatch> buildImageExport(const PackedImage &image, const ImageExtent &extent, float low, float high,
+Result<Dispatch> buildImageExport(const PackedRows &image, const ImageExtent &band, float low, float high,
                                   BufferRange planes, const Traits &traits);
 
 } // namespace mote

@@ -12,25 +12,58 @@ namespace {
 
 constexpr uint32_t kElementsPerGroup = 256;
 
-gpu::PipelineDescription accumulatePipeline() {
-    return pipelineOf(ShaderId::Accumulate, {}, 4, 7);
+constexpr uint32_t kTileWords = 11; // of push constants that reading and adding a tile have in common
+
+gpu::PipelineDescription readPipeline() {
+    return pipelineOf(ShaderId::TileRead, {}, 2, kTileWords);
+}
+gpu::PipelineDescription addPipeline() {
+    return pipelineOf(ShaderId::TileAdd, {}, 3, kTileWords + 2);
 }
 gpu::PipelineDescription importPipeline() {
-    return pipelineOf(ShaderId::ImageImport, {}, 2, 12);
+    return pipelineOf(ShaderId::ImageImport, {}, 2, 13);
 }
 gpu::PipelineDescription exportPipeline() {
-    return pipelineOf(ShaderId::ImageExport, {}, 2, 11);
+    return pipelineOf(ShaderId::ImageExport, {}, 2, 12);
 }
 
-uint64_t elementsOf(const ImageExtent &extent) {
-    return uint64_t{extent.batch} * extent.channels * extent.height * extent.width;
+// Rows of the tile that lie in the band.
+struct CommonRows {
+    uint32_t first = 0, count = 0;
+};
+CommonRows commonRows(const TilePlace &place, const ImageExtent &band) {
+    const uint64_t begin = std::max(place.y, band.firstRow);
+    const uint64_t end =
+        std::min(uint64_t{place.y} + place.tile.height, uint64_t{band.firstRow} + band.height);
+    if (begin >= end)
+        return {};
+    return {static_cast<uint32_t>(begin - place.y), static_cast<uint32_t>(end - begin)};
+}
+
+uint64_t commonElements(const TilePlace &place, const ImageExtent &band) {
+    ImageExtent common = place.tile;
+    common.height = commonRows(place, band).count;
+    return elementsOf(common);
+}
+
+PushWords tileWords(const TilePlace &place, const ImageExtent &band) {
+    const CommonRows rows = commonRows(place, band);
+    PushWords push;
+    // The tile's row 0 may lie above the band: the difference wraps, and so does its sum with a row.
+    push.add({commonElements(place, band), rows.first, rows.count, place.tile.height, place.tile.width,
+              band.height, band.width, place.x, static_cast<uint32_t>(place.y - band.firstRow)});
+    return push;
 }
 
 } // namespace
 
 std::vector<gpu::PipelineDescription> imagePipelines() {
-    return {pipelineOf(ShaderId::Sampler, {}, 6, 29), accumulatePipeline(), importPipeline(),
+    return {pipelineOf(ShaderId::Sampler, {}, 6, 29), readPipeline(), addPipeline(), importPipeline(),
             exportPipeline()};
+}
+
+bool tileTouches(const TilePlace &place, const ImageExtent &band) {
+    return commonRows(place, band).count != 0;
 }
 
 std::vector<float> featherWeights(const std::vector<uint32_t> &origins, uint32_t length, uint32_t total,
@@ -73,30 +106,40 @@ std::vector<float> featherWeights(const std::vector<uint32_t> &origins, uint32_t
     return weights;
 }
 
-Result<Dispatch> buildAccumulate(const ImageExtent &tile, const ImageExtent &whole, BufferRange tilePlanes,
-                                 BufferRange wholePlanes, BufferRange feather, BufferRange session,
-                                 const Traits &traits) {
-    const uint64_t elements = elementsOf(tile);
-    PushWords push;
-    push.add({elements, tile.height, tile.width, whole.height, whole.width});
+Result<Dispatch> buildTileRead(const TilePlace &place, const ImageExtent &band, BufferRange tilePlanes,
+                               BufferRange bandPlanes, const Traits &traits) {
+    const uint64_t elements = commonElements(place, band);
     MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    makeDispatch("accumulate tile", accumulatePipeline(),
-                                 {{tilePlanes, Access::Read},
-                                  {wholePlanes, Access::ReadWrite},
-                                  {feather, Access::Read},
-                                  {session, Access::Read}},
-                                 std::move(push), divideUp(elements, kElementsPerGroup), traits));
+                    makeDispatch("read tile", readPipeline(),
+                                 {{tilePlanes, Access::Write}, {bandPlanes, Access::Read}},
+                                 tileWords(place, band), divideUp(elements, kElementsPerGroup), traits));
+    dispatch.pointwise = true;
+    dispatch.operations = elements;
+    dispatch.bytes = 8 * elements;
+    return dispatch;
+}
+
+Result<Dispatch> buildTileAdd(const TilePlace &place, const ImageExtent &band, BufferRange tilePlanes,
+                              BufferRange bandPlanes, BufferRange feather, const Traits &traits) {
+    const uint64_t elements = commonElements(place, band);
+    PushWords push = tileWords(place, band);
+    push.add({place.featherX, place.featherY});
+    MOTE_TRY_ASSIGN(
+        Dispatch dispatch,
+        makeDispatch("add tile", addPipeline(),
+                     {{tilePlanes, Access::Read}, {bandPlanes, Access::ReadWrite}, {feather, Access::Read}},
+                     std::move(push), divideUp(elements, kElementsPerGroup), traits));
     dispatch.pointwise = true;
     dispatch.operations = 3 * elements;
     dispatch.bytes = 12 * elements;
     return dispatch;
 }
 
-Result<Dispatch> buildImageImport(const PackedImage &image, const ImageExtent &extent, float low, float high,
+Result<Dispatch> buildImageImport(const PackedRows &image, const ImageExtent &band, float low, float high,
                                   BufferRange planes, const Traits &traits) {
-    const uint64_t elements = uint64_t{extent.channels} * extent.height * extent.width;
+    const uint64_t elements = uint64_t{band.channels} * image.rows * band.width;
     PushWords push;
-    push.add({elements, extent.height, extent.width, image.height, image.width, image.bytesPerPixel,
+    push.add({elements, band.height, band.width, image.firstRow, image.rows, image.width, image.bytesPerPixel,
               image.strideBytes, std::min(image.bytesPerPixel, 3u) - 1});
     push.addFloat((high - low) / 255);
     push.addFloat(low);
@@ -109,16 +152,16 @@ Result<Dispatch> buildImageImport(const PackedImage &image, const ImageExtent &e
     return dispatch;
 }
 
-Result<Dispatch> buildImageExport(const PackedImage &image, const ImageExtent &extent, float low, float high,
+Result<Dispatch> buildImageExport(const PackedRows &image, const ImageExtent &band, float low, float high,
                                   BufferRange planes, const Traits &traits) {
     if (image.strideBytes % 4 != 0 || image.strideBytes < uint64_t{image.width} * image.bytesPerPixel)
         return makeStatus(
             StatusCode::Internal, "image export: found rows of %llu bytes for %u pixels of %u bytes",
             static_cast<unsigned long long>(image.strideBytes), image.width, image.bytesPerPixel);
-    const uint64_t words = image.strideBytes / 4 * image.height;
+    const uint64_t words = image.strideBytes / 4 * image.rows;
     PushWords push;
-    push.add({extent.height, extent.width, extent.channels, image.height, image.width, image.bytesPerPixel,
-              image.strideBytes / 4});
+    push.add({band.height, band.width, band.channels, image.firstRow, image.rows, image.width,
+              image.bytesPerPixel, image.strideBytes / 4});
     push.addFloat(255 / (high - low));
     push.addFloat(-low * 255 / (high - low));
     MOTE_TRY_ASSIGN(Dispatch dispatch, makeDispatch("image export", exportPipeline(),

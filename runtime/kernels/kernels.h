@@ -117,17 +117,9 @@ void packAffine(const OpKernel &kernel, const Model &model, const Graph &graph, 
                 const float *canonical, void *packed);
 
 // ------------------------------------------------------------------------------------------------ recording
-// The planes that a Concat's input is read from: [N][C][height][width]. Windowed: the tensor is the window at
-// the session's tile origin; otherwise the planes have the tensor's own size.
-struct InputPlanes {
-    uint32_t height = 0, width = 0;
-    bool windowed = false;
-};
-
 // Where everything of one op is. Ranges of things that the op does not have stay empty (end = 0).
 struct OpBuffers {
     std::vector<BufferRange> inputs;          // per Op::inputs
-    std::vector<InputPlanes> inputPlanes;     // Concat only, per Op::inputs
     std::vector<BufferRange> inputStatistics; // GroupNorm only, per Op::inputs: statistics of that tensor
     BufferRange output, residual;
     BufferRange outputStatistics; // where kernels.statistics[op.output].tiles is not 0

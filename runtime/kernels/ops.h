@@ -77,7 +77,6 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
 Result<std::vector<OpKernel>> groupNormKernels(const OpView &view, const Traits &traits);
 Result<std::vector<OpKernel>> concatKernels(const OpView &view, const Traits &traits);
 Result<std::vector<OpKernel>> attentionKernels(const OpView &view, const Traits &traits);
-Result<std::vector<OpKernel>> resampleKernels(const OpView &view, const Traits &traits);
 
 // Statistics entries per channel and image that the op's kernel writes.
 uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel);
@@ -91,8 +90,6 @@ Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKern
 Result<std::vector<Dispatch>> buildConcat(const OpView &view, const OpBuffers &buffers, const Traits &traits);
 Result<std::vector<Dispatch>> buildAttention(const OpView &view, const OpKernel &kernel,
                                              const OpBuffers &buffers, const Traits &traits);
-Result<std::vector<Dispatch>> buildResample(const OpView &view, const OpBuffers &buffers,
-                                            const Traits &traits);
 Result<Dispatch> buildSeparateStatistics(const OpView &view, const OpBuffers &buffers, const Traits &traits);
 
 // Unsupported, or InvalidModel where a table's shape is wrong.

@@ -13,10 +13,6 @@ using namespace kernels;
 
 static_assert(offsetof(SessionWords, seedLow) == 4 * SESSION_SEED_LOW, "");
 static_assert(offsetof(SessionWords, seedHigh) == 4 * SESSION_SEED_HIGH, "");
-static_assert(offsetof(SessionWords, tileX) == 4 * SESSION_TILE_X, "");
-static_assert(offsetof(SessionWords, tileY) == 4 * SESSION_TILE_Y, "");
-static_assert(offsetof(SessionWords, featherX) == 4 * SESSION_FEATHER_X, "");
-static_assert(offsetof(SessionWords, featherY) == 4 * SESSION_FEATHER_Y, "");
 static_assert(offsetof(SessionWords, noiseWidth) == 4 * SESSION_NOISE_WIDTH, "");
 static_assert(offsetof(SessionWords, nonFinite) == 4 * SESSION_NON_FINITE, "");
 static_assert(sizeof(SessionWords) == 4 * SESSION_WORDS, "");
@@ -52,13 +48,13 @@ struct Row {
 Result<Dispatch> build(const char *name, const Row &row, const ImageExtent &extent,
                        const SamplerBuffers &buffers, const Traits &traits) {
     const StepRow &step = row.step;
-    if (buffers.firstElement + buffers.elements > 0xffffffffu || buffers.registerStride * 4 > 0xffffffffu)
-        return makeStatus(StatusCode::Unsupported, "%s: found an image of %llu values, expected at most 2^32",
-                          name, static_cast<unsigned long long>(buffers.firstElement + buffers.elements));
+    const uint64_t elements = elementsOf(extent);
+    if (elements > 0xffffffffu || buffers.registerStride * 4 > 0xffffffffu)
+        return makeStatus(StatusCode::Unsupported, "%s: found a band of %llu values, expected at most 2^32",
+                          name, static_cast<unsigned long long>(elements));
     PushWords push;
-    push.add({buffers.elements, buffers.firstElement, extent.height, extent.width, extent.channels,
-              buffers.registerStride, row.flags, step.store == kNone ? 0 : step.store, row.draw, row.stream,
-              row.errorCode});
+    push.add({elements, extent.firstRow, extent.height, extent.width, extent.channels, buffers.registerStride,
+              row.flags, step.store == kNone ? 0 : step.store, row.draw, row.stream, row.errorCode});
     for (float value : {step.p, step.q, step.clipLow, step.clipHigh, step.a, step.b, step.g, step.e, step.c,
                         step.h[0], step.h[1], step.h[2], step.h[3], step.u, step.v, step.w})
         push.addFloat(value);
@@ -76,14 +72,14 @@ Result<Dispatch> build(const char *name, const Row &row, const ImageExtent &exte
         readsRegisters || stores ? Binding{buffers.registers, readsRegisters && stores ? Access::ReadWrite
                                                               : stores                 ? Access::Write
                                                                                        : Access::Read}
-                                 : unused(buffers.session),
+                                 : unused(buffers.state), // not what another dispatch may read
         {buffers.session, Access::Atomic},
     };
     MOTE_TRY_ASSIGN(Dispatch dispatch, makeDispatch(name, pipeline(), std::move(bindings), std::move(push),
-                                                    divideUp(buffers.elements, kElementsPerGroup), traits));
+                                                    divideUp(elements, kElementsPerGroup), traits));
     dispatch.pointwise = true;
-    dispatch.operations = buffers.elements * ((row.flags & MakeNoise) != 0 ? 250u : 30u);
-    dispatch.bytes = buffers.elements * 16;
+    dispatch.operations = elements * ((row.flags & MakeNoise) != 0 ? 250u : 30u);
+    dispatch.bytes = elements * 16;
     return dispatch;
 }
 
@@ -144,13 +140,10 @@ Result<Dispatch> buildSamplerStart(const Recipe &recipe, const ImageExtent &exte
 }
 
 Result<Dispatch> buildNoise(const ImageExtent &extent, BufferRange target, BufferRange session,
-                            uint64_t firstElement, uint64_t elements, uint32_t stream, uint32_t draw,
-                            const Traits &traits) {
+                            uint32_t stream, uint32_t draw, const Traits &traits) {
     SamplerBuffers buffers;
     buffers.state = target;
     buffers.session = session;
-    buffers.firstElement = firstElement;
-    buffers.elements = elements;
     Row row;
     row.step.c = 1;
     row.stream = stream;
@@ -159,13 +152,12 @@ Result<Dispatch> buildNoise(const ImageExtent &extent, BufferRange target, Buffe
     return build("noise", row, extent, buffers, traits);
 }
 
-Result<Dispatch> buildClear(BufferRange target, BufferRange session, uint64_t elements,
+Result<Dispatch> buildClear(const ImageExtent &extent, BufferRange target, BufferRange session,
                             const Traits &traits) {
     SamplerBuffers buffers;
     buffers.state = target;
     buffers.session = session;
-    buffers.elements = elements;
-    return build("clear", Row{}, ImageExtent{1, 1, 1, 1}, buffers, traits);
+    return build("clear", Row{}, extent, buffers, traits);
 }
 
 } // namespace mote

@@ -1,5 +1,5 @@
-// The session buffer: what changes from run to run or from tile to tile, read by the shaders, so that
-// recorded commands never change. The same words are named for GLSL in shaders/session.glsl; kernels.cpp
+// The session buffer: what changes from run to run, read by the shaders, so that recorded commands never
+// change. The same words are named for GLSL in shaders/session.glsl; kernels.cpp
 // asserts that the two agree.
 #pragma once
 
@@ -9,9 +9,6 @@ namespace mote {
 
 struct SessionWords {
     uint32_t seedLow = 0, seedHigh = 0; // image n of a batch takes seed + n
-    uint32_t tileX = 0, tileY = 0;      // the tile's origin in the whole (padded) image, pixels
-    uint32_t featherX = 0,
-             featherY = 0;   // where this tile's column and row weights start in the feather buffer, floats
     uint32_t noiseWidth = 0; // pixels a row for the noise counters: the photo's own width, before padding
     uint32_t nonFinite = 0xffffffffu; // atomicMin of the error codes; all ones: nothing was found
 };

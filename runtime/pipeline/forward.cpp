@@ -23,7 +23,7 @@ BufferRange placed(const ForwardPlan &plan, const ForwardBuffers &buffers, uint3
 } // namespace
 
 Result<ForwardPlan> planForward(const Model &model, const Graph &graph, uint32_t height, uint32_t width,
-                                bool outputsInArena, const Traits &traits,
+                                bool portsInArena, const Traits &traits,
                                 const std::function<Status(const gpu::PipelineDescription &)> &usable,
                                 uint64_t maxChunkBytes) {
     ForwardPlan plan;
@@ -39,10 +39,12 @@ Result<ForwardPlan> planForward(const Model &model, const Graph &graph, uint32_t
             {std::move(name), roundUp(bytes, kBindingAlignment), kBindingAlignment, first, last});
         return static_cast<uint32_t>(buffers.size() - 1);
     };
-    std::vector<bool> isInputPort(graph.tensors.size(), false), isOutputPort(graph.tensors.size(), false);
+    std::vector<bool> isPort(graph.tensors.size(), false), isOutputPort(graph.tensors.size(), false);
     for (const Port &port : graph.ports)
-        if (port.tensor != kNone)
-            (port.output ? isOutputPort : isInputPort)[port.tensor] = true;
+        if (port.tensor != kNone) {
+            isPort[port.tensor] = true;
+            isOutputPort[port.tensor] = port.output;
+        }
     std::vector<uint32_t> producer(graph.tensors.size(), kNone);
     for (uint32_t i = 0; i < graph.ops.size(); ++i)
         producer[graph.ops[i].output] = i;
@@ -57,15 +59,13 @@ Result<ForwardPlan> planForward(const Model &model, const Graph &graph, uint32_t
             continue;
         const Tensor &tensor = graph.tensors[t];
         plan.tensorBytes[t] = tensorBytes(tensor.kind, plan.shapes.tensors[t]);
-        if (isInputPort[t])
-            continue; // in a buffer of the session's
         // An output port lives one position longer than the last op: what reads it comes after the pass.
-        if (!isOutputPort[t])
+        if (portsInArena || !isPort[t])
             plan.tensors[t] =
-                add(tensor.name, plan.tensorBytes[t], liveness[t].firstUse, liveness[t].lastUse);
-        else if (outputsInArena)
-            plan.tensors[t] = add(tensor.name, plan.tensorBytes[t], liveness[t].firstUse,
-                                  static_cast<uint32_t>(graph.ops.size()));
+                add(tensor.name, plan.tensorBytes[t], liveness[t].firstUse,
+                    isOutputPort[t] ? static_cast<uint32_t>(graph.ops.size()) : liveness[t].lastUse);
+        if (isPort[t] && !isOutputPort[t])
+            continue; // no op makes it
         const TensorStatistics &statistics = plan.kernels.statistics[t];
         if (statistics.bytes != 0)
             plan.statistics[t] =
@@ -109,8 +109,6 @@ Result<std::vector<Command>> buildForward(const Model &model, const Graph &graph
         OpBuffers bound;
         for (uint32_t input : op.inputs) {
             bound.inputs.push_back(tensorRange(plan, buffers, input));
-            if (op.kind == OpKind::Concat)
-                bound.inputPlanes.push_back(buffers.planes[input]);
             if (op.kind == OpKind::GroupNorm)
                 bound.inputStatistics.push_back(statisticsRange(plan, buffers, input));
         }

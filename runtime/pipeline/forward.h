@@ -19,16 +19,16 @@ struct ForwardPlan {
     GraphKernels kernels;
     MemoryPlan memory; // the arena: chunkBytes are whole pages
 
-    // Index into memory.placements, kNone: not in the arena. Input ports never are; output ports where asked.
+    // Index into memory.placements, kNone: not in the arena. Ports where asked.
     std::vector<uint32_t> tensors, statistics; // per Graph::tensors
     std::vector<uint32_t> scratch;             // per Graph::ops
     std::vector<uint64_t> tensorBytes;         // per Graph::tensors, unrounded
 };
 
-// outputsInArena: output ports get a place in the arena, alive to the end of the pass; otherwise the caller
-// has memory for them. maxChunkBytes as for planMemory. `usable` as for chooseKernels.
+// portsInArena: ports get a place in the arena, inputs alive from before the pass, outputs to after it;
+// otherwise the caller has memory for them. maxChunkBytes as for planMemory. `usable` as for chooseKernels.
 Result<ForwardPlan> planForward(const Model &model, const Graph &graph, uint32_t height, uint32_t width,
-                                bool outputsInArena, const Traits &traits,
+                                bool portsInArena, const Traits &traits,
                                 const std::function<Status(const gpu::PipelineDescription &)> &usable,
                                 uint64_t maxChunkBytes);
 
@@ -36,8 +36,7 @@ Result<ForwardPlan> planForward(const Model &model, const Graph &graph, uint32_t
 struct ForwardBuffers {
     uint32_t firstWeightChunk = 0, firstArenaChunk = 0;
     const WeightPlan *weights = nullptr;
-    std::vector<BufferRange> ports;  // per Graph::tensors: planes of ports outside the arena; else end = 0
-    std::vector<InputPlanes> planes; // per Graph::tensors: of input ports
+    std::vector<BufferRange> ports; // per Graph::tensors: planes of ports outside the arena; else end = 0
     BufferRange session;
     // Per Graph::tensors, end = 0: computed. Where given, the statistics that an op writes are replaced by
     // these right after it, so that every GroupNorm uses statistics that do not depend on the tile.

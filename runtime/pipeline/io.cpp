@@ -25,11 +25,11 @@ Status checkImage(const std::string &what, const ImageView &image, uint32_t widt
 }
 
 void PaddedReader::read(uint64_t first, uint64_t count, float *to) const {
-    const uint64_t plane = uint64_t{paddedHeight} * paddedWidth;
+    const uint64_t plane = uint64_t{rows} * paddedWidth;
     uint64_t at = first;
     while (at < first + count) {
         const uint64_t channel = at / plane, inPlane = at % plane;
-        const uint32_t y = static_cast<uint32_t>(inPlane / paddedWidth);
+        const uint32_t y = firstRow + static_cast<uint32_t>(inPlane / paddedWidth);
         const float *row = planes + (channel * height + reflectIndex(y, height)) * width;
         uint32_t x = static_cast<uint32_t>(inPlane % paddedWidth);
         for (; x < paddedWidth && at < first + count; ++x, ++at)
@@ -47,10 +47,10 @@ void cropPlanes(const float *padded, uint32_t channels, uint32_t paddedHeight, u
         }
 }
 
-void packRows(const ImageView &image, uint8_t *to) {
+void packRows(const ImageView &image, uint32_t first, uint32_t count, uint8_t *to) {
     const size_t row = size_t{image.width} * image.bytesPerPixel;
-    for (uint32_t y = 0; y < image.height; ++y)
-        std::memcpy(to + y * row, image.pixels + y * image.stride, row);
+    for (uint32_t i = 0; i < count; ++i)
+        std::memcpy(to + i * row, image.pixels + reflectIndex(first + i, image.height) * image.stride, row);
 }
 
 void unpackRows(const uint8_t *rgba, const ImageView &image, const ImageView *alpha) {

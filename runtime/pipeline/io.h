@@ -26,11 +26,13 @@ struct TensorView {
 // Checks what a caller gave; `what` begins the message ("image for port 'condition'").
 Status checkImage(const std::string &what, const ImageView &image, uint32_t width, uint32_t height);
 
-// Of [channels][paddedHeight][paddedWidth] elements [first, first + count), times `scale`, out of one image
-// of a tensor whose height and width are at most the padded ones; what lies beyond them is reflected.
+// Of a band [channels][rows][paddedWidth] of a padded image elements [first, first + count), times `scale`,
+// out of one image of a tensor whose height and width are at most the padded ones; what lies beyond them is
+// reflected.
 struct PaddedReader {
     const float *planes = nullptr;
-    uint32_t height = 0, width = 0, paddedHeight = 0, paddedWidth = 0;
+    uint32_t height = 0, width = 0, paddedWidth = 0;
+    uint32_t firstRow = 0, rows = 0; // of the band
     float scale = 1;
 
     void read(uint64_t first, uint64_t count, float *to) const;
@@ -40,8 +42,9 @@ struct PaddedReader {
 void cropPlanes(const float *padded, uint32_t channels, uint32_t paddedHeight, uint32_t paddedWidth,
                 uint32_t height, uint32_t width, float scale, float *to);
 
-// Rows of an image, as they are, one after the other without gaps.
-void packRows(const ImageView &image, uint8_t *to);
+// Rows [first, first + count) of an image that is continued downwards by reflection, one after the other
+// without gaps.
+void packRows(const ImageView &image, uint32_t first, uint32_t count, uint8_t *to);
 
 // Writes width * height RGBA pixels without gaps in the image's format. Gray is the luma of Rec. 601. Alpha
 // comes from `alpha`, an image of the same size with four bytes a pixel (it may be `image` itself), or is 255

@@ -109,8 +109,6 @@ Status playSelfCheck(LoadedModel &loaded, const BorrowedMemory &borrowed, const 
         MOTE_TRY(pool.add(bytes).status());
     MOTE_TRY_ASSIGN(const uint32_t session, pool.add(sizeof(SessionWords)));
     buffers.session = {session, 0, sizeof(SessionWords)};
-    buffers.ports.resize(graph.tensors.size());
-    buffers.planes.resize(graph.tensors.size());
 
     gpu::Allocation ownUpload, ownReadback;
     const gpu::Allocation *upload = borrowed.upload, *readback = borrowed.readback;
@@ -133,11 +131,9 @@ Status playSelfCheck(LoadedModel &loaded, const BorrowedMemory &borrowed, const 
             continue;
         }
         const std::vector<float> &values = check.inputs[input++];
-        const uint64_t bytes = plan.tensorBytes[port.tensor];
-        MOTE_TRY_ASSIGN(const uint32_t buffer, pool.add(bytes));
-        buffers.ports[port.tensor] = {buffer, 0, bytes};
-        buffers.planes[port.tensor] = {check.height, check.width, false};
-        MOTE_TRY(staging.write(pool.table.bound(buffers.ports[port.tensor]), values.size(),
+        if (plan.tensors[port.tensor] == kNone)
+            continue; // no op reads it
+        MOTE_TRY(staging.write(pool.table.bound(tensorRange(plan, buffers, port.tensor)), values.size(),
                                [&](uint64_t first, uint64_t count, float *to) {
                                    std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(first), count,
                                                to);

@@ -87,24 +87,18 @@ Status Session::allocate() {
     for (const gpu::Allocation &allocation : allocations_)
         table_.add(allocation);
 
-    const uint32_t channels = net.tensors[statePort(net).tensor].channels;
-    extent_ = {1, channels, plan_.paddedHeight, plan_.paddedWidth};
-    tileExtent_ = {1, channels, plan_.rows.tile, plan_.columns.tile};
-
     forward_.firstWeightChunk = 0;
     forward_.firstArenaChunk = plan_.firstArenaChunk;
     forward_.weights = &model_->weightPlan();
     forward_.ports.resize(net.tensors.size());
-    forward_.planes.resize(net.tensors.size());
-    for (size_t i = 0; i < net.ports.size(); ++i) {
+    for (size_t i = 0; i < net.ports.size() && !plan_.copiesTiles(); ++i) {
         const Port &port = net.ports[i];
-        uint32_t buffer = plan_.portPlanes[i];
+        uint32_t planes = plan_.portPlanes[i];
         if (port.source == PortSource::State)
-            buffer = plan_.state;
+            planes = plan_.state;
         else if (port.source == PortSource::ModelOutput)
-            buffer = plan_.modelOutput;
-        forward_.ports[port.tensor] = {buffer, 0, planeBytes(plan_, net.tensors[port.tensor].channels)};
-        forward_.planes[port.tensor] = {plan_.paddedHeight, plan_.paddedWidth, plan_.tiled()};
+            planes = plan_.modelOutput;
+        forward_.ports[port.tensor] = plan_.band(planes, 0, net.tensors[port.tensor].channels);
     }
     forward_.session = {plan_.session, 0, sizeof(SessionWords)};
 
@@ -119,7 +113,7 @@ Status Session::allocate() {
 
 // Column weights of all tile columns, then row weights of all tile rows.
 Status Session::writeFeather() {
-    if (!plan_.tiled())
+    if (!plan_.copiesTiles())
         return {};
     std::vector<float> weights;
     for (const TileAxis *axis : {&plan_.columns, &plan_.rows}) {
@@ -133,33 +127,59 @@ Status Session::writeFeather() {
                            });
 }
 
-SessionWords Session::words(uint64_t seed, uint32_t tile) const {
+ImageExtent Session::bandExtent(size_t band, uint32_t channels) const {
+    return {1, channels, plan_.bands[band].count, plan_.paddedWidth, plan_.bands[band].first};
+}
+
+TilePlace Session::tilePlace(uint32_t tile, uint32_t channels) const {
     const uint32_t tileColumns = static_cast<uint32_t>(plan_.columns.origins.size());
     const uint32_t column = tile % tileColumns, row = tile / tileColumns;
-    SessionWords words;
-    words.seedLow = static_cast<uint32_t>(seed);
-    words.seedHigh = static_cast<uint32_t>(seed >> 32);
-    words.tileX = plan_.columns.origins[column];
-    words.tileY = plan_.rows.origins[row];
-    words.featherX = column * plan_.columns.tile;
-    words.featherY = tileColumns * plan_.columns.tile + row * plan_.rows.tile;
-    words.noiseWidth = plan_.width;
-    return words;
+    TilePlace place;
+    place.tile = {1, channels, plan_.rows.tile, plan_.columns.tile};
+    place.x = plan_.columns.origins[column];
+    place.y = plan_.rows.origins[row];
+    place.featherX = column * plan_.columns.tile;
+    place.featherY = tileColumns * plan_.columns.tile + row * plan_.rows.tile;
+    return place;
 }
 
-Command Session::tileCommand(uint32_t tile) const {
-    const SessionWords all = words(0, tile);
-    const uint64_t at = offsetof(SessionWords, tileX);
-    return updateCommand({plan_.session, at, at}, {all.tileX, all.tileY, all.featherX, all.featherY});
-}
-
-// Before the tiles of a step are added up.
-Result<std::vector<Command>> Session::stepBeginCommands() const {
-    const BufferRange m{plan_.modelOutput, 0, planeBytes(plan_, stateChannels())};
-    MOTE_TRY_ASSIGN(Dispatch clear, buildClear(m, forward_.session, m.end / sizeof(float), model_->traits()));
-    std::vector<Command> one(1, dispatchCommand(std::move(clear)));
-    estimateByBytes(one);
-    return one;
+// What comes before a tile's forward pass: the model output cleared before the first tile, that of the tile
+// before added to it, the tile's inputs read. For the number after the last tile: what comes after all.
+Result<std::vector<Command>> Session::tileCommands(uint32_t tile) const {
+    std::vector<Command> commands;
+    const auto append = [&](Result<Dispatch> dispatch) -> Status {
+        MOTE_TRY(dispatch.status());
+        commands.push_back(dispatchCommand(std::move(dispatch.value())));
+        return {};
+    };
+    for (const Port &port : graph().ports) {
+        const uint32_t channels = graph().tensors[port.tensor].channels;
+        const auto index = static_cast<size_t>(&port - graph().ports.data());
+        const uint32_t planes = port.source == PortSource::ModelOutput ? plan_.modelOutput
+                                : port.source == PortSource::State     ? plan_.state
+                                                                       : plan_.portPlanes[index];
+        if (plan_.forward.tensors[port.tensor] == kNone)
+            continue; // no op touches it
+        const BufferRange ofTile = tensorRange(plan_.forward, forward_, port.tensor);
+        for (size_t band = 0; band < plan_.bands.size(); ++band) {
+            const ImageExtent extent = bandExtent(band, channels);
+            const BufferRange whole = plan_.band(planes, band, channels);
+            if (!port.output) {
+                const TilePlace place = tilePlace(tile, channels);
+                if (tile < plan_.tileCount() && tileTouches(place, extent))
+                    MOTE_TRY(append(buildTileRead(place, extent, ofTile, whole, model_->traits())));
+            } else if (tile == 0) {
+                MOTE_TRY(append(buildClear(extent, whole, forward_.session, model_->traits())));
+            } else {
+                const TilePlace place = tilePlace(tile - 1, channels);
+                if (tileTouches(place, extent))
+                    MOTE_TRY(append(buildTileAdd(place, extent, ofTile, whole, plan_.all(plan_.feather),
+                                                 model_->traits())));
+            }
+        }
+    }
+    estimateByBytes(commands);
+    return commands;
 }
 
 Result<std::vector<Command>> Session::forwardCommands(uint32_t step) const {
@@ -167,23 +187,6 @@ Result<std::vector<Command>> Session::forwardCommands(uint32_t step) const {
     MOTE_TRY_ASSIGN(std::vector<Command> commands,
                     buildForward(model_->model(), graph(), plan_.forward, forward_, row.timestepIndex, step,
                                  model_->traits()));
-    if (plan_.tiled()) {
-        const Port *output = nullptr;
-        for (const Port &port : graph().ports)
-            if (port.source == PortSource::ModelOutput)
-                output = &port;
-        MOTE_TRY_ASSIGN(Dispatch add,
-                        buildAccumulate(tileExtent_, extent_,
-                                        tensorRange(plan_.forward, forward_, output->tensor),
-                                        {plan_.modelOutput, 0, planeBytes(plan_, stateChannels())},
-                                        plan_.all(plan_.feather), forward_.session, model_->traits()));
-        Command accumulate = dispatchCommand(std::move(add));
-        accumulate.whole = 0; // the number after the last
-        for (const Command &command : commands)
-            if (command.whole != kNone)
-                accumulate.whole = command.whole + 1;
-        commands.push_back(std::move(accumulate));
-    }
     estimateTimes(commands, assumedRate(model_->traits()));
     for (Command &command : commands)
         if (command.whole < wholeMilliseconds_.size())
@@ -191,60 +194,65 @@ Result<std::vector<Command>> Session::forwardCommands(uint32_t step) const {
     return commands;
 }
 
-SamplerBuffers Session::samplerBuffers() const {
-    const uint64_t bytes = planeBytes(plan_, stateChannels());
+SamplerBuffers Session::samplerBuffers(size_t band) const {
+    const uint32_t channels = stateChannels();
     SamplerBuffers buffers;
-    buffers.state = {plan_.state, 0, bytes};
-    buffers.modelOutput = {plan_.modelOutput, 0, bytes};
+    buffers.state = plan_.band(plan_.state, band, channels);
+    buffers.modelOutput = plan_.band(plan_.modelOutput, band, channels);
     // The condition y of the algebra is the first port of the app's that is shaped like the state.
     for (size_t i = graph().ports.size(); i-- > 0;) {
         const Port &port = graph().ports[i];
         if (port.source == PortSource::App && !port.output &&
-            graph().tensors[port.tensor].channels == stateChannels())
-            buffers.condition = {plan_.portPlanes[i], 0, bytes};
+            graph().tensors[port.tensor].channels == channels)
+            buffers.condition = plan_.band(plan_.portPlanes[i], band, channels);
     }
     if (plan_.registers != kNone) {
-        buffers.registers = {plan_.registers, 0, bytes * registerCount(recipe())};
-        buffers.registerStride = bytes / sizeof(float);
+        buffers.registers = plan_.band(plan_.registers, band, channels * registerCount(recipe()));
+        buffers.registerStride = elementsOf(bandExtent(band, channels));
     }
     buffers.session = forward_.session;
-    buffers.elements = bytes / sizeof(float);
     return buffers;
 }
 
-Result<Command> Session::samplerCommand(uint32_t step, bool givenNoise) const {
+Result<std::vector<Command>> Session::samplerCommands(uint32_t step, bool givenNoise) const {
     uint32_t draw = 0, written = 0;
     for (uint32_t i = 0; i < step; ++i) {
         draw += recipe().rows[i].draws;
         if (recipe().rows[i].store != kNone)
             written |= 1u << recipe().rows[i].store;
     }
-    SamplerBuffers buffers = samplerBuffers();
-    if (givenNoise && plan_.noise != kNone)
-        buffers.noise = {plan_.noise, 0, planeBytes(plan_, stateChannels())};
-    MOTE_TRY_ASSIGN(Dispatch dispatch, buildSamplerRow(recipe().rows[step], written, extent_, buffers, draw,
-                                                       step << 16 | kSamplerCode, model_->traits()));
-    std::vector<Command> one(1, dispatchCommand(std::move(dispatch)));
-    estimateByBytes(one);
-    return std::move(one[0]);
+    std::vector<Command> commands;
+    for (size_t band = 0; band < plan_.bands.size(); ++band) {
+        SamplerBuffers buffers = samplerBuffers(band);
+        if (givenNoise && plan_.noise != kNone)
+            buffers.noise = plan_.band(plan_.noise, band, stateChannels());
+        MOTE_TRY_ASSIGN(Dispatch dispatch,
+                        buildSamplerRow(recipe().rows[step], written, bandExtent(band, stateChannels()),
+                                        buffers, draw, step << 16 | kSamplerCode, model_->traits()));
+        commands.push_back(dispatchCommand(std::move(dispatch)));
+    }
+    estimateByBytes(commands);
+    return commands;
 }
 
 // The state before the first step, and the planes of ports that the noise source feeds.
 Result<std::vector<Command>> Session::startCommands() const {
-    MOTE_TRY_ASSIGN(Dispatch start, buildSamplerStart(recipe(), extent_, samplerBuffers(), model_->traits()));
     std::vector<Command> commands;
-    commands.push_back(dispatchCommand(std::move(start)));
-    for (uint32_t i = 0; i < graph().ports.size(); ++i) {
-        const Port &port = graph().ports[i];
-        if (port.output || port.source != PortSource::Noise)
-            continue;
-        ImageExtent extent = extent_;
-        extent.channels = graph().tensors[port.tensor].channels;
-        const uint64_t bytes = planeBytes(plan_, extent.channels);
-        MOTE_TRY_ASSIGN(Dispatch noise,
-                        buildNoise(extent, {plan_.portPlanes[i], 0, bytes}, forward_.session, 0,
-                                   bytes / sizeof(float), kAppNoiseStream, i, model_->traits()));
-        commands.push_back(dispatchCommand(std::move(noise)));
+    for (size_t band = 0; band < plan_.bands.size(); ++band) {
+        MOTE_TRY_ASSIGN(Dispatch start, buildSamplerStart(recipe(), bandExtent(band, stateChannels()),
+                                                          samplerBuffers(band), model_->traits()));
+        commands.push_back(dispatchCommand(std::move(start)));
+        for (uint32_t i = 0; i < graph().ports.size(); ++i) {
+            const Port &port = graph().ports[i];
+            if (port.output || port.source != PortSource::Noise)
+                continue;
+            const uint32_t channels = graph().tensors[port.tensor].channels;
+            MOTE_TRY_ASSIGN(Dispatch noise,
+                            buildNoise(bandExtent(band, channels),
+                                       plan_.band(plan_.portPlanes[i], band, channels), forward_.session,
+                                       kAppNoiseStream, i, model_->traits()));
+            commands.push_back(dispatchCommand(std::move(noise)));
+        }
     }
     estimateByBytes(commands);
     return commands;
@@ -282,8 +290,8 @@ Status Session::runCut(std::vector<Command> commands) {
 Status Session::recordSamplers(bool givenNoise) {
     samplers_.resize(steps());
     for (uint32_t step = 0; step < steps(); ++step) {
-        MOTE_TRY_ASSIGN(const Command command, samplerCommand(step, givenNoise));
-        MOTE_TRY(recordPieces({command}, samplers_[step]));
+        MOTE_TRY_ASSIGN(const std::vector<Command> commands, samplerCommands(step, givenNoise));
+        MOTE_TRY(recordPieces(commands, samplers_[step]));
     }
     samplersGivenNoise_ = givenNoise;
     return {};
@@ -293,12 +301,10 @@ Status Session::recordSamplers(bool givenNoise) {
 Status Session::recordEverything() {
     MOTE_TRY_ASSIGN(const std::vector<Command> start, startCommands());
     MOTE_TRY(recordPieces(start, start_));
-    if (plan_.tiled()) {
-        MOTE_TRY_ASSIGN(const std::vector<Command> stepBegin, stepBeginCommands());
-        MOTE_TRY(recordPieces(stepBegin, stepBegin_));
-        tiles_.resize(plan_.tileCount());
-        for (uint32_t tile = 0; tile < plan_.tileCount(); ++tile)
-            MOTE_TRY(recordOne({tileCommand(tile)}, tiles_[tile]));
+    tiles_.resize(plan_.copiesTiles() ? plan_.tileCount() + 1 : 0);
+    for (uint32_t tile = 0; tile < tiles_.size(); ++tile) {
+        MOTE_TRY_ASSIGN(const std::vector<Command> commands, tileCommands(tile));
+        MOTE_TRY(recordPieces(commands, tiles_[tile]));
     }
     steps_.resize(steps());
     for (uint32_t step = 0; step < steps(); ++step) {
@@ -315,12 +321,13 @@ void Session::append(const Pieces &pieces, std::vector<Item> &items) {
 
 std::vector<Session::Item> Session::stepItems(uint32_t step) const {
     std::vector<Item> items;
-    append(stepBegin_, items); // empty where not tiled
     for (uint32_t tile = 0; tile < plan_.tileCount(); ++tile) {
-        if (plan_.tiled())
-            items.push_back({&tiles_[tile]});
+        if (plan_.copiesTiles())
+            append(tiles_[tile], items);
         append(steps_[step], items);
     }
+    if (plan_.copiesTiles())
+        append(tiles_.back(), items);
     return items;
 }
 

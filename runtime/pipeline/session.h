@@ -114,18 +114,19 @@ private:
     gpu::Device &device() const { return *model_->device(); }
     const Graph &graph() const { return model_->graph(); }
     const Recipe &recipe() const { return model_->model().recipes[plan_.recipe]; }
-    uint32_t stateChannels() const { return extent_.channels; }
+    uint32_t stateChannels() const { return graph().tensors[statePort(graph()).tensor].channels; }
 
     // session.cpp
     Status checkPacking() const;
     Status allocate();
     Status writeFeather();
     Result<std::vector<Command>> forwardCommands(uint32_t step) const; // whole, timed
-    SamplerBuffers samplerBuffers() const;
-    Result<Command> samplerCommand(uint32_t step, bool givenNoise) const;
+    ImageExtent bandExtent(size_t band, uint32_t channels) const;
+    TilePlace tilePlace(uint32_t tile, uint32_t channels) const;
+    SamplerBuffers samplerBuffers(size_t band) const;
+    Result<std::vector<Command>> samplerCommands(uint32_t step, bool givenNoise) const;
     Result<std::vector<Command>> startCommands() const;
-    Result<std::vector<Command>> stepBeginCommands() const;
-    Command tileCommand(uint32_t tile) const;
+    Result<std::vector<Command>> tileCommands(uint32_t tile) const;
     void estimateByBytes(std::vector<Command> &commands) const;
     Status recordOne(std::vector<Command> commands, Recorded &recorded);
     Status recordPieces(const std::vector<Command> &commands, Pieces &pieces);
@@ -135,7 +136,6 @@ private:
     static void append(const Pieces &pieces, std::vector<Item> &items);
     std::vector<Item> stepItems(uint32_t step) const; // without the sampler
     std::vector<Item> runItems() const;
-    SessionWords words(uint64_t seed, uint32_t tile) const;
 
     // session_prepare.cpp
     Result<std::vector<Command>> usedCommands() const; // each kind of command that a run needs, at least once
@@ -148,15 +148,19 @@ private:
                        uint32_t channels) const;
     Status checkBound() const;
     bool isGiven(const char *name) const;
-    Result<Command> importCommand(uint32_t port, uint32_t bytesPerPixel) const;
-    Result<Command> exportCommand() const;
+    // Rows [first, first + count) of a band, from or to staging memory.
+    Result<Command> importCommand(uint32_t port, uint32_t bytesPerPixel, size_t band, uint32_t first,
+                                  uint32_t count) const;
+    Result<Command> exportCommand(size_t band, uint32_t first, uint32_t count) const;
+    uint32_t rowsOfPiece(uint32_t left) const; // of 8-bit pixels, through staging memory at once
     Status uploadInputs(uint64_t seed);
     float scaleBefore(uint32_t step) const; // of the state that row `step` starts from
     Status uploadStart(uint32_t step);      // x_start, as the state before row `step`
     Status uploadStepNoise(uint32_t step);
-    Status uploadTensor(const TensorView &tensor, uint32_t image, uint32_t buffer, float scale);
+    Status uploadTensor(const TensorView &tensor, uint32_t image, uint32_t planes, float scale);
     Status uploadImage(const ImageView &image, uint32_t port);
-    Status readPlanes(uint32_t buffer, float scale, std::vector<float> &to); // of the state's channels
+    Status readImage(std::vector<uint8_t> &rgba);                            // of the state
+    Status readPlanes(uint32_t planes, float scale, std::vector<float> &to); // of the state's channels
     Status readTensor(uint32_t tensor, std::vector<float> &to);
     Status checkFinite();
     Status writeOutputs();
@@ -173,7 +177,6 @@ private:
 
     std::shared_ptr<LoadedModel> model_; // first: keeps the device for all that follows
     SessionPlan plan_;
-    ImageExtent extent_, tileExtent_;
     double budgetMilliseconds_ = 50;
     std::vector<gpu::Allocation> arena_, allocations_;
     std::vector<std::unique_ptr<gpu::Allocation>> fixedStatistics_;
@@ -182,8 +185,8 @@ private:
     std::vector<double> wholeMilliseconds_;                    // measured, by Command::whole; empty: not yet
     double bytesPerMillisecond_ = kAssumedBytesPerMillisecond; // of what moves whole images
 
-    Pieces start_, stepBegin_;
-    std::vector<Recorded> tiles_;
+    Pieces start_;
+    std::vector<Pieces> tiles_;            // what comes before each tile, and after the last
     std::vector<Pieces> steps_, samplers_; // by row
     bool samplersGivenNoise_ = false;
 

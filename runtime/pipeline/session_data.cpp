@@ -117,65 +117,108 @@ Status Session::checkBound() const {
     return {};
 }
 
-Result<Command> Session::importCommand(uint32_t portIndex, uint32_t bytesPerPixel) const {
+Result<Command> Session::importCommand(uint32_t portIndex, uint32_t bytesPerPixel, size_t band,
+                                       uint32_t first, uint32_t count) const {
     const Port &port = graph().ports[portIndex];
-    ImageExtent extent = extent_;
-    extent.channels = graph().tensors[port.tensor].channels;
-    PackedImage packed;
-    packed.height = plan_.height;
+    const uint32_t channels = graph().tensors[port.tensor].channels;
+    PackedRows packed;
+    packed.firstRow = first;
+    packed.rows = count;
     packed.width = plan_.width;
     packed.bytesPerPixel = bytesPerPixel;
     packed.strideBytes = uint64_t{plan_.width} * bytesPerPixel;
-    packed.buffer = {plan_.upload, 0, (packed.strideBytes * plan_.height + 3) / 4 * 4};
+    packed.buffer = {plan_.upload, 0, (packed.strideBytes * count + 3) / 4 * 4};
     MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    buildImageImport(packed, extent, port.valueLow, port.valueHigh,
-                                     {plan_.portPlanes[portIndex], 0, planeBytes(plan_, extent.channels)},
+                    buildImageImport(packed, bandExtent(band, channels), port.valueLow, port.valueHigh,
+                                     plan_.band(plan_.portPlanes[portIndex], band, channels),
                                      model_->traits()));
     return dispatchCommand(std::move(dispatch));
 }
 
 // RGBA, behind the session's words in the readback buffer.
-Result<Command> Session::exportCommand() const {
+Result<Command> Session::exportCommand(size_t band, uint32_t first, uint32_t count) const {
     const Port &port = statePort(graph());
     const float scale = scaleBefore(steps());
-    PackedImage packed;
-    packed.height = plan_.height;
+    PackedRows packed;
+    packed.firstRow = first;
+    packed.rows = count;
     packed.width = plan_.width;
     packed.bytesPerPixel = 4;
     packed.strideBytes = uint64_t{plan_.width} * 4;
-    packed.buffer = {plan_.readback, kReadbackHeaderBytes,
-                     kReadbackHeaderBytes + packed.strideBytes * plan_.height};
+    packed.buffer = {plan_.readback, kReadbackHeaderBytes, kReadbackHeaderBytes + packed.strideBytes * count};
     MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    buildImageExport(packed, extent_, port.valueLow * scale, port.valueHigh * scale,
-                                     {plan_.state, 0, planeBytes(plan_, stateChannels())}, model_->traits()));
+                    buildImageExport(packed, bandExtent(band, stateChannels()), port.valueLow * scale,
+                                     port.valueHigh * scale, plan_.band(plan_.state, band, stateChannels()),
+                                     model_->traits()));
     return dispatchCommand(std::move(dispatch));
 }
 
-Status Session::uploadTensor(const TensorView &tensor, uint32_t image, uint32_t buffer, float scale) {
+// Four bytes a pixel at most, in both directions.
+uint32_t Session::rowsOfPiece(uint32_t left) const {
+    const uint64_t rows = plan_.all(plan_.upload).end / (uint64_t{4} * plan_.width);
+    return static_cast<uint32_t>(std::min<uint64_t>(rows, left));
+}
+
+Status Session::uploadTensor(const TensorView &tensor, uint32_t image, uint32_t planes, float scale) {
     PaddedReader reader;
     reader.planes = tensor.data + size_t{image} * tensor.c * tensor.h * tensor.w;
     reader.height = tensor.h;
     reader.width = tensor.w;
-    reader.paddedHeight = plan_.paddedHeight;
     reader.paddedWidth = plan_.paddedWidth;
     reader.scale = scale;
-    const uint64_t bytes = planeBytes(plan_, tensor.c);
-    return staging_->write(table_.bound({buffer, 0, bytes}), bytes / sizeof(float),
-                           [&](uint64_t first, uint64_t count, float *to) { reader.read(first, count, to); });
+    for (size_t band = 0; band < plan_.bands.size(); ++band) {
+        reader.firstRow = plan_.bands[band].first;
+        reader.rows = plan_.bands[band].count;
+        MOTE_TRY(staging_->write(
+            table_.bound(plan_.band(planes, band, tensor.c)), elementsOf(bandExtent(band, tensor.c)),
+            [&](uint64_t first, uint64_t count, float *to) { reader.read(first, count, to); }));
+    }
+    return {};
 }
 
 Status Session::uploadImage(const ImageView &image, uint32_t port) {
     const gpu::Allocation &upload = allocations_[plan_.upload - plan_.firstBuffer];
-    packRows(image, reinterpret_cast<uint8_t *>(upload.mapped()));
-    MOTE_TRY(upload.flush(0, upload.size()));
-    MOTE_TRY_ASSIGN(Command import, importCommand(port, image.bytesPerPixel));
-    return runCut({import});
+    for (size_t band = 0; band < plan_.bands.size(); ++band) {
+        const RowBand &rows = plan_.bands[band];
+        for (uint32_t first = 0, count = 0; first < rows.count; first += count) {
+            count = rowsOfPiece(rows.count - first);
+            packRows(image, rows.first + first, count, reinterpret_cast<uint8_t *>(upload.mapped()));
+            MOTE_TRY(upload.flush(0, upload.size()));
+            MOTE_TRY_ASSIGN(Command import, importCommand(port, image.bytesPerPixel, band, first, count));
+            MOTE_TRY(runCut({import}));
+        }
+    }
+    return {};
+}
+
+// The photo's own size, without gaps.
+Status Session::readImage(std::vector<uint8_t> &rgba) {
+    rgba.resize(size_t{4} * plan_.width * plan_.height);
+    const gpu::Allocation &readback = allocations_[plan_.readback - plan_.firstBuffer];
+    uint8_t *to = rgba.data();
+    for (size_t band = 0; band < plan_.bands.size(); ++band) {
+        const RowBand &rows = plan_.bands[band];
+        const uint32_t end = std::min(rows.count, std::max(plan_.height, rows.first) - rows.first);
+        for (uint32_t first = 0, count = 0; first < end; first += count) {
+            count = rowsOfPiece(end - first);
+            MOTE_TRY_ASSIGN(Command toBytes, exportCommand(band, first, count));
+            MOTE_TRY(runCut({toBytes}));
+            const size_t bytes = size_t{4} * plan_.width * count;
+            MOTE_TRY(readback.invalidate(0, readback.size()));
+            std::memcpy(to, readback.mapped() + kReadbackHeaderBytes, bytes);
+            to += bytes;
+        }
+    }
+    return {};
 }
 
 // Everything that a run reads but does not make: the session's words, the app's inputs, a given first state.
 Status Session::uploadInputs(uint64_t seed) {
     MOTE_TRY(checkBound());
-    const SessionWords all = words(seed, 0);
+    SessionWords all;
+    all.seedLow = static_cast<uint32_t>(seed);
+    all.seedHigh = static_cast<uint32_t>(seed >> 32);
+    all.noiseWidth = plan_.width;
     std::vector<uint32_t> raw(sizeof all / sizeof(uint32_t));
     std::memcpy(raw.data(), &all, sizeof all);
     MOTE_TRY(staging_->runNow(table_, {updateCommand(forward_.session, std::move(raw))}));
@@ -212,10 +255,18 @@ bool Session::isGiven(const char *name) const {
     return inputs_.count(name) != 0;
 }
 
-Status Session::readPlanes(uint32_t buffer, float scale, std::vector<float> &to) {
-    const uint64_t bytes = planeBytes(plan_, stateChannels());
-    to.resize(bytes / sizeof(float));
-    MOTE_TRY(staging_->read(table_.bound({buffer, 0, bytes}), bytes, to.data()));
+Status Session::readPlanes(uint32_t planes, float scale, std::vector<float> &to) {
+    const uint32_t channels = stateChannels();
+    to.resize(size_t{channels} * plan_.paddedHeight * plan_.paddedWidth);
+    for (size_t band = 0; band < plan_.bands.size(); ++band) {
+        const RowBand &rows = plan_.bands[band];
+        const uint64_t bytes = sizeof(float) * uint64_t{rows.count} * plan_.paddedWidth;
+        for (uint32_t c = 0; c < channels; ++c) {
+            const BufferRange from{planes + static_cast<uint32_t>(band), c * bytes, (c + 1) * bytes};
+            const size_t row = size_t{c} * plan_.paddedHeight + rows.first;
+            MOTE_TRY(staging_->read(table_.bound(from), bytes, &to[row * plan_.paddedWidth]));
+        }
+    }
     if (scale != 1)
         for (float &value : to)
             value *= scale;
@@ -242,10 +293,8 @@ Status Session::writeOutputs() {
     if (hasOutputTensor_)
         MOTE_TRY(readPlanes(plan_.state, 1.0f / scaleBefore(steps()), planes));
     if (hasOutputImage_) {
-        MOTE_TRY_ASSIGN(Command toBytes, exportCommand());
-        MOTE_TRY(runCut({toBytes}));
-        const gpu::Allocation &readback = allocations_[plan_.readback - plan_.firstBuffer];
-        MOTE_TRY(readback.invalidate(0, readback.size()));
+        std::vector<uint8_t> rgba;
+        MOTE_TRY(readImage(rgba));
         const ImageView *alpha = nullptr;
         for (const Port &port : graph().ports) {
             const auto bound = inputs_.find(port.name);
@@ -253,8 +302,7 @@ Status Session::writeOutputs() {
                 bound->second.image.bytesPerPixel == 4)
                 alpha = &bound->second.image;
         }
-        unpackRows(reinterpret_cast<const uint8_t *>(readback.mapped()) + kReadbackHeaderBytes, outputImage_,
-                   alpha);
+        unpackRows(rgba.data(), outputImage_, alpha);
     }
     if (hasOutputTensor_) {
         if (outputTensor_.h == plan_.paddedHeight && outputTensor_.w == plan_.paddedWidth)

@@ -110,22 +110,22 @@ Result<std::vector<OpTime>> Session::measure() {
 
 Result<std::vector<std::vector<Command>>> Session::recordedStep(uint32_t step) const {
     std::vector<std::vector<Command>> lists;
-    if (plan_.tiled()) {
-        MOTE_TRY_ASSIGN(std::vector<Command> stepBegin, stepBeginCommands());
-        lists.push_back(withBarriers(std::move(stepBegin)));
-        lists.push_back(withBarriers({tileCommand(0)}));
+    std::vector<Command> before, after;
+    if (plan_.copiesTiles()) {
+        MOTE_TRY_ASSIGN(before, tileCommands(0));
+        MOTE_TRY_ASSIGN(after, tileCommands(1));
     }
     MOTE_TRY_ASSIGN(const std::vector<Command> forward, forwardCommands(step));
-    MOTE_TRY_ASSIGN(const Command sampler, samplerCommand(step, samplersGivenNoise_));
-    for (const std::vector<Command> &commands : {forward, {sampler}})
+    MOTE_TRY_ASSIGN(const std::vector<Command> sampler, samplerCommands(step, samplersGivenNoise_));
+    for (const std::vector<Command> &commands : {before, forward, after, sampler})
         for (std::vector<Command> &piece : cutCommands(commands, budgetMilliseconds_, model_->traits()))
             lists.push_back(withBarriers(std::move(piece)));
     return lists;
 }
 
 Result<Session::Statistics> Session::statisticsOf(uint32_t step) {
-    if (plan_.tiled())
-        return makeStatus(StatusCode::Unsupported, "statistics of a tiled session");
+    if (plan_.copiesTiles())
+        return makeStatus(StatusCode::Unsupported, "statistics of a session that copies tiles");
     if (!prepared_)
         MOTE_TRY(prepare({}, false, nullptr));
     MOTE_TRY(uploadInputs(0));

@@ -8,7 +8,7 @@
 namespace mote::pipeline {
 namespace {
 
-// Floats go to and from the device in pieces of at most this.
+// Data goes to and from the device in pieces of at most this, where a row of the image is not longer.
 constexpr uint64_t kStagingChunkBytes = 4u << 20;
 constexpr uint64_t kSessionBufferBytes = kPageBytes;
 
@@ -50,26 +50,38 @@ public:
     Planner(const LoadedModel &model, const SessionOptions &options) : model_(model), options_(options) {}
 
     Status start(uint32_t recipe) {
-        const uint64_t multiple = model_.graph().sizeMultiple;
+        const Graph &graph = model_.graph();
+        const uint64_t multiple = graph.sizeMultiple;
         const uint64_t w = roundUp(options_.width, multiple), h = roundUp(options_.height, multiple);
-        const uint32_t channels = model_.graph().tensors[statePort(model_.graph()).tensor].channels;
-        uint32_t most = channels;
-        for (const Port &port : model_.graph().ports)
-            most = std::max(most, model_.graph().tensors[port.tensor].channels);
+        const uint32_t registers = registerCount(model_.model().recipes[recipe]);
+        uint64_t most = uint64_t{graph.tensors[statePort(graph).tensor].channels} * std::max(registers, 1u);
+        for (const Port &port : graph.ports)
+            most = std::max<uint64_t>(most, graph.tensors[port.tensor].channels);
+        // One row of everything, and for images of 8 bits beside what else is read back.
         const uint64_t limit = model_.maxChunkBytes();
-        // No overflow: two 32-bit factors, and the division bounds the third.
-        if (w > std::numeric_limits<uint32_t>::max() || h > std::numeric_limits<uint32_t>::max() ||
-            w * h > limit / sizeof(float) / most)
+        if (w > limit / sizeof(float) / most || sizeof(float) * w > stagingLimit())
             return makeStatus(
                 StatusCode::Unsupported,
-                "an image of %u x %u pixels (%llu x %llu padded) needs buffers of %u channels of "
-                "fp32 in one piece, this device binds or allocates at most %llu bytes",
-                options_.width, options_.height, wide(w), wide(h), most, wide(limit));
+                "an image of %u x %u pixels (%llu x %llu padded) needs %llu channels of fp32 of a "
+                "row in one piece, this device binds or allocates at most %llu bytes",
+                options_.width, options_.height, wide(w), wide(h), wide(most), wide(limit));
+        // Pixels are counted in 32 bits, by the noise for one.
+        if (w * h > std::numeric_limits<uint32_t>::max())
+            return makeStatus(
+                StatusCode::Unsupported,
+                "an image of %u x %u pixels (%llu x %llu padded): expected less than 2^32 pixels",
+                options_.width, options_.height, wide(w), wide(h));
         base_.recipe = recipe;
         base_.width = options_.width;
         base_.height = options_.height;
         base_.paddedWidth = static_cast<uint32_t>(w);
         base_.paddedHeight = static_cast<uint32_t>(h);
+        // As few bands as possible, of nearly equal height.
+        const uint64_t rows = limit / sizeof(float) / most / w, count = (h + rows - 1) / rows;
+        for (uint64_t i = 0; i < count; ++i) {
+            const uint64_t first = i * h / count, end = (i + 1) * h / count;
+            base_.bands.push_back({static_cast<uint32_t>(first), static_cast<uint32_t>(end - first)});
+        }
         return {};
     }
 
@@ -82,7 +94,7 @@ public:
         plan.columns = cutAxis(plan.paddedWidth, tileWidth, overlap, graph.sizeMultiple);
         plan.rows = cutAxis(plan.paddedHeight, tileHeight, overlap, graph.sizeMultiple);
         MOTE_TRY_ASSIGN(plan.forward,
-                        planForward(model, graph, plan.rows.tile, plan.columns.tile, plan.tiled(),
+                        planForward(model, graph, plan.rows.tile, plan.columns.tile, plan.copiesTiles(),
                                     model_.traits(), model_.usable(), model_.maxChunkBytes()));
         addBuffers(plan);
         MOTE_TRY(checkLimits(plan));
@@ -101,53 +113,61 @@ private:
         return plan.firstBuffer + static_cast<uint32_t>(plan.buffers.size() - 1);
     }
 
+    // The first band's number; the others follow.
+    uint32_t addPlanes(SessionPlan &plan, const char *what, uint64_t channels) const {
+        const uint32_t first = plan.firstBuffer + static_cast<uint32_t>(plan.buffers.size());
+        for (const RowBand &band : plan.bands)
+            add(plan, what, sizeof(float) * channels * band.count * plan.paddedWidth,
+                gpu::MemoryKind::DeviceLocal);
+        return first;
+    }
+
+    // The most that staging memory may hold, beside the readback buffer's first bytes.
+    uint64_t stagingLimit() const { return model_.maxChunkBytes() - kPageBytes; }
+
     void addBuffers(SessionPlan &plan) const {
         const Graph &graph = model_.graph();
         const Recipe &recipe = model_.model().recipes[plan.recipe];
         const uint32_t channels = graph.tensors[statePort(graph).tensor].channels;
-        const uint64_t stateBytes = planeBytes(plan, channels);
         plan.firstArenaChunk = static_cast<uint32_t>(model_.weightPlan().chunkBytes.size());
         plan.firstBuffer =
             plan.firstArenaChunk + static_cast<uint32_t>(plan.forward.memory.chunkBytes.size());
 
-        const gpu::MemoryKind local = gpu::MemoryKind::DeviceLocal;
-        plan.state = add(plan, "state", stateBytes, local);
-        plan.modelOutput = add(plan, "model output", stateBytes, local);
+        plan.state = addPlanes(plan, "state", channels);
+        plan.modelOutput = addPlanes(plan, "model output", channels);
         plan.portPlanes.assign(graph.ports.size(), kNone);
-        uint64_t largestPlanes = stateBytes;
-        bool takesImages = false;
+        uint32_t mostChannels = channels;
         for (size_t i = 0; i < graph.ports.size(); ++i) {
             const Port &port = graph.ports[i];
             if (port.output || (port.source != PortSource::App && port.source != PortSource::Noise))
                 continue;
-            const uint64_t bytes = planeBytes(plan, graph.tensors[port.tensor].channels);
-            plan.portPlanes[i] = add(plan, "input planes", bytes, local);
-            largestPlanes = std::max(largestPlanes, bytes);
-            takesImages = takesImages || (port.source == PortSource::App && port.kind == PortKind::Image);
+            const uint32_t ofPort = graph.tensors[port.tensor].channels;
+            plan.portPlanes[i] = addPlanes(plan, "input planes", ofPort);
+            mostChannels = std::max(mostChannels, ofPort);
         }
         bool draws = false; // then noise may be given instead of drawn
         for (const StepRow &row : recipe.rows)
             draws = draws || row.draws != 0;
         if (draws)
-            plan.noise = add(plan, "noise", stateBytes, local);
+            plan.noise = addPlanes(plan, "noise", channels);
         if (registerCount(recipe) != 0)
-            plan.registers = add(plan, "sampler registers", registerCount(recipe) * stateBytes, local);
-        if (plan.tiled())
+            plan.registers = addPlanes(plan, "sampler registers", uint64_t{registerCount(recipe)} * channels);
+        if (plan.copiesTiles())
             plan.feather = add(plan, "tile weights",
                                sizeof(float) * (uint64_t{plan.columns.tile} * plan.columns.origins.size() +
                                                 uint64_t{plan.rows.tile} * plan.rows.origins.size()),
-                               local);
-        plan.session = add(plan, "session", kSessionBufferBytes, local);
+                               gpu::MemoryKind::DeviceLocal);
+        plan.session = add(plan, "session", kSessionBufferBytes, gpu::MemoryKind::DeviceLocal);
         for (const SessionBuffer &buffer : plan.buffers)
             plan.imageBytes += buffer.bytes;
 
-        // Images of 8 bits go up and down whole, in at most four bytes a pixel; floats in pieces.
-        const uint64_t pixels = uint64_t{plan.width} * plan.height;
-        const uint64_t piece = std::min(largestPlanes, kStagingChunkBytes);
-        plan.upload = add(plan, "upload staging", takesImages ? std::max(piece, 4 * pixels) : piece,
-                          gpu::MemoryKind::Upload);
-        plan.readback = add(plan, "readback staging", kReadbackHeaderBytes + std::max(piece, 4 * pixels),
-                            gpu::MemoryKind::Readback);
+        // Floats and rows of 8-bit pixels go up and down in pieces: of a row at least, at four bytes a pixel.
+        const uint64_t rowBytes = sizeof(float) * uint64_t{plan.paddedWidth};
+        const uint64_t piece = std::max(rowBytes, std::min({rowBytes * plan.paddedHeight * mostChannels,
+                                                            kStagingChunkBytes, stagingLimit()}));
+        plan.upload = add(plan, "upload staging", piece, gpu::MemoryKind::Upload);
+        plan.readback =
+            add(plan, "readback staging", kReadbackHeaderBytes + piece, gpu::MemoryKind::Readback);
         plan.stagingBytes = plan.all(plan.upload).end + plan.all(plan.readback).end;
 
         plan.weightBytes = model_.weightPlan().totalBytes;
@@ -174,8 +194,9 @@ private:
 
 } // namespace
 
-uint64_t planeBytes(const SessionPlan &plan, uint32_t channels) {
-    return sizeof(float) * uint64_t{plan.paddedWidth} * plan.paddedHeight * channels;
+BufferRange SessionPlan::band(uint32_t planes, size_t band, uint32_t channels) const {
+    const uint64_t bytes = sizeof(float) * uint64_t{channels} * bands[band].count * paddedWidth;
+    return {planes + static_cast<uint32_t>(band), 0, bytes};
 }
 
 const Port &statePort(const Graph &graph) {

@@ -35,19 +35,26 @@ struct SessionBuffer {
     gpu::MemoryKind kind = gpu::MemoryKind::DeviceLocal;
 };
 
+// Rows [first, first + count) of the padded image. Whatever is as large as the image lies in bands, so that
+// each can be allocated and bound: an allocation [C][count][W] of floats for each.
+struct RowBand {
+    uint32_t first = 0, count = 0;
+};
+
 struct SessionPlan {
     uint32_t recipe = 0; // of Model::recipes
     uint32_t width = 0, height = 0, paddedWidth = 0, paddedHeight = 0;
+    std::vector<RowBand> bands;
     TileAxis columns, rows;
     ForwardPlan forward; // of one tile
 
     // BufferRange::buffer numbers: weight chunks from 0, then the arena's chunks, then `buffers`.
     uint32_t firstArenaChunk = 0, firstBuffer = 0;
     std::vector<SessionBuffer> buffers;
-    // Numbers of buffers, kNone: not needed.
-    uint32_t state = kNone, modelOutput = kNone, noise = kNone, registers = kNone, feather = kNone;
-    uint32_t session = kNone, upload = kNone, readback = kNone;
+    // Numbers of buffers, kNone: not needed. Planes: of the first band, the others follow.
+    uint32_t state = kNone, modelOutput = kNone, noise = kNone, registers = kNone;
     std::vector<uint32_t> portPlanes; // per Graph::ports: app and noise inputs
+    uint32_t feather = kNone, session = kNone, upload = kNone, readback = kNone;
 
     uint64_t weightBytes = 0, activationBytes = 0, imageBytes = 0, stagingBytes = 0;
     uint64_t peakBytes = 0;  // the sum of the four
@@ -55,12 +62,13 @@ struct SessionPlan {
 
     bool tiled() const { return columns.origins.size() > 1 || rows.origins.size() > 1; }
     uint32_t tileCount() const { return static_cast<uint32_t>(columns.origins.size() * rows.origins.size()); }
-    // A whole-image buffer's range.
+    // Whether the forward pass has planes of its own in the arena, read from the whole image before each tile
+    // and added to it afterwards; otherwise it works on the whole image's.
+    bool copiesTiles() const { return tiled() || bands.size() > 1; }
     BufferRange all(uint32_t buffer) const { return {buffer, 0, buffers[buffer - firstBuffer].bytes}; }
+    // A band of planes whose first band is buffer `planes`.
+    BufferRange band(uint32_t planes, size_t band, uint32_t channels) const;
 };
-
-// Planes [channels][height][width] of floats of the padded image, in bytes.
-uint64_t planeBytes(const SessionPlan &plan, uint32_t channels);
 
 // The plan, and whether it keeps the budget: `fits` is ok, or OutOfMemory with the figure needed (then the
 // plan is that of the smallest tile). Other failures: no such recipe, sizes that the device cannot hold.

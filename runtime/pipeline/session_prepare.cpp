@@ -26,21 +26,22 @@ Result<std::vector<Command>> Session::usedCommands() const {
     append(std::move(forward));
     MOTE_TRY_ASSIGN(std::vector<Command> start, startCommands());
     append(std::move(start));
-    if (plan_.tiled()) {
-        MOTE_TRY_ASSIGN(std::vector<Command> stepBegin, stepBeginCommands());
-        append(std::move(stepBegin));
-    }
+    for (uint32_t tile : {0u, 1u})
+        if (plan_.copiesTiles()) {
+            MOTE_TRY_ASSIGN(std::vector<Command> ofTile, tileCommands(tile));
+            append(std::move(ofTile));
+        }
     for (uint32_t step = 0; step < steps(); ++step) {
-        MOTE_TRY_ASSIGN(Command sampler, samplerCommand(step, false));
-        commands.push_back(std::move(sampler));
+        MOTE_TRY_ASSIGN(std::vector<Command> sampler, samplerCommands(step, false));
+        append(std::move(sampler));
     }
     for (uint32_t i = 0; i < graph().ports.size(); ++i)
         if (graph().ports[i].source == PortSource::App && graph().ports[i].kind == PortKind::Image) {
-            MOTE_TRY_ASSIGN(Command fromBytes, importCommand(i, 3));
+            MOTE_TRY_ASSIGN(Command fromBytes, importCommand(i, 3, 0, 0, 1));
             commands.push_back(std::move(fromBytes));
         }
     if (stateChannels() == 1 || stateChannels() == 3) {
-        MOTE_TRY_ASSIGN(Command toBytes, exportCommand());
+        MOTE_TRY_ASSIGN(Command toBytes, exportCommand(0, 0, 1));
         commands.push_back(std::move(toBytes));
     }
     return commands;
@@ -74,10 +75,10 @@ Status Session::calibrate(const Progress &progress, float from, float to, const 
     for (const Command &command : commands)
         if (command.kind == CommandKind::Dispatch)
             dispatches.push_back(command);
-    // And one of those that only move whole images: their times go with the bytes.
-    MOTE_TRY_ASSIGN(Command sampler, samplerCommand(0, false));
-    const double samplerBytes = static_cast<double>(sampler.dispatch.bytes);
-    dispatches.push_back(std::move(sampler));
+    // And one of those that only move images: their times go with the bytes.
+    MOTE_TRY_ASSIGN(std::vector<Command> sampler, samplerCommands(0, false));
+    const double samplerBytes = static_cast<double>(sampler[0].dispatch.bytes);
+    dispatches.push_back(std::move(sampler[0]));
     MOTE_TRY_ASSIGN(wholeMilliseconds_,
                     timeDispatches(device(), table_, dispatches, model_->traits(), kSampleMilliseconds,
                                    budgetMilliseconds_, cancel, [&](size_t done) {

@@ -53,6 +53,11 @@ Status Session::runOpsTraced(const RunOptions &options, uint32_t step, const std
     MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(step));
     std::vector<float> values;
     size_t next = 0;
+    // Of one tile; run() refuses more.
+    if (plan_.copiesTiles()) {
+        MOTE_TRY_ASSIGN(std::vector<Command> before, tileCommands(0));
+        MOTE_TRY(runCut(std::move(before)));
+    }
     for (uint32_t i = 0; i < graph().ops.size(); ++i) {
         if (cancel != nullptr && cancel->load(std::memory_order_relaxed))
             return makeStatus(StatusCode::Cancelled, "the run was cancelled");
@@ -66,6 +71,10 @@ Status Session::runOpsTraced(const RunOptions &options, uint32_t step, const std
         MOTE_TRY(readTensor(op.output, values));
         const uint32_t dimensions[4] = {1, shape.c, shape.h, shape.w};
         options.trace(step, op.name.c_str(), dimensions, values.data());
+    }
+    if (plan_.copiesTiles()) {
+        MOTE_TRY_ASSIGN(std::vector<Command> after, tileCommands(1));
+        MOTE_TRY(runCut(std::move(after)));
     }
     return {};
 }

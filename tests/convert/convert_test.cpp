@@ -69,6 +69,85 @@ TEST(Convert, AnotherSchedulerReplacesTheCheckpointsOwn) {
     EXPECT_EQ(model.timesteps, (std::vector<float>{750, 500, 250, 0}));
 }
 
+nlohmann::json withClasses() {
+    nlohmann::json config = smallConfig();
+    config["num_class_embeds"] = 5;
+    return config;
+}
+
+TEST(Convert, TheLastClassStandsForNoneUnlessAnotherIsNamed) {
+    const CheckpointFolder folder(withClasses());
+    const auto nullClass = [&](const char *given) {
+        return converted(folder, [&](ConvertOptions &o) { o.nullClass = given; })
+            .model.graphs[0]
+            .conditioning.nullClass;
+    };
+    EXPECT_EQ(nullClass(""), 4u);
+    EXPECT_EQ(nullClass("0"), 0u);
+    EXPECT_EQ(nullClass("none"), kNone);
+    for (const char *wrong : {"5", "-1", "x", "1.5", "1 "})
+        EXPECT_THROW(nullClass(wrong), ReadError) << wrong;
+    const CheckpointFolder plain;
+    EXPECT_THROW(converted(plain, [](ConvertOptions &o) { o.nullClass = "0"; }), ReadError);
+}
+
+TEST(Convert, ClassesOfEveryKindAreConditionedOn) {
+    for (const char *type : {"timestep", "identity"}) {
+        nlohmann::json config = smallConfig();
+        config["class_embed_type"] = type;
+        const CheckpointFolder folder(config);
+        const Conversion conversion = converted(folder);
+        const Conditioning &conditioning = conversion.model.graphs[0].conditioning;
+        const bool labels = std::string(type) == "timestep";
+        EXPECT_EQ(conditioning.kind, labels ? ConditioningKind::Labels : ConditioningKind::Vectors);
+        EXPECT_EQ(conditioning.nullClass, kNone) << "a number has no none unless one is named";
+        if (labels) {
+            EXPECT_EQ(conversion.model.weights[conditioning.classes].shape[0], 1000u);
+        }
+        for (const StepRow &row : conversion.model.recipes[0].rows)
+            EXPECT_EQ(row.guided, !labels);
+    }
+}
+
+TEST(Convert, GuidanceIsInEveryRowOrInAnIntervalOfTimesteps) {
+    const CheckpointFolder folder(withClasses());
+    const auto rows = [&](schedule::NamedValues options) {
+        return converted(folder, [&](ConvertOptions &o) { o.samplerOptions = std::move(options); })
+            .model.recipes[0]
+            .rows; // timesteps 999, 749, 499, 249
+    };
+    for (const StepRow &row : rows({})) {
+        EXPECT_TRUE(row.guided);
+        EXPECT_EQ(row.guidance, 1.0f);
+        EXPECT_EQ(row.guidanceRescale, 0.0f);
+    }
+    const std::vector<StepRow> some = rows({{"guidance", "3.5"},
+                                            {"guidance_rescale", "0.7"},
+                                            {"guidance_low", "499"},
+                                            {"guidance_high", "800"}});
+    ASSERT_EQ(some.size(), 4u);
+    for (size_t i = 0; i < 4; ++i) {
+        const bool inside = i == 1 || i == 2;
+        EXPECT_EQ(some[i].guided, inside) << i;
+        EXPECT_EQ(some[i].guidance, inside ? 3.5f : 1.0f) << i;
+        EXPECT_EQ(some[i].guidanceRescale, inside ? 0.7f : 0.0f) << i;
+    }
+    EXPECT_THROW(rows({{"guidance", "much"}}), ReadError);
+    EXPECT_THROW(rows({{"guidance_rescale", "1.5"}}), ReadError);
+}
+
+TEST(Convert, GuidanceWithoutAClassThatCanBeLeftOutIsRefused) {
+    const auto guide = [](ConvertOptions &o) { o.samplerOptions = {{"guidance", "2"}}; };
+    const CheckpointFolder plain, classes(withClasses());
+    EXPECT_THROW(converted(plain, guide), ReadError);
+    EXPECT_THROW(converted(classes,
+                           [&](ConvertOptions &o) {
+                               guide(o);
+                               o.nullClass = "none";
+                           }),
+                 ReadError);
+}
+
 TEST(Convert, TaskAndPortsFollowTheChannels) {
     const CheckpointFolder plain;
     const Model generate = converted(plain).model;

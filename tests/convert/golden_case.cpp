@@ -2,6 +2,7 @@
 
 #include "lower/unet.h"
 #include "schedule/evaluate.h"
+#include "schedule/guidance.h"
 #include "schedule/sampler.h"
 
 #include <algorithm>
@@ -32,6 +33,8 @@ public:
         Checkpoint checkpoint(golden.checkpointFolder());
         network = lowerUNet(checkpoint);
         features_ = network.timestepFeatures;
+        classInput_ = network.classInput;
+        nullLabel = network.classes - 1;
         for (double timestep : timesteps)
             if (std::find(timesteps_.begin(), timesteps_.end(), timestep) == timesteps_.end())
                 timesteps_.push_back(timestep);
@@ -39,7 +42,8 @@ public:
             folding(network, timesteps_);
     }
 
-    Array<float> operator()(const Array<float> &x, const Array<float> &condition, double timestep) {
+    Array<float> operator()(const Array<float> &x, const Array<float> &condition,
+                            const std::vector<uint32_t> &labels, double timestep) {
         if (tables_.empty())
             tables_ = reference::tablesOf<float>(network);
         std::vector<Array<float>> inputs = {x};
@@ -49,15 +53,19 @@ public:
         step.row = uint32_t(std::find(timesteps_.begin(), timesteps_.end(), timestep) - timesteps_.begin());
         step.timestep = timestep;
         step.features = features_;
+        step.classInput = classInput_;
+        step.labels = labels;
         const auto tensors = reference::runGraph<float>(network.graph, tables_, inputs, step,
                                                         reference::Storage::Exact, reference::Keep::Release);
         return reference::modelOutput(network.graph, tensors);
     }
 
     Network network;
+    uint32_t nullLabel = 0; // the last one stands for no class
 
 private:
     TimestepFeatures features_;
+    ClassInput classInput_ = ClassInput::None;
     std::vector<double> timesteps_;
     reference::Tables<float> tables_;
 };
@@ -123,6 +131,13 @@ Array<float> GoldenCase::condition(uint32_t height, uint32_t width) const {
     return Array<float>(1, 0, height, width);
 }
 
+std::vector<uint32_t> GoldenCase::labels() const {
+    if (!has("labels"))
+        return {};
+    const std::vector<int64_t> all = integers("labels");
+    return {all.begin(), all.end()};
+}
+
 double forwardFraction(const GoldenCase &golden, const std::string &prefix, const Folding &folding) {
     const std::vector<int64_t> timesteps = golden.integers(golden.has(prefix + "t") ? prefix + "t" : "fwd.t");
     Evaluator evaluate(golden, {timesteps.begin(), timesteps.end()}, folding);
@@ -130,7 +145,7 @@ double forwardFraction(const GoldenCase &golden, const std::string &prefix, cons
     const Array<float> condition = golden.condition(x.height, x.width);
     std::vector<float> found;
     for (int64_t timestep : timesteps) {
-        const Array<float> m = evaluate(x, condition, double(timestep));
+        const Array<float> m = evaluate(x, condition, golden.labels(), double(timestep));
         found.insert(found.end(), m.values.begin(), m.values.end());
     }
     return fractionOfTolerance(found, golden.floats(prefix + "out"), golden.tolerance(prefix + "out"));
@@ -144,6 +159,8 @@ schedule::Table tableOfRun(const GoldenCase &golden, const std::string &run) {
     request.steps = description.at("steps").get<int64_t>();
     for (const auto &[key, value] : description.at("step_args").items())
         request.options.emplace_back(key, value.dump());
+    if (golden.has("labels"))
+        request.options.emplace_back("guidance", golden.guidanceScale());
     return schedule::compile(schedule::parseSchedulerConfig(config.dump(), run), "", request);
 }
 
@@ -167,15 +184,24 @@ double trajectoryFraction(const GoldenCase &golden, const std::string &run, cons
         for (size_t i = 0; i < table.rows.size(); ++i)
             noise.push_back(golden.array(run + ".noise", 1, i));
     inputs.stepNoise = [&](size_t row) { return std::span<const float>(noise.at(row).values); };
-    const schedule::Trajectory<float> found =
-        schedule::runTable<float>(table, inputs,
-                                  [&](std::span<const float> x, const schedule::Row &row, size_t,
-                                      std::span<float> m, std::span<float>) {
-                                      Array<float> state = start;
-                                      std::copy(x.begin(), x.end(), state.values.begin());
-                                      const Array<float> output = evaluate(state, condition, row.timestep);
-                                      std::copy(output.values.begin(), output.values.end(), m.begin());
-                                  });
+    const schedule::Trajectory<float> found = schedule::runTable<float>(
+        table, inputs,
+        [&](std::span<const float> x, const schedule::Row &row, size_t, std::span<float> m,
+            std::span<float>) {
+            Array<float> state = start;
+            std::copy(x.begin(), x.end(), state.values.begin());
+            if (!row.guided) {
+                const Array<float> output = evaluate(state, condition, {}, row.timestep);
+                std::copy(output.values.begin(), output.values.end(), m.begin());
+                return;
+            }
+            const uint32_t label = golden.labels()[0];
+            const Array<float> with = evaluate(state, condition, {label}, row.timestep);
+            const Array<float> without = evaluate(state, condition, {evaluate.nullLabel}, row.timestep);
+            const std::vector<float> guided =
+                schedule::guidedOutput(row, start.batch, with.values, without.values);
+            std::copy(guided.begin(), guided.end(), m.begin());
+        });
     std::vector<float> states;
     for (const std::vector<float> &state : found.states)
         states.insert(states.end(), state.begin(), state.end());

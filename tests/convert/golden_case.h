@@ -36,6 +36,8 @@ public:
     std::vector<int64_t> integers(const std::string &tensor) const {
         return tensors_.readIntegers(tensors_.get(tensor));
     }
+    std::vector<uint32_t> labels() const; // of the samples of fwd.x; empty: no classes
+    std::string guidanceScale() const { return description_.at("guidance_scale").dump(); }
     std::vector<uint64_t> shape(const std::string &tensor) const { return tensors_.get(tensor).shape; }
     Tolerance tolerance(const std::string &tensor) const; // fp32
 

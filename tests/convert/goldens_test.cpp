@@ -13,7 +13,7 @@ namespace mote::convert {
 namespace {
 
 const char *const kCases[] = {"ddpm-uncond-32", "ddim-vpred-cosine-32", "restore-sr-cond-64-resnet",
-                              "restore-sr-cond-64-conv"};
+                              "restore-sr-cond-64-conv", "class-cond-32"};
 
 void foldAll(Network &network, const std::vector<double> &timesteps) {
     fold(network, timesteps);
@@ -58,7 +58,7 @@ TEST(Goldens, FoldedTrajectoriesMatchDiffusers) {
             ++count;
         }
     }
-    EXPECT_EQ(count, 21u);
+    EXPECT_EQ(count, 23u);
 }
 
 TEST(Goldens, ShippedModelMatchesItsReferenceTrajectories) {

@@ -1,4 +1,4 @@
-// Ports to an activation: channels that straddle blocks, windows, more inputs than one dispatch takes.
+// Ports to an activation: channels that straddle blocks, more inputs than one dispatch takes.
 #include "kernel_rig.h"
 
 #include <cmath>
@@ -24,20 +24,16 @@ protected:
         return made;
     }
 
-    // The ports may be windows of larger planes.
-    Map runCase(OpCase &c, const std::vector<Map> &planes, const SessionWords &words, bool windowed,
-                size_t *dispatches = nullptr) {
+    Map runCase(OpCase &c, size_t *dispatches = nullptr) {
         const Result<GraphKernels> kernels =
             chooseKernels(c.model, c.graph, c.shapes, traits(), [this](const gpu::PipelineDescription &p) {
                 return device().pipelines().get(p).status();
             });
         EXPECT_TRUE(kernels.ok()) << kernels.status().message;
         OpBuffers buffers;
-        for (const Map &plane : planes) {
+        for (const Map &plane : c.inputs)
             buffers.inputs.push_back(floats({plane.values.begin(), plane.values.end()}));
-            buffers.inputPlanes.push_back({plane.height, plane.width, windowed});
-        }
-        buffers.session = session(words);
+        buffers.session = session();
         const TensorShape &shape = c.shapes.tensors[c.op().output];
         buffers.output = buffer(tensorBytes(TensorKind::Activation, shape));
         const auto built = buildDispatches(kernels.value(), c.model, c.graph, c.shapes, 0, buffers, traits());
@@ -68,7 +64,7 @@ TEST_F(Concat, MatchesReferenceOverATableOfChannels) {
         for (const auto &[n, h, w] : {std::array<uint32_t, 3>{1, 1, 1}, {1, 7, 13}, {2, 5, 9}}) {
             buffers_.clear();
             OpCase c = makeCase(channels, n, h, w);
-            expectClose(runCase(c, c.inputs, {}, false), c.reference(), 80);
+            expectClose(runCase(c), c.reference(), 80);
         }
     }
 }
@@ -76,30 +72,15 @@ TEST_F(Concat, MatchesReferenceOverATableOfChannels) {
 TEST_F(Concat, MoreInputsThanOneDispatchTakes) {
     OpCase c = makeCase({1, 2, 3, 1, 5, 1, 8, 3}, 2, 6, 7);
     size_t dispatches = 0;
-    expectClose(runCase(c, c.inputs, {}, false, &dispatches), c.reference(), 80);
+    expectClose(runCase(c, &dispatches), c.reference(), 80);
     EXPECT_EQ(dispatches, 2u);
-}
-
-TEST_F(Concat, ReadsTheWindowAtTheTileOrigin) {
-    Random random(3);
-    const std::vector<Map> planes = {random.map(1, 3, 20, 31), random.map(1, 3, 20, 31)};
-    OpCase c = makeCase({3, 3}, 1, 8, 9);
-    SessionWords words;
-    words.tileX = 16;
-    words.tileY = 11;
-    for (size_t i = 0; i < 2; ++i)
-        for (uint32_t channel = 0; channel < 3; ++channel)
-            for (uint32_t y = 0; y < 8; ++y)
-                for (uint32_t x = 0; x < 9; ++x)
-                    c.inputs[i].at(0, channel, y, x) = planes[i].at(0, channel, y + 11, x + 16);
-    expectClose(runCase(c, planes, words, true), c.reference(), 5);
 }
 
 // More than 65,535 workgroups: the grid folds.
 TEST_F(Concat, MoreWorkgroupsThanOneDimensionHolds) {
     OpCase c = makeCase({1}, 1, 2101, 2003);
     ASSERT_GT(uint64_t{2101} * 2003 / 64, 65535u);
-    expectClose(runCase(c, c.inputs, {}, false), c.reference(), 2);
+    expectClose(runCase(c), c.reference(), 2);
 }
 
 } // namespace

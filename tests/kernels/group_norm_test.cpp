@@ -90,7 +90,6 @@ protected:
             OpBuffers own;
             own.session = buffers.session;
             own.inputs = {buffer(4)};
-            own.inputPlanes = {{in.height, in.width, false}};
             own.output = buffers.inputs[i];
             own.outputStatistics = buffer(chosen->statistics[1].bytes);
             EXPECT_EQ(chosen->statistics[1].tiles, statisticsTiles(kernels, c, i));

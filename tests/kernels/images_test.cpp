@@ -32,34 +32,39 @@ protected:
     }
 };
 
+// Rows in the middle of a band; the band's other rows stay as they are.
 TEST_F(Images, ImportConvertsAndReflects) {
     struct Case {
-        uint32_t height, width, bytesPerPixel, stride, paddedHeight, paddedWidth, channels;
+        uint32_t rows, width, bytesPerPixel, stride, firstRow, bandRows, paddedWidth, channels;
     };
     const Case cases[] = {
-        {1, 1, 3, 3, 8, 8, 3},    {1, 1, 1, 1, 1, 1, 1},     {5, 7, 3, 21, 8, 8, 3},
-        {5, 7, 3, 29, 5, 7, 3},   {3, 2, 4, 8, 8, 16, 3},    {9, 13, 1, 13, 16, 16, 3},
-        {9, 13, 1, 17, 9, 13, 1}, {2, 30, 4, 121, 8, 32, 4}, {33, 31, 3, 93, 40, 32, 1},
+        {1, 1, 3, 3, 0, 1, 8, 3},    {1, 1, 1, 1, 0, 1, 1, 1},     {5, 7, 3, 21, 1, 8, 8, 3},
+        {5, 7, 3, 29, 0, 5, 7, 3},   {3, 2, 4, 8, 5, 8, 16, 3},    {9, 13, 1, 13, 7, 16, 16, 3},
+        {9, 13, 1, 17, 0, 9, 13, 1}, {2, 30, 4, 121, 3, 8, 32, 4}, {33, 31, 3, 93, 6, 40, 32, 1},
     };
     Random random(1);
     for (const Case &c : cases) {
-        std::vector<uint8_t> pixels(size_t{c.stride} * c.height);
+        std::vector<uint8_t> pixels(size_t{c.stride} * c.rows);
         for (uint8_t &value : pixels)
             value = static_cast<uint8_t>(random.word() >> 24);
-        const ImageExtent extent{1, c.channels, c.paddedHeight, c.paddedWidth};
-        const BufferRange planes = buffer(uint64_t{c.channels} * c.paddedHeight * c.paddedWidth * 4);
-        run(buildImageImport({bytes(pixels), c.height, c.width, c.bytesPerPixel, c.stride}, extent, -1, 1,
-                             planes, traits()));
+        const ImageExtent band{1, c.channels, c.bandRows, c.paddedWidth};
+        const BufferRange planes = floats(std::vector<float>(elementsOf(band), 77.0f));
+        run(buildImageImport({bytes(pixels), c.firstRow, c.rows, c.width, c.bytesPerPixel, c.stride}, band,
+                             -1, 1, planes, traits()));
         const std::vector<float> found = floatsOf(planes);
         size_t i = 0;
         for (uint32_t channel = 0; channel < c.channels; ++channel)
-            for (uint32_t y = 0; y < c.paddedHeight; ++y)
+            for (uint32_t y = 0; y < c.bandRows; ++y)
                 for (uint32_t x = 0; x < c.paddedWidth; ++x, ++i) {
+                    if (y < c.firstRow || y >= c.firstRow + c.rows) {
+                        ASSERT_EQ(found[i], 77.0f) << "row " << y << " is not to be written";
+                        continue;
+                    }
                     const uint32_t part = std::min(channel, std::min(c.bytesPerPixel, 3u) - 1);
-                    const uint8_t value = pixels[reflected(y, c.height) * c.stride +
-                                                 reflected(x, c.width) * c.bytesPerPixel + part];
+                    const uint8_t value =
+                        pixels[(y - c.firstRow) * c.stride + reflected(x, c.width) * c.bytesPerPixel + part];
                     ASSERT_NEAR(found[i], value * (2.0 / 255) - 1, 3 * 0x1p-24)
-                        << c.width << "x" << c.height << ", channel " << channel << ", " << x << ", " << y;
+                        << c.width << "x" << c.rows << ", channel " << channel << ", " << x << ", " << y;
                 }
     }
 }
@@ -67,28 +72,29 @@ TEST_F(Images, ImportConvertsAndReflects) {
 TEST_F(Images, ExportRoundsHalfUpClampsAndCrops) {
     for (uint32_t bytesPerPixel : {1u, 3u, 4u}) {
         for (uint32_t channels : {1u, 3u}) {
-            const uint32_t height = 7, width = 13, paddedHeight = 8, paddedWidth = 16;
+            const uint32_t firstRow = 2, rows = 7, width = 13, bandRows = 10, paddedWidth = 16;
             const uint64_t stride = (width * bytesPerPixel + 3) / 4 * 4 + 4;
             Random random(bytesPerPixel);
-            std::vector<float> planes(size_t{channels} * paddedHeight * paddedWidth);
+            std::vector<float> planes(size_t{channels} * bandRows * paddedWidth);
             for (float &value : planes)
                 value = static_cast<float>(random.half() * 1.5);
-            planes[0] = 100;
-            planes[1] = -100;
-            planes[2] = 1;
-            planes[3] = -1;
-            const BufferRange target = buffer(stride * height);
-            run(buildImageExport({target, height, width, bytesPerPixel, stride},
-                                 {1, channels, paddedHeight, paddedWidth}, -1, 1, floats(planes), traits()));
+            planes[firstRow * paddedWidth + 0] = 100;
+            planes[firstRow * paddedWidth + 1] = -100;
+            planes[firstRow * paddedWidth + 2] = 1;
+            planes[firstRow * paddedWidth + 3] = -1;
+            const BufferRange target = buffer(stride * rows);
+            run(buildImageExport({target, firstRow, rows, width, bytesPerPixel, stride},
+                                 {1, channels, bandRows, paddedWidth}, -1, 1, floats(planes), traits()));
             const auto *found = reinterpret_cast<const uint8_t *>(bytesOf(target));
-            for (uint32_t y = 0; y < height; ++y)
+            for (uint32_t y = 0; y < rows; ++y)
                 for (uint32_t at = 0; at < stride; ++at) {
                     const uint32_t x = at / bytesPerPixel, part = at % bytesPerPixel;
                     double expected = 0, exact = 0;
                     if (x < width) {
                         const uint32_t channel = std::min(part, channels - 1);
                         exact =
-                            (planes[(size_t{channel} * paddedHeight + y) * paddedWidth + x] + 1.0) / 2 * 255;
+                            (planes[(size_t{channel} * bandRows + firstRow + y) * paddedWidth + x] + 1.0) /
+                            2 * 255;
                         expected = part == 3 ? 255 : std::min(std::max(std::floor(exact + 0.5), 0.0), 255.0);
                     }
                     // Within a rounding error of a half either neighbour is right.
@@ -108,8 +114,8 @@ TEST_F(Images, EveryByteSurvivesTheRoundTrip) {
         pixels[i] = static_cast<uint8_t>(i);
     for (const auto &[low, high] : {std::pair<float, float>{-1, 1}, {0, 1}, {0, 255}}) {
         const BufferRange planes = buffer(1024), target = buffer(256);
-        run(buildImageImport({bytes(pixels), 16, 16, 1, 16}, {1, 1, 16, 16}, low, high, planes, traits()));
-        run(buildImageExport({target, 16, 16, 1, 16}, {1, 1, 16, 16}, low, high, planes, traits()));
+        run(buildImageImport({bytes(pixels), 0, 16, 16, 1, 16}, {1, 1, 16, 16}, low, high, planes, traits()));
+        run(buildImageExport({target, 0, 16, 16, 1, 16}, {1, 1, 16, 16}, low, high, planes, traits()));
         EXPECT_EQ(0, std::memcmp(bytesOf(target), pixels.data(), 256)) << low << " to " << high;
     }
 }
@@ -158,38 +164,68 @@ TEST(Feather, InnerEdgesWithinTheMarginHaveNoWeight) {
     EXPECT_LT(weights[64 + 8], 1);
 }
 
-// Tiles cut from an image and accumulated with their weights give the image.
-TEST_F(Images, AccumulatedTilesGiveTheWhole) {
-    const ImageExtent whole{1, 3, 40, 56}, tile{1, 3, 24, 32};
+// Tiles read from an image and added with their weights give the image, whatever bands it lies in: all of it
+// in one, a boundary within tiles, a band that is smaller than a tile, bands of single rows.
+TEST_F(Images, TilesReadAndAddedGiveTheWhole) {
+    const uint32_t height = 40, width = 56;
     const std::vector<uint32_t> rows = {0, 16}, columns = {0, 16, 24};
-    const std::vector<float> rowWeights = featherWeights(rows, 24, 40, 2);
-    const std::vector<float> columnWeights = featherWeights(columns, 32, 56, 2);
+    const std::vector<float> rowWeights = featherWeights(rows, 24, height, 2);
+    const std::vector<float> columnWeights = featherWeights(columns, 32, width, 2);
     std::vector<float> feather = rowWeights;
     feather.insert(feather.end(), columnWeights.begin(), columnWeights.end());
     const BufferRange weights = floats(feather);
     Random random(4);
-    const Map image = random.map(1, 3, 40, 56);
-    const BufferRange target = buffer(uint64_t{3} * 40 * 56 * 4);
-    run(buildClear(target, session(), uint64_t{3} * 40 * 56, traits()));
-    for (uint32_t row = 0; row < rows.size(); ++row) {
-        for (uint32_t column = 0; column < columns.size(); ++column) {
-            SessionWords words;
-            words.tileX = columns[column];
-            words.tileY = rows[row];
-            words.featherY = row * 24;
-            words.featherX = static_cast<uint32_t>(rowWeights.size()) + column * 32;
-            std::vector<float> part;
-            for (uint32_t c = 0; c < 3; ++c)
-                for (uint32_t y = 0; y < 24; ++y)
-                    for (uint32_t x = 0; x < 32; ++x)
-                        part.push_back(
-                            static_cast<float>(image.at(0, c, y + rows[row], x + columns[column])));
-            run(buildAccumulate(tile, whole, floats(part), target, weights, session(words), traits()));
+    const Map image = random.map(2, 3, height, width);
+    for (const std::vector<uint32_t> &cuts :
+         std::vector<std::vector<uint32_t>>{{0, 40}, {0, 20, 40}, {0, 13, 27, 40}, {0, 1, 2, 16, 17, 40}}) {
+        struct Band {
+            ImageExtent extent;
+            BufferRange from, to;
+        };
+        std::vector<Band> bands;
+        for (size_t i = 0; i + 1 < cuts.size(); ++i) {
+            Band band{{2, 3, cuts[i + 1] - cuts[i], width, cuts[i]}, {}, {}};
+            std::vector<float> values;
+            for (uint32_t plane = 0; plane < 6; ++plane)
+                for (uint32_t y = cuts[i]; y < cuts[i + 1]; ++y)
+                    for (uint32_t x = 0; x < width; ++x)
+                        values.push_back(static_cast<float>(image.at(plane / 3, plane % 3, y, x)));
+            band.from = floats(values);
+            band.to = buffer(values.size() * 4);
+            run(buildClear(band.extent, band.to, session(), traits()));
+            bands.push_back(band);
+        }
+        for (uint32_t row = 0; row < rows.size(); ++row)
+            for (uint32_t column = 0; column < columns.size(); ++column) {
+                TilePlace place;
+                place.tile = {2, 3, 24, 32};
+                place.x = columns[column];
+                place.y = rows[row];
+                place.featherY = row * 24;
+                place.featherX = static_cast<uint32_t>(rowWeights.size()) + column * 32;
+                const BufferRange tile = buffer(elementsOf(place.tile) * 4);
+                for (const Band &band : bands)
+                    if (tileTouches(place, band.extent))
+                        run(buildTileRead(place, band.extent, tile, band.from, traits()));
+                const std::vector<float> read = floatsOf(tile);
+                for (size_t i = 0; i < read.size(); ++i) {
+                    const auto plane = static_cast<uint32_t>(i / (24 * 32)),
+                               inTile = static_cast<uint32_t>(i % (24 * 32));
+                    ASSERT_EQ(read[i],
+                              static_cast<float>(image.at(plane / 3, plane % 3, rows[row] + inTile / 32,
+                                                          columns[column] + inTile % 32)));
+                }
+                for (const Band &band : bands)
+                    if (tileTouches(place, band.extent))
+                        run(buildTileAdd(place, band.extent, tile, band.to, weights, traits()));
+            }
+        for (const Band &band : bands) {
+            const std::vector<float> found = floatsOf(band.to), expected = floatsOf(band.from);
+            for (size_t i = 0; i < found.size(); ++i)
+                ASSERT_NEAR(found[i], expected[i], 16 * 0x1p-24)
+                    << i << " of the band from " << band.extent.firstRow;
         }
     }
-    const std::vector<float> found = floatsOf(target);
-    for (size_t i = 0; i < found.size(); ++i)
-        ASSERT_NEAR(found[i], image.values[i], 16 * 0x1p-24) << i;
 }
 
 } // namespace

@@ -105,7 +105,7 @@ TEST_F(NoiseKernel, EqualsTheCpuToTheBit) {
     words.seedHigh = static_cast<uint32_t>(seed >> 32);
     words.noiseWidth = 100;
     const BufferRange target = buffer(elements * 4), shared = session(words);
-    run(buildNoise(extent, target, shared, 0, elements, kStepNoiseStream, 3, traits()));
+    run(buildNoise(extent, target, shared, kStepNoiseStream, 3, traits()));
     const std::vector<float> found = floatsOf(target);
     size_t i = 0, different = 0;
     for (uint32_t n = 0; n < 2; ++n)
@@ -119,16 +119,18 @@ TEST_F(NoiseKernel, EqualsTheCpuToTheBit) {
     EXPECT_EQ(different, 0u) << "of " << elements;
 }
 
-// A run of the image has the noise that it has as a part of the whole.
-TEST_F(NoiseKernel, RunsOfAnImageEqualTheWhole) {
-    const ImageExtent extent{1, 3, 20, 30};
+// A band of rows has the noise that it has as a part of the whole.
+TEST_F(NoiseKernel, BandsOfAnImageEqualTheWhole) {
+    const ImageExtent extent{1, 3, 20, 30}, band{1, 3, 7, 30, 12};
     SessionWords words;
     words.seedLow = 9;
     words.noiseWidth = 30;
-    const BufferRange shared = session(words), whole = buffer(1800 * 4), part = buffer(700 * 4);
-    run(buildNoise(extent, whole, shared, 0, 1800, kInitialNoiseStream, 0, traits()));
-    run(buildNoise(extent, part, shared, 1000, 700, kInitialNoiseStream, 0, traits()));
-    EXPECT_EQ(0, std::memcmp(bytesOf(whole) + 4000, bytesOf(part), 2800));
+    const BufferRange shared = session(words), whole = buffer(1800 * 4), part = buffer(630 * 4);
+    run(buildNoise(extent, whole, shared, kInitialNoiseStream, 0, traits()));
+    run(buildNoise(band, part, shared, kInitialNoiseStream, 0, traits()));
+    for (size_t channel = 0; channel < 3; ++channel)
+        EXPECT_EQ(0, std::memcmp(bytesOf(whole) + (channel * 20 + 12) * 120,
+                                 bytesOf(part) + channel * 7 * 120, 7 * 120));
 }
 
 } // namespace

@@ -32,7 +32,6 @@ protected:
     // What the row must not read holds NaN patterns: unused vectors stay empty.
     SamplerBuffers upload(const State &state, uint32_t written, bool noise) {
         SamplerBuffers buffers;
-        buffers.elements = kElements;
         buffers.registerStride = kElements + 13;
         buffers.state = floats(state.x);
         buffers.modelOutput = floats(state.m);
@@ -229,35 +228,47 @@ TEST_F(Sampler, FlagsInfinitiesAndNaNsOfTheModel) {
     }
 }
 
-TEST_F(Sampler, RunsOfAnImageEqualTheWhole) {
+// Bands of rows, each with its own buffers, have what the whole image has in their rows.
+TEST_F(Sampler, BandsOfAnImageEqualTheWhole) {
     StepRow row = rowOf(0.9f, 0.1f);
     row.c = 0.25f;
     row.h = {0.5f, 0, 0, 0};
+    row.store = 1;
+    row.u = 1;
     const State state = makeState(9);
     const SamplerBuffers whole = upload(state, 1, false);
-    const ImageExtent extent{1, kChannels, kHeight, kWidth};
-    run(buildSamplerRow(row, 1, extent, whole, 1, 1, traits()));
-    const SamplerBuffers parts = upload(state, 1, false);
-    const uint64_t cut = 448; // floats: 1792 bytes, a multiple of 256
-    for (uint64_t first : {uint64_t{0}, cut}) {
-        SamplerBuffers part = parts;
-        for (BufferRange *range : {&part.state, &part.modelOutput, &part.registers}) {
-            range->begin += first * 4;
-            if (first == 0 && range != &part.registers)
-                range->end = range->begin + cut * 4;
-        }
-        part.firstElement = first;
-        part.elements = first == 0 ? cut : kElements - cut;
-        run(buildSamplerRow(row, 1, extent, part, 1, 1, traits()));
+    run(buildSamplerRow(row, 1, {1, kChannels, kHeight, kWidth}, whole, 1, 1, traits()));
+    const std::vector<float> x = floatsOf(whole.state), registers = floatsOf(whole.registers);
+    for (const auto &[first, count] : {std::pair<uint32_t, uint32_t>{0, 4}, {4, 7}}) {
+        const auto rows = [&, first = first, count = count](const std::vector<float> &planes,
+                                                            uint64_t offset) {
+            std::vector<float> values;
+            for (uint32_t c = 0; c < kChannels; ++c)
+                for (uint32_t i = 0; i < count * kWidth; ++i)
+                    values.push_back(planes[offset + (c * kHeight + first) * kWidth + i]);
+            return values;
+        };
+        SamplerBuffers band = whole;
+        const std::vector<float> before = rows(state.x, 0);
+        band.state = floats(before);
+        band.modelOutput = floats(rows(state.m, 0));
+        band.registerStride = before.size();
+        std::vector<float> both = rows(state.r[0], 0);
+        both.resize(2 * before.size());
+        band.registers = floats(both);
+        run(buildSamplerRow(row, 1, {1, kChannels, count, kWidth, first}, band, 1, 1, traits()));
+        EXPECT_EQ(floatsOf(band.state), rows(x, 0));
+        std::vector<float> stored = floatsOf(band.registers);
+        stored.erase(stored.begin(), stored.begin() + static_cast<std::ptrdiff_t>(before.size()));
+        EXPECT_EQ(stored, rows(registers, whole.registerStride));
     }
-    EXPECT_EQ(0, std::memcmp(bytesOf(whole.state), bytesOf(parts.state), kElements * 4));
 }
 
 // More than 65,535 workgroups: the grid folds.
 TEST_F(Sampler, ClearsMoreThanOneDimensionHolds) {
-    const uint64_t elements = uint64_t{65536} * 256 + 300;
-    const BufferRange target = buffer(elements * 4);
-    const Result<Dispatch> clear = buildClear(target, session(), elements, traits());
+    const ImageExtent extent{1, 1, 65537, 256};
+    const BufferRange target = buffer(elementsOf(extent) * 4);
+    const Result<Dispatch> clear = buildClear(extent, target, session(), traits());
     ASSERT_TRUE(clear.ok());
     EXPECT_GT(clear->groups[1], 1u);
     run(clear);

@@ -134,19 +134,6 @@ TEST(Memory, ActivationBeyondTheLimitsLeadsToTiles) {
     runOnce(*session);
 }
 
-TEST(Memory, ImageBeyondTheLimitsIsRefusedWithBothNumbers) {
-    gpu::LimitsClamp clamp;
-    clamp.maxAllocationBytes = clamp.maxStorageBufferRange = 1024 * 1024;
-    const auto model = shippedOn(makeDevice(&clamp));
-    pipeline::SessionOptions options;
-    options.width = options.height = 400;
-    EXPECT_TRUE(
-        failedWith(pipeline::Session::create(model, options).status(), StatusCode::Unsupported, "1048576"));
-    options.width = options.height = 4000000000u;
-    EXPECT_TRUE(failedWith(pipeline::Session::create(model, options).status(), StatusCode::Unsupported,
-                           "4000000000"));
-}
-
 TEST(Memory, EstimateWithoutADeviceIsThatOfAnOrdinaryDevice) {
     const auto model = shippedOn(nullptr);
     pipeline::SessionOptions options;

@@ -189,8 +189,9 @@ typedef struct mote_session mote_session;
 
 typedef struct mote_session_desc {
     size_t struct_size;
-    /* Of the images, in pixels; from 1x1 to what one binding of the device holds as fp32 planes (128 MiB:
-     * about 11 megapixels in colour). Larger ones are MOTE_UNSUPPORTED. */
+    /* Of the images, in pixels; at least 1x1, less than 2^32 in all. The image's fp32 planes lie in bands of
+     * rows that the device can bind, so that only memory limits its size: MOTE_OUT_OF_MEMORY tells what is
+     * needed. MOTE_UNSUPPORTED where a single row does not fit in a binding (millions of pixels). */
     uint32_t width, height;
     uint32_t steps;         /* the recipe with this number of steps; 0: by `recipe`, or the file's first */
     const char *recipe;     /* the recipe's name; NULL: by `steps` */
