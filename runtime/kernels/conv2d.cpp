@@ -1,6 +1,6 @@
 // Convolution: variants, weight packing, dispatch. The shader's header (shaders/conv2d.comp) states the
 // layouts.
-#include "kernels/ops.h"
+#include "kernels/conv2d.h"
 
 #include <algorithm>
 #include <cstring>
@@ -28,22 +28,13 @@ constexpr Variant kVariants[] = {
     {"conv2d shuffle 8x16", ShaderId::Conv2dShuffle, 8, false, true, false},
     {"conv2d texels 8x16", ShaderId::Conv2dTexels, 8, false, true, true},
 };
-constexpr uint32_t kShuffle = 4, kTexels = 5;
-constexpr uint32_t kTexelBindings = 0x1f; // all that is read
+constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6; // the last is in winograd.cpp
+constexpr uint32_t kTexelBindings = 0x1f;                    // all that is read
 
-struct Facts {
-    uint32_t kernelHeight, kernelWidth;
-    uint32_t blocks0, blocks1, outputBlocks;
-    bool port;
-    // The maps as the kernel sees them: a pointwise convolution takes the whole map as one row, so that no
-    // pixel of a segment is wasted at a row's end.
-    TensorShape input, output, residual;
-};
-
-Facts factsOf(const OpView &view) {
+ConvFacts factsOf(const OpView &view) {
     const Op &op = view.op;
     const std::vector<uint32_t> &shape = view.model.weights[op.weight].shape;
-    Facts facts;
+    ConvFacts facts;
     facts.kernelHeight = shape[1];
     facts.kernelWidth = shape[2];
     facts.input = view.input(0);
@@ -73,7 +64,7 @@ struct Geometry {
     uint64_t groups = 0; // workgroups, likewise
 };
 
-Geometry geometryOf(const Facts &facts, const Variant &variant, uint32_t tileLoops) {
+Geometry geometryOf(const ConvFacts &facts, const Variant &variant, uint32_t tileLoops) {
     Geometry geometry;
     geometry.segmentsPerRow = static_cast<uint32_t>(divideUp(facts.output.w, variant.pixels));
     geometry.walks = variant.shuffle
@@ -91,11 +82,11 @@ uint32_t residualConstant(const Op &op) {
 }
 
 // Output blocks that one invocation of the shuffle variant makes.
-uint32_t blocksTogether(const Facts &facts) {
+uint32_t blocksTogether(const ConvFacts &facts) {
     return std::min(facts.outputBlocks, 2u);
 }
 
-gpu::PipelineDescription pipelineFor(const OpView &view, const Facts &facts, const Variant &variant,
+gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts, const Variant &variant,
                                      bool statistics) {
     const Op &op = view.op;
     std::vector<uint32_t> constants = {facts.kernelHeight,
@@ -115,17 +106,11 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const Facts &facts, con
 }
 
 // Loop iterations of one walk; the headroom of kMaxLoopIterations covers the statistics.
-uint64_t iterationsOf(const Facts &facts, const Variant &variant) {
+uint64_t iterationsOf(const ConvFacts &facts, const Variant &variant) {
     const uint64_t blocks = facts.blocks0 + facts.blocks1;
     if (variant.shuffle)
         return facts.kernelHeight * (facts.kernelWidth * (blocks + 2) + 2) + 30;
     return facts.kernelHeight * (blocks * (facts.kernelWidth + 2u) + 3) + 2;
-}
-
-bool canShuffle(const gpu::Caps &caps) {
-    constexpr VkSubgroupFeatureFlags kNeeded =
-        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
-    return caps.subgroupSize >= 8 && (caps.subgroupOperations & kNeeded) == kNeeded;
 }
 
 Status check(const OpView &view) {
@@ -158,16 +143,28 @@ Status check(const OpView &view) {
 
 } // namespace
 
-// In order. On software devices, whose loads cost more than anything: the shuffle variants where there are
-// subgroups, through texel buffers where they fit, then the wide tile, unless rows are so short that it would
-// idle. The row kernel before the general one where it applies.
+bool canShuffle(const gpu::Caps &caps) {
+    constexpr VkSubgroupFeatureFlags kNeeded =
+        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+    return caps.subgroupSize >= 8 && (caps.subgroupOperations & kNeeded) == kNeeded;
+}
+
+uint64_t directWeightBytes(const ConvFacts &facts) {
+    return uint64_t{facts.outputBlocks} * facts.kernelHeight * facts.kernelWidth *
+           (facts.blocks0 + facts.blocks1) * 8 * kActivationBlockBytes;
+}
+
+// In order. On software devices, whose loads cost more than anything: Winograd where it pays (where it does
+// not, last of all), the shuffle variants where there are subgroups, through texel buffers where they fit,
+// then the wide tile, unless rows are so short that it would idle. The row kernel before the general one
+// where it applies.
 Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &traits, bool statistics) {
     MOTE_TRY(check(view));
-    const Facts facts = factsOf(view);
+    const ConvFacts facts = factsOf(view);
     const bool row3 = facts.kernelWidth == 3 && view.op.stride == 1;
     const uint64_t wideWork = divideUp(facts.output.w, 8) * 8, narrowWork = divideUp(facts.output.w, 4) * 4;
-    const uint64_t weightBytes = uint64_t{facts.outputBlocks} * facts.kernelHeight * facts.kernelWidth *
-                                 (facts.blocks0 + facts.blocks1) * 8 * kActivationBlockBytes;
+    const bool winograd = winogradSuits(view, facts, traits);
+    const uint64_t directBytes = directWeightBytes(facts);
     std::vector<uint32_t> order;
     if (traits.cpu && canShuffle(traits.caps))
         order = {kTexels, kShuffle};
@@ -175,11 +172,21 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         order.insert(order.end(), {1, 0, 3, 2});
     else
         order.insert(order.end(), {0, 2, 1, 3});
-    bool texelsFit = fitsTexels(traits, weightBytes);
+    bool texelsFit = fitsTexels(traits, directBytes);
     for (uint32_t input : view.op.inputs)
         texelsFit =
             texelsFit && fitsTexels(traits, tensorBytes(TensorKind::Activation, view.shapes.tensors[input]));
     std::vector<OpKernel> kernels;
+    OpKernel common;
+    common.weightBytes = winograd ? winogradWeightOffset(facts) + winogradWeightBytes(facts) : directBytes;
+    common.biasBytes = uint64_t{rowsOf(view, view.op.bias)} * facts.outputBlocks * 8 * sizeof(float);
+    OpKernel transformed = common;
+    const bool canTransform =
+        winograd && texelsFit && winogradKernel(view, facts, traits, statistics, transformed);
+    transformed.name = "conv2d winograd";
+    transformed.variant = kWinograd;
+    if (canTransform && winogradIsFaster(facts))
+        kernels.push_back(transformed);
     for (uint32_t index : order) {
         const Variant &variant = kVariants[index];
         if ((variant.row3 && !row3) || (variant.texels && !texelsFit))
@@ -187,7 +194,7 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         const uint64_t iterations = iterationsOf(facts, variant);
         if (iterations > kMaxLoopIterations)
             continue;
-        OpKernel kernel;
+        OpKernel kernel = common;
         kernel.name = variant.name;
         kernel.variant = index;
         const uint64_t walks = geometryOf(facts, variant, 1).walks;
@@ -195,10 +202,10 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         kernel.tileLoops =
             static_cast<uint32_t>(std::clamp<uint64_t>(wanted, 1, kMaxLoopIterations / iterations));
         kernel.pipelines = {pipelineFor(view, facts, variant, statistics)};
-        kernel.weightBytes = weightBytes;
-        kernel.biasBytes = uint64_t{rowsOf(view, view.op.bias)} * facts.outputBlocks * 8 * sizeof(float);
         kernels.push_back(std::move(kernel));
     }
+    if (canTransform && !winogradIsFaster(facts))
+        kernels.push_back(transformed);
     if (kernels.empty())
         return makeStatus(
             StatusCode::Unsupported,
@@ -209,13 +216,17 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
 }
 
 uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
-    return geometryOf(factsOf(view), kVariants[kernel.variant], kernel.tileLoops).tiles;
+    const ConvFacts facts = factsOf(view);
+    return kernel.variant == kWinograd ? winogradStatisticsTiles(facts, kernel)
+                                       : geometryOf(facts, kVariants[kernel.variant], kernel.tileLoops).tiles;
 }
 
 Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &kernel,
                                           const OpBuffers &buffers, bool statistics, const Traits &traits) {
     const Op &op = view.op;
-    const Facts facts = factsOf(view);
+    const ConvFacts facts = factsOf(view);
+    if (kernel.variant == kWinograd)
+        return buildWinograd(view, facts, kernel, buffers, statistics, traits);
     const Variant &variant = kVariants[kernel.variant];
     const Geometry geometry = geometryOf(facts, variant, kernel.tileLoops);
     const uint32_t row = rowsOf(view, op.bias) > 1 ? buffers.row : 0;
@@ -229,11 +240,13 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
     push.addFloat(op.outputScale);
     push.add({facts.residual.h, facts.residual.w});
 
-    const Binding none = unused(buffers.weights);
+    BufferRange weights = buffers.weights;
+    weights.end = weights.begin + directWeightBytes(facts);
+    const Binding none = unused(weights);
     std::vector<Binding> bindings = {
         {buffers.inputs[0], Access::Read},
         facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
-        {buffers.weights, Access::Read},
+        {weights, Access::Read},
         {buffers.bias, Access::Read},
         op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
         {buffers.output, Access::Write},
@@ -250,7 +263,7 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
 
 } // namespace kernels
 
-// [outputBlock][ky][source, block][kx][8 inputs][8 outputs]
+// [outputBlock][ky][source, block][kx][8 inputs][8 outputs], and where there is room for it Winograd's U
 void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t opIndex,
                  const uint16_t *canonical, void *packed) {
     using namespace kernels;
@@ -282,6 +295,9 @@ void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph,
             }
         }
     }
+    const size_t directBytes = position * sizeof(uint16_t);
+    if (kernel.weightBytes > directBytes)
+        packWinograd(model, graph, op, canonical, halfs + divideUp(directBytes, 256) * 128);
 }
 
 void packBias(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t opIndex,

@@ -188,11 +188,15 @@ void Kernels::run(const std::vector<Dispatch> &dispatches) {
         Result<const gpu::Pipeline *> pipeline = device_->pipelines().get(dispatch.pipeline);
         ASSERT_TRUE(pipeline.ok()) << pipeline.status().message;
         std::vector<gpu::BufferRange> ranges;
-        for (const Binding &binding : dispatch.bindings)
+        for (const Binding &binding : dispatch.bindings) {
             // The guard behind is bound too: a device that checks bounds would hide a write past the end.
-            ranges.push_back({&buffers_[binding.range.buffer].allocation, binding.range.begin,
-                              std::min((binding.range.end - binding.range.begin + 3) / 4 * 4 + kGuardBytes,
-                                       device_->caps().maxStorageBufferRange)});
+            const Held &held = buffers_[binding.range.buffer];
+            const bool last = binding.range.end == kGuardBytes + held.bytes;
+            const uint64_t bytes = (binding.range.end - binding.range.begin + 3) / 4 * 4;
+            ranges.push_back(
+                {&held.allocation, binding.range.begin,
+                 std::min(bytes + (last ? kGuardBytes : 0), device_->caps().maxStorageBufferRange)});
+        }
         status = commands->dispatch(*pipeline.value(), ranges.data(), ranges.size(), dispatch.push.data(),
                                     dispatch.push.size() * 4, dispatch.groups[0], dispatch.groups[1],
                                     dispatch.groups[2]);

@@ -1,0 +1,42 @@
+// Private to runtime/kernels: what the convolution's families share.
+#pragma once
+
+#include "kernels/ops.h"
+
+namespace mote::kernels {
+
+struct ConvFacts {
+    uint32_t kernelHeight, kernelWidth;
+    uint32_t blocks0, blocks1, outputBlocks;
+    bool port;
+    // The maps as the kernel sees them: a pointwise convolution takes the whole map as one row, so that no
+    // pixel of a segment is wasted at a row's end.
+    TensorShape input, output, residual;
+};
+
+// Subgroups of eight or more that shuffle.
+bool canShuffle(const gpu::Caps &caps);
+
+// Bytes of the packed weights of the direct kernels.
+uint64_t directWeightBytes(const ConvFacts &facts);
+
+// ---- winograd.cpp
+// Whether weights for Winograd follow those for the direct kernels: of the op and the device alone, so that
+// weights are packed alike for all sizes.
+bool winogradSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
+uint64_t winogradWeightOffset(const ConvFacts &facts); // bytes from the first weight
+uint64_t winogradWeightBytes(const ConvFacts &facts);
+void packWinograd(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
+                  uint16_t *packed);
+
+bool winogradIsFaster(const ConvFacts &facts); // than the direct kernel at this size
+// False where it does not fit the device. Fills what depends on the family: pipelines, scratchBytes,
+// tileLoops.
+bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &traits, bool statistics,
+                    OpKernel &kernel);
+uint32_t winogradStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel);
+Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts &facts,
+                                            const OpKernel &kernel, const OpBuffers &buffers, bool statistics,
+                                            const Traits &traits);
+
+} // namespace mote::kernels

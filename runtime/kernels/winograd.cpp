@@ -1,0 +1,266 @@
+// Winograd convolution: when it pays, weight transform, dispatches. shaders/winograd.glsl states the
+// algorithm and the layouts.
+#include "kernels/conv2d.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+namespace mote::kernels {
+
+namespace {
+
+constexpr uint32_t kPositions = 36, kLanes = 8;
+constexpr uint64_t kTexelBytes = 16;
+// What V and M of a band may take: about the caches of two cores, so that staging seldom reaches memory.
+constexpr uint64_t kStagingBytes = 8u << 20;
+
+constexpr uint32_t kInputPush = 14, kProductPush = 5, kOutputPush = 15;
+
+struct Bands {
+    uint32_t tilesPerRow = 0, tilesPerImage = 0;
+    uint32_t entriesPerImage = 0; // of tileLoops times eight tiles
+    uint32_t entries = 0;         // of all images
+    uint32_t entriesPerBand = 0;
+    uint32_t columns = 0; // of a whole band
+    uint64_t vBytes = 0, mBytes = 0;
+};
+
+Bands bandsOf(const ConvFacts &facts, uint32_t tileLoops) {
+    Bands bands;
+    bands.tilesPerRow = static_cast<uint32_t>(divideUp(facts.output.w, 4));
+    bands.tilesPerImage = static_cast<uint32_t>(divideUp(facts.output.h, 4)) * bands.tilesPerRow;
+    bands.entriesPerImage = static_cast<uint32_t>(divideUp(bands.tilesPerImage, kLanes * tileLoops));
+    bands.entries = facts.output.n * bands.entriesPerImage;
+    const uint64_t blocks = facts.blocks0 + facts.blocks1;
+    const uint64_t columnBytes = kPositions * 2 * kTexelBytes * (blocks + facts.outputBlocks);
+    // Whole groups of 64 tiles, as the product takes them.
+    const uint32_t step = kLanes / std::gcd(kLanes, tileLoops);
+    const uint64_t fitting = kStagingBytes / (columnBytes * kLanes * tileLoops) / step * step;
+    bands.entriesPerBand =
+        static_cast<uint32_t>(std::min<uint64_t>(std::max<uint64_t>(fitting, step), bands.entries));
+    bands.columns = bands.entriesPerBand * tileLoops * kLanes;
+    bands.vBytes = kPositions * blocks * 2 * bands.columns * kTexelBytes;
+    bands.mBytes = kPositions * uint64_t{facts.outputBlocks} * 2 * bands.columns * kTexelBytes;
+    return bands;
+}
+
+gpu::PipelineDescription inputPipeline(const OpView &view, const ConvFacts &facts) {
+    return pipelineOf(
+        ShaderId::WinogradInput,
+        {view.op.inputResample == Resample::NearestUp2 ? 1u : 0u, facts.blocks1 != 0 ? 2u : 1u, 6}, 3,
+        kInputPush, 3);
+}
+
+gpu::PipelineDescription productPipeline(const ConvFacts &facts) {
+    return pipelineOf(ShaderId::WinogradProduct, {std::min(facts.outputBlocks, 2u), 8}, 3, kProductPush, 3);
+}
+
+gpu::PipelineDescription outputPipeline(const OpView &view, bool statistics) {
+    const Op &op = view.op;
+    const uint32_t residual = op.residual == kNone ? 0 : op.residualResample == Resample::None ? 1 : 2;
+    return pipelineOf(ShaderId::WinogradOutput, {residual, statistics ? 1u : 0u, 6, 4}, 5, kOutputPush, 7);
+}
+
+// Core time of the parts in nanoseconds, measured on lavapipe with 256-bit vectors at about 2.9 GHz. Only
+// their ratios matter.
+struct Costs {
+    uint64_t direct = 0;
+    uint64_t input = 0, product = 0, output = 0;
+};
+
+Costs costsOf(const ConvFacts &facts) {
+    const uint64_t k = facts.blocks0 + facts.blocks1, n = facts.outputBlocks;
+    const uint64_t tiles =
+        divideUp(facts.output.h, 4) * divideUp(facts.output.w, 4) * uint64_t{facts.output.n};
+    const uint64_t groups = divideUp(tiles, 64);
+    Costs costs;
+    costs.direct = divideUp(planeOf(facts.output), 64) * facts.output.n * 64 * n * (43 * k + 12);
+    costs.input = tiles * 16 * 61 * k;
+    costs.product = groups * 1024 * n * (12 * k + 25);
+    costs.output = tiles * 16 * 41 * n;
+    return costs;
+}
+
+// Infinity and NaN do not occur in weights of a valid file, and would stay what they are.
+float floatFromHalf(uint16_t half) {
+    const uint32_t bits = uint32_t{half & 0x7fffu} << 13;
+    float magnitude = 0;
+    std::memcpy(&magnitude, &bits, sizeof bits);
+    magnitude *= 0x1p112f; // the exponents differ by 112
+    return (half & 0x8000) != 0 ? -magnitude : magnitude;
+}
+
+// As halfBits in shaders/lanes.glsl.
+uint16_t halfFromFloat(float value) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof bits);
+    const uint32_t sign = bits >> 16 & 0x8000;
+    bits &= 0x7fffffff;
+    uint32_t half = std::min((bits + 0xc8000fff + (bits >> 13 & 1)) >> 13, 0x7c00u);
+    if (bits < 0x38800000) {
+        const float shifted = std::fabs(value) + 0.5f;
+        std::memcpy(&half, &shifted, sizeof half);
+        half -= 0x3f000000;
+    }
+    return static_cast<uint16_t>(half | sign);
+}
+
+} // namespace
+
+uint64_t winogradWeightOffset(const ConvFacts &facts) {
+    return divideUp(directWeightBytes(facts), 256) * 256;
+}
+
+uint64_t winogradWeightBytes(const ConvFacts &facts) {
+    return kPositions * uint64_t{facts.outputBlocks} * (facts.blocks0 + facts.blocks1) * 8 *
+           kActivationBlockBytes;
+}
+
+// At any size, so that weights are packed alike for all sizes.
+bool winogradSuits(const OpView &view, const ConvFacts &facts, const Traits &traits) {
+    const Op &op = view.op;
+    if (!traits.cpu || !canShuffle(traits.caps) || traits.caps.subgroupSize != kLanes ||
+        facts.kernelHeight != 3 || facts.kernelWidth != 3 || op.stride != 1 || facts.port ||
+        (op.residual != kNone && op.residualResample == Resample::AverageDown2))
+        return false;
+    const uint64_t bytes = winogradWeightOffset(facts) + winogradWeightBytes(facts);
+    const uint64_t k = facts.blocks0 + facts.blocks1, n = facts.outputBlocks;
+    return bytes <= std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes) / 2 &&
+           fitsTexels(traits, bytes) && n * (43 * k + 12) > 61 * k + n * (12 * k + 25) + 41 * n;
+}
+
+bool winogradIsFaster(const ConvFacts &facts) {
+    const Costs costs = costsOf(facts);
+    return costs.input + costs.product + costs.output < costs.direct;
+}
+
+bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &traits, bool statistics,
+                    OpKernel &kernel) {
+    const uint64_t eights = divideUp(divideUp(facts.output.h, 4) * divideUp(facts.output.w, 4), kLanes);
+    kernel.tileLoops = statistics ? static_cast<uint32_t>(divideUp(eights, kStatisticsTiles)) : 1;
+    const Bands bands = bandsOf(facts, kernel.tileLoops);
+    kernel.scratchBytes = divideUp(bands.vBytes, 256) * 256 + bands.mBytes;
+    if (uint64_t{kernel.tileLoops} * 2 > kMaxLoopIterations || !fitsTexels(traits, kernel.scratchBytes) ||
+        kernel.scratchBytes > std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes))
+        return false;
+    kernel.pipelines = {inputPipeline(view, facts), productPipeline(facts), outputPipeline(view, statistics)};
+    return true;
+}
+
+uint32_t winogradStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel) {
+    return bandsOf(facts, kernel.tileLoops).entriesPerImage;
+}
+
+Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts &facts,
+                                            const OpKernel &kernel, const OpBuffers &buffers, bool statistics,
+                                            const Traits &traits) {
+    const Op &op = view.op;
+    const uint32_t blocks = facts.blocks0 + facts.blocks1;
+    const Bands bands = bandsOf(facts, kernel.tileLoops);
+    const Costs costs = costsOf(facts);
+    const double sum = static_cast<double>(costs.input + costs.product + costs.output);
+    const uint32_t row = rowsOf(view, op.bias) > 1 ? buffers.row : 0;
+    BufferRange v = buffers.scratch, m = buffers.scratch, u = buffers.weights;
+    v.end = v.begin + bands.vBytes;
+    m.begin += divideUp(bands.vBytes, 256) * 256;
+    m.end = m.begin + bands.mBytes;
+    u.begin += winogradWeightOffset(facts);
+    const Binding none = unused(u);
+
+    std::vector<Dispatch> dispatches;
+    for (uint32_t entry = 0; entry < bands.entries; entry += bands.entriesPerBand) {
+        const uint32_t entries = std::min(bands.entriesPerBand, bands.entries - entry);
+        const uint32_t columns = entries * kernel.tileLoops * kLanes;
+        const auto add = [&](const char *part, gpu::PipelineDescription pipeline,
+                             std::vector<Binding> bindings, PushWords push, uint64_t units,
+                             uint64_t cost) -> Status {
+            MOTE_TRY_ASSIGN(Dispatch dispatch,
+                            makeDispatch(op.name + " (winograd " + part + ")", std::move(pipeline),
+                                         std::move(bindings), std::move(push),
+                                         divideUp(units, kLocalSize / kLanes), traits));
+            const double share = static_cast<double>(cost) / sum * entries / bands.entries;
+            const OpCost &whole = view.shapes.costs[view.index];
+            dispatch.operations = static_cast<uint64_t>(static_cast<double>(whole.operations) * share);
+            dispatch.bytes = static_cast<uint64_t>(static_cast<double>(whole.bytes) * share);
+            dispatches.push_back(std::move(dispatch));
+            return {};
+        };
+        PushWords input;
+        input.add({facts.input.h, facts.input.w, facts.blocks0, facts.blocks1, bands.tilesPerRow,
+                   bands.tilesPerImage, bands.entriesPerImage, kernel.tileLoops, entry, columns, op.padTop,
+                   op.padLeft});
+        MOTE_TRY(add("input", inputPipeline(view, facts),
+                     {{buffers.inputs[0], Access::Read},
+                      facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
+                      {v, Access::Write}},
+                     std::move(input), uint64_t{columns} / kLanes * blocks, costs.input));
+        PushWords product;
+        product.add({columns, blocks, facts.outputBlocks});
+        MOTE_TRY(add("product", productPipeline(facts),
+                     {{v, Access::Read}, {u, Access::Read}, {m, Access::Write}}, std::move(product),
+                     kPositions * divideUp(columns, 64) *
+                         divideUp(facts.outputBlocks, std::min(facts.outputBlocks, 2u)),
+                     costs.product));
+        PushWords output;
+        output.add({facts.output.h, facts.output.w, facts.outputBlocks, bands.tilesPerRow,
+                    bands.tilesPerImage, bands.entriesPerImage, kernel.tileLoops, entry, columns,
+                    uint64_t{row} * facts.outputBlocks * 2});
+        output.addFloat(op.outputScale);
+        output.add({facts.residual.h, facts.residual.w});
+        MOTE_TRY(add("output", outputPipeline(view, statistics),
+                     {{m, Access::Read},
+                      {buffers.bias, Access::Read},
+                      op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
+                      {buffers.output, Access::Write},
+                      statistics ? Binding{buffers.outputStatistics, Access::Write} : unused(buffers.output)},
+                     std::move(output), uint64_t{entries} * facts.outputBlocks, costs.output));
+    }
+    return dispatches;
+}
+
+// U = G g G^T, [36][outputBlock][source, block][8 inputs][8 outputs]
+void packWinograd(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
+                  uint16_t *packed) {
+    const float a = std::sqrt(0.5f) * 2 / 3, b = std::sqrt(2.0f) / 3, c = 2.0f / 3, d = 1.0f / 3;
+    const auto transform = [&](float g0, float g1, float g2, float out[6]) {
+        out[0] = g0;
+        out[1] = -c * g0 - a * g1 - d * g2;
+        out[2] = -c * g0 + a * g1 - d * g2;
+        out[3] = d * g0 + b * g1 + c * g2;
+        out[4] = d * g0 - b * g1 + c * g2;
+        out[5] = g2;
+    };
+    const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
+    const size_t outputs = shape[0], inputs = shape[3];
+    const size_t outputBlocks = divideUp(outputs, 8);
+    size_t blocks = 0;
+    for (uint32_t source : op.inputs)
+        blocks += divideUp(graph.tensors[source].channels, 8);
+    const size_t step = outputBlocks * blocks * 64; // from one of the 36 positions to the next
+    for (size_t o = 0; o < outputs; ++o) {
+        size_t firstInput = 0, firstBlock = 0;
+        for (uint32_t source : op.inputs) {
+            const size_t channels = graph.tensors[source].channels;
+            for (size_t i = 0; i < channels; ++i) {
+                float rows[3][6], columns[6];
+                for (size_t y = 0; y < 3; ++y) {
+                    const uint16_t *from = canonical + (o * 3 + y) * 3 * inputs + firstInput + i;
+                    transform(floatFromHalf(from[0]), floatFromHalf(from[inputs]),
+                              floatFromHalf(from[2 * inputs]), rows[y]);
+                }
+                uint16_t *to = packed + ((o / 8) * blocks + firstBlock + i / 8) * 64 + i % 8 * 8 + o % 8;
+                for (size_t x = 0; x < 6; ++x) {
+                    transform(rows[0][x], rows[1][x], rows[2][x], columns);
+                    for (size_t y = 0; y < 6; ++y)
+                        to[(y * 6 + x) * step] = halfFromFloat(columns[y]);
+                }
+            }
+            firstInput += channels;
+            firstBlock += divideUp(channels, 8);
+        }
+    }
+}
+
+} // namespace mote::kernels
