@@ -24,6 +24,12 @@ Status readRunDesc(const mote_run_desc *desc, pipeline::RunOptions &options) {
     if (desc != nullptr)
         MOTE_TRY(readDescriptor(desc, given, "mote_run_desc"));
     options.seed = given.seed;
+    if (given.noise != MOTE_NOISE_PHILOX && given.noise != MOTE_NOISE_TORCH)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "mote_run_desc.noise: found %d, expected 0 (Philox) or 1 (PyTorch)",
+                          static_cast<int>(given.noise));
+    options.noise =
+        given.noise == MOTE_NOISE_TORCH ? pipeline::NoiseSource::Torch : pipeline::NoiseSource::Philox;
     options.progress = progressOf(given.progress, given.progress_user);
     if (given.trace == nullptr)
         return {};

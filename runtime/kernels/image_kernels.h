@@ -10,9 +10,6 @@
 
 namespace mote {
 
-// The pipelines of everything in this header, for prepare.
-std::vector<gpu::PipelineDescription> imagePipelines();
-
 // Of a tile, or of a band of the whole image (which may be all of it).
 struct ImageExtent {
     uint32_t batch = 1, channels = 3, height = 0, width = 0; // padded
@@ -34,17 +31,35 @@ struct SamplerBuffers {
     BufferRange noise;           // empty: z is generated
     BufferRange registers;       // [registers][registerStride] floats; empty where the recipe has none
     uint64_t registerStride = 0; // elements from one register to the next
-    BufferRange session;
+    BufferRange session;         // with flagged rows: of sessionBytes()
+    // Where the row has a known region or a learned variance: [N][1][H][W], 1 = to be filled, and
+    // [N][C][H][W]
+    BufferRange mask, known, variance;
 };
 
 // How many registers a recipe needs: 0..4.
 uint32_t registerCount(const Recipe &recipe);
 
 // x, r_store <- row (see StepRow). Terms with coefficient 0 and registers not yet written are not read.
-// `written`: bit k set when register k has been written by an earlier row. Unsupported: ClipKind::Threshold.
+// `written`: bit k set when register k has been written by an earlier row. Behind buildRowMeasures where that
+// gives anything.
 Result<Dispatch> buildSamplerRow(const StepRow &row, uint32_t written, const ImageExtent &extent,
                                  const SamplerBuffers &buffers, uint32_t draw, uint32_t errorCode,
                                  const Traits &traits);
+
+// Rows with a dynamic threshold or a Langevin step depend on the whole image, which is measured first: over
+// all bands, in an order that does not depend on them.
+struct SamplerBand {
+    ImageExtent extent;
+    SamplerBuffers buffers;
+};
+// Memory in which it is done, 0 bytes where no row of the recipe needs any; `whole`: the image, all bands.
+uint64_t measureBytes(const Recipe &recipe, const ImageExtent &whole);
+// What the session buffer takes with the results, which lie behind its words.
+uint64_t sessionBytes(uint32_t batch);
+// Nothing for rows that need none. draw: as for buildSamplerRow.
+Result<std::vector<Dispatch>> buildRowMeasures(const StepRow &row, const std::vector<SamplerBand> &bands,
+                                               BufferRange memory, uint32_t draw, const Traits &traits);
 
 // x = initNoise z + initCondition y. Uses state, condition, noise, session.
 Result<Dispatch> buildSamplerStart(const Recipe &recipe, const ImageExtent &extent,

@@ -57,11 +57,6 @@ PushWords tileWords(const TilePlace &place, const ImageExtent &band) {
 
 } // namespace
 
-std::vector<gpu::PipelineDescription> imagePipelines() {
-    return {pipelineOf(ShaderId::Sampler, {}, 6, 29), readPipeline(), addPipeline(), importPipeline(),
-            exportPipeline()};
-}
-
 bool tileTouches(const TilePlace &place, const ImageExtent &band) {
     return commonRows(place, band).count != 0;
 }

@@ -20,6 +20,7 @@ static_assert(sizeof(SessionWords) == 4 * SESSION_WORDS, "");
 namespace {
 
 constexpr uint32_t kBindings = 6, kPushWords = 29;
+constexpr uint32_t kFlaggedBindings = 8, kFlaggedPushWords = 31;
 constexpr uint32_t kElementsPerGroup = 256;
 
 // As in the shader.
@@ -34,10 +35,17 @@ enum Flag : uint32_t {
     Clamp = 1024,
     Store = 2048,
     Check = 4096,
+    Threshold = 8192,
+    Langevin = 16384,
+    Interpolated = 32768,
+    Direct = 65536,
+    Known = 131072,
 };
+constexpr uint32_t kDataDependent = Threshold | Langevin | Interpolated | Direct | Known;
 
-gpu::PipelineDescription pipeline() {
-    return pipelineOf(ShaderId::Sampler, {}, kBindings, kPushWords);
+gpu::PipelineDescription pipeline(bool flagged) {
+    return flagged ? pipelineOf(ShaderId::SamplerFlagged, {}, kFlaggedBindings, kFlaggedPushWords)
+                   : pipelineOf(ShaderId::Sampler, {}, kBindings, kPushWords);
 }
 
 struct Row {
@@ -55,9 +63,15 @@ Result<Dispatch> build(const char *name, const Row &row, const ImageExtent &exte
     PushWords push;
     push.add({elements, extent.firstRow, extent.height, extent.width, extent.channels, buffers.registerStride,
               row.flags, step.store == kNone ? 0 : step.store, row.draw, row.stream, row.errorCode});
-    for (float value : {step.p, step.q, step.clipLow, step.clipHigh, step.a, step.b, step.g, step.e, step.c,
+    const float y = step.known ? step.knownImage : step.e; // the known image takes the condition's place
+    for (float value : {step.p, step.q, step.clipLow, step.clipHigh, step.a, step.b, step.g, y, step.c,
                         step.h[0], step.h[1], step.h[2], step.h[3], step.u, step.v, step.w})
         push.addFloat(value);
+    const bool flagged = (row.flags & kDataDependent) != 0;
+    if (flagged) {
+        push.addFloat(step.varianceExponent);
+        push.addFloat(step.knownNoise);
+    }
 
     const uint32_t anyRegister = 15u * ReadRegister;
     const bool readsRegisters = (row.flags & anyRegister) != 0, stores = (row.flags & Store) != 0;
@@ -67,7 +81,7 @@ Result<Dispatch> build(const char *name, const Row &row, const ImageExtent &exte
     std::vector<Binding> bindings = {
         {buffers.state, (row.flags & ReadState) != 0 ? Access::ReadWrite : Access::Write},
         bound(buffers.modelOutput, ReadModelOutput),
-        bound(buffers.condition, ReadCondition),
+        bound(step.known ? buffers.known : buffers.condition, ReadCondition),
         bound(buffers.noise, ReadNoise),
         readsRegisters || stores ? Binding{buffers.registers, readsRegisters && stores ? Access::ReadWrite
                                                               : stores                 ? Access::Write
@@ -75,8 +89,13 @@ Result<Dispatch> build(const char *name, const Row &row, const ImageExtent &exte
                                  : unused(buffers.state), // not what another dispatch may read
         {buffers.session, Access::Atomic},
     };
-    MOTE_TRY_ASSIGN(Dispatch dispatch, makeDispatch(name, pipeline(), std::move(bindings), std::move(push),
-                                                    divideUp(elements, kElementsPerGroup), traits));
+    if (flagged) {
+        bindings.push_back(bound(buffers.mask, Known));
+        bindings.push_back(bound(buffers.variance, Interpolated | Direct));
+    }
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    makeDispatch(name, pipeline(flagged), std::move(bindings), std::move(push),
+                                 divideUp(elements, kElementsPerGroup), traits));
     dispatch.pointwise = true;
     dispatch.operations = elements * ((row.flags & MakeNoise) != 0 ? 250u : 30u);
     dispatch.bytes = elements * 16;
@@ -100,29 +119,27 @@ uint32_t registerCount(const Recipe &recipe) {
 Result<Dispatch> buildSamplerRow(const StepRow &step, uint32_t written, const ImageExtent &extent,
                                  const SamplerBuffers &buffers, uint32_t draw, uint32_t errorCode,
                                  const Traits &traits) {
-    if (step.clip == ClipKind::Threshold)
-        return makeStatus(StatusCode::Unsupported,
-                          "step at timestep %g: found a dynamic threshold, expected no clipping or a clamp",
-                          static_cast<double>(step.timestep));
-    if (step.langevin || step.known || step.variance != VarianceKind::Fixed)
-        return makeStatus(StatusCode::Unsupported, "step at timestep %g: found a %s, expected a plain step",
-                          static_cast<double>(step.timestep),
-                          step.langevin ? "Langevin step"
-                          : step.known  ? "known region"
-                                        : "learned variance");
     const bool stores = step.store != kNone;
     Row row{step, Check | ReadModelOutput, kStepNoiseStream, draw, errorCode};
     const bool formsX0 = step.g != 0 || (stores && step.w != 0);
     if (formsX0)
-        row.flags |= FormX0 | (step.clip == ClipKind::Clamp ? uint32_t{Clamp} : 0);
+        row.flags |= FormX0 | (step.clip == ClipKind::Clamp       ? uint32_t{Clamp}
+                               : step.clip == ClipKind::Threshold ? uint32_t{Threshold}
+                                                                  : 0);
+    if (step.langevin)
+        row.flags |= Langevin;
+    if (step.variance != VarianceKind::Fixed)
+        row.flags |= step.variance == VarianceKind::Interpolated ? Interpolated : Direct;
+    if (step.known)
+        row.flags |= Known;
     if (step.a != 0 || (formsX0 && step.p != 0) || (stores && step.u != 0))
         row.flags |= ReadState;
-    if (step.e != 0)
+    if (step.e != 0 || (step.known && step.knownImage != 0))
         row.flags |= ReadCondition;
     for (uint32_t k = 0; k < 4; ++k)
         if (step.h[k] != 0 && (written >> k & 1) != 0)
             row.flags |= uint32_t{ReadRegister} << k;
-    if (step.c != 0)
+    if (step.c != 0 || step.knownNoise != 0)
         row.flags |= noiseFlag(buffers);
     if (stores)
         row.flags |= Store;

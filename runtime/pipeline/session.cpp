@@ -92,13 +92,8 @@ Status Session::allocate() {
     forward_.weights = &model_->weightPlan();
     forward_.ports.resize(net.tensors.size());
     for (size_t i = 0; i < net.ports.size() && !plan_.copiesTiles(); ++i) {
-        const Port &port = net.ports[i];
-        uint32_t planes = plan_.portPlanes[i];
-        if (port.source == PortSource::State)
-            planes = plan_.state;
-        else if (port.source == PortSource::ModelOutput)
-            planes = plan_.modelOutput;
-        forward_.ports[port.tensor] = plan_.band(planes, 0, net.tensors[port.tensor].channels);
+        const uint32_t tensor = net.ports[i].tensor;
+        forward_.ports[tensor] = plan_.band(plan_.portPlanes[i], 0, net.tensors[tensor].channels);
     }
     forward_.session = {plan_.session, 0, sizeof(SessionWords)};
 
@@ -154,10 +149,7 @@ Result<std::vector<Command>> Session::tileCommands(uint32_t tile) const {
     };
     for (const Port &port : graph().ports) {
         const uint32_t channels = graph().tensors[port.tensor].channels;
-        const auto index = static_cast<size_t>(&port - graph().ports.data());
-        const uint32_t planes = port.source == PortSource::ModelOutput ? plan_.modelOutput
-                                : port.source == PortSource::State     ? plan_.state
-                                                                       : plan_.portPlanes[index];
+        const uint32_t planes = plan_.portPlanes[static_cast<size_t>(&port - graph().ports.data())];
         if (plan_.forward.tensors[port.tensor] == kNone)
             continue; // no op touches it
         const BufferRange ofTile = tensorRange(plan_.forward, forward_, port.tensor);
@@ -205,12 +197,18 @@ SamplerBuffers Session::samplerBuffers(size_t band) const {
         if (port.source == PortSource::App && !port.output &&
             graph().tensors[port.tensor].channels == channels)
             buffers.condition = plan_.band(plan_.portPlanes[i], band, channels);
+        if (port.source == PortSource::ModelVariance)
+            buffers.variance = plan_.band(plan_.portPlanes[i], band, channels);
+    }
+    if (plan_.mask != kNone) {
+        buffers.mask = plan_.band(plan_.mask, band, 1);
+        buffers.known = plan_.band(plan_.known, band, channels);
     }
     if (plan_.registers != kNone) {
         buffers.registers = plan_.band(plan_.registers, band, channels * registerCount(recipe()));
         buffers.registerStride = elementsOf(bandExtent(band, channels));
     }
-    buffers.session = forward_.session;
+    buffers.session = {plan_.session, 0, sessionBytes(1)};
     return buffers;
 }
 
@@ -221,26 +219,38 @@ Result<std::vector<Command>> Session::samplerCommands(uint32_t step, bool givenN
         if (recipe().rows[i].store != kNone)
             written |= 1u << recipe().rows[i].store;
     }
-    std::vector<Command> commands;
+    const StepRow &row = recipe().rows[step];
+    std::vector<SamplerBand> bands;
     for (size_t band = 0; band < plan_.bands.size(); ++band) {
-        SamplerBuffers buffers = samplerBuffers(band);
+        bands.push_back({bandExtent(band, stateChannels()), samplerBuffers(band)});
         if (givenNoise && plan_.noise != kNone)
-            buffers.noise = plan_.band(plan_.noise, band, stateChannels());
-        MOTE_TRY_ASSIGN(Dispatch dispatch,
-                        buildSamplerRow(recipe().rows[step], written, bandExtent(band, stateChannels()),
-                                        buffers, draw, step << 16 | kSamplerCode, model_->traits()));
+            bands.back().buffers.noise = plan_.band(plan_.noise, band, stateChannels());
+    }
+    const BufferRange memory = plan_.measures != kNone ? plan_.all(plan_.measures) : BufferRange{};
+    MOTE_TRY_ASSIGN(std::vector<Dispatch> measures,
+                    buildRowMeasures(row, bands, memory, draw, model_->traits()));
+    std::vector<Command> commands;
+    for (Dispatch &dispatch : measures)
+        commands.push_back(dispatchCommand(std::move(dispatch)));
+    for (const SamplerBand &band : bands) {
+        MOTE_TRY_ASSIGN(Dispatch dispatch, buildSamplerRow(row, written, band.extent, band.buffers, draw,
+                                                           step << 16 | kSamplerCode, model_->traits()));
         commands.push_back(dispatchCommand(std::move(dispatch)));
     }
     estimateByBytes(commands);
     return commands;
 }
 
-// The state before the first step, and the planes of ports that the noise source feeds.
-Result<std::vector<Command>> Session::startCommands() const {
+// The state before the first step, of normals that are drawn or lie in its place, and the planes of ports
+// that the noise source feeds.
+Result<std::vector<Command>> Session::startCommands(bool givenNoise) const {
     std::vector<Command> commands;
     for (size_t band = 0; band < plan_.bands.size(); ++band) {
+        SamplerBuffers buffers = samplerBuffers(band);
+        if (givenNoise) // where the state will be: each element is read before it is written
+            buffers.noise = buffers.state;
         MOTE_TRY_ASSIGN(Dispatch start, buildSamplerStart(recipe(), bandExtent(band, stateChannels()),
-                                                          samplerBuffers(band), model_->traits()));
+                                                          buffers, model_->traits()));
         commands.push_back(dispatchCommand(std::move(start)));
         for (uint32_t i = 0; i < graph().ports.size(); ++i) {
             const Port &port = graph().ports[i];
@@ -299,7 +309,7 @@ Status Session::recordSamplers(bool givenNoise) {
 
 // Nothing may be in flight.
 Status Session::recordEverything() {
-    MOTE_TRY_ASSIGN(const std::vector<Command> start, startCommands());
+    MOTE_TRY_ASSIGN(const std::vector<Command> start, startCommands(false));
     MOTE_TRY(recordPieces(start, start_));
     tiles_.resize(plan_.copiesTiles() ? plan_.tileCount() + 1 : 0);
     for (uint32_t tile = 0; tile < tiles_.size(); ++tile) {

@@ -12,6 +12,7 @@
 #include "pipeline/session_plan.h"
 #include "pipeline/staging.h"
 #include "pipeline/submitter.h"
+#include "pipeline/torch_generator.h"
 
 #include <atomic>
 #include <functional>
@@ -27,8 +28,14 @@ using Progress = std::function<void(float fraction, const char *what)>;
 using TraceCallback =
     std::function<void(uint32_t step, const char *tensor, const uint32_t shape[4], const float *data)>;
 
+enum class NoiseSource : uint8_t {
+    Philox = 0, // drawn on the device, by pixel
+    Torch = 1,  // PyTorch's CPU generator, drawn on the host and uploaded
+};
+
 struct RunOptions {
     uint64_t seed = 0;
+    NoiseSource noise = NoiseSource::Philox;
     Progress progress;
     TraceCallback trace;
     bool traceOps = false;
@@ -103,6 +110,13 @@ private:
     struct Item {
         const Recorded *recorded = nullptr;
     };
+    // What the app gives before a run can start.
+    struct Input {
+        std::string name;
+        bool image = false; // may be given as 8-bit pixels
+        uint32_t channels = 0, planes = kNone;
+        float low = -1, high = 1; // of pixels 0 and 255
+    };
     struct BoundInput {
         bool isImage = false;
         ImageView image;
@@ -125,7 +139,7 @@ private:
     TilePlace tilePlace(uint32_t tile, uint32_t channels) const;
     SamplerBuffers samplerBuffers(size_t band) const;
     Result<std::vector<Command>> samplerCommands(uint32_t step, bool givenNoise) const;
-    Result<std::vector<Command>> startCommands() const;
+    Result<std::vector<Command>> startCommands(bool givenNoise) const;
     Result<std::vector<Command>> tileCommands(uint32_t tile) const;
     void estimateByBytes(std::vector<Command> &commands) const;
     Status recordOne(std::vector<Command> commands, Recorded &recorded);
@@ -143,13 +157,14 @@ private:
     Status calibrate(const Progress &progress, float from, float to, const std::atomic<bool> *cancel);
 
     // session_data.cpp
-    const Port *inputPort(const std::string &name, uint32_t &index) const;
+    std::vector<Input> appInputs() const; // of the graph, then of the recipe
+    Result<Input> findInput(const std::string &name, bool asImage) const;
     Status checkTensor(const std::string &what, const TensorView &tensor, uint32_t n,
                        uint32_t channels) const;
     Status checkBound() const;
     bool isGiven(const char *name) const;
     // Rows [first, first + count) of a band, from or to staging memory.
-    Result<Command> importCommand(uint32_t port, uint32_t bytesPerPixel, size_t band, uint32_t first,
+    Result<Command> importCommand(const Input &input, uint32_t bytesPerPixel, size_t band, uint32_t first,
                                   uint32_t count) const;
     Result<Command> exportCommand(size_t band, uint32_t first, uint32_t count) const;
     uint32_t rowsOfPiece(uint32_t left) const; // of 8-bit pixels, through staging memory at once
@@ -157,8 +172,9 @@ private:
     float scaleBefore(uint32_t step) const; // of the state that row `step` starts from
     Status uploadStart(uint32_t step);      // x_start, as the state before row `step`
     Status uploadStepNoise(uint32_t step);
+    Status uploadNormals(TorchGenerator &generator, uint32_t planes); // of the state's shape
     Status uploadTensor(const TensorView &tensor, uint32_t image, uint32_t planes, float scale);
-    Status uploadImage(const ImageView &image, uint32_t port);
+    Status uploadImage(const ImageView &image, const Input &input);
     Status readImage(std::vector<uint8_t> &rgba);                            // of the state
     Status readPlanes(uint32_t planes, float scale, std::vector<float> &to); // of the state's channels
     Status readTensor(uint32_t tensor, std::vector<float> &to);

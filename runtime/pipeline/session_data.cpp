@@ -10,33 +10,37 @@ namespace {
 
 constexpr const char *kStartName = "x_start", *kNoiseName = "step_noise";
 
-std::string listOfPorts(const Graph &graph) {
-    std::string names;
-    for (const Port &port : graph.ports)
-        if (!port.output && port.source == PortSource::App)
-            names += "'" + port.name + "', ";
-    return names + "'" + kStartName + "', '" + kNoiseName + "'";
-}
-
 } // namespace
 
-const Port *Session::inputPort(const std::string &name, uint32_t &index) const {
-    for (uint32_t i = 0; i < graph().ports.size(); ++i) {
+std::vector<Session::Input> Session::appInputs() const {
+    std::vector<Input> inputs;
+    for (size_t i = 0; i < graph().ports.size(); ++i) {
         const Port &port = graph().ports[i];
-        if (!port.output && port.source == PortSource::App && port.name == name) {
-            index = i;
-            return &port;
-        }
+        if (!port.output && port.source == PortSource::App)
+            inputs.push_back({port.name, port.kind == PortKind::Image, graph().tensors[port.tensor].channels,
+                              plan_.portPlanes[i], port.valueLow, port.valueHigh});
     }
-    return nullptr;
+    if (plan_.mask != kNone) {
+        const Port &state = statePort(graph());
+        inputs.push_back({"mask", true, 1, plan_.mask, 0, 1});
+        inputs.push_back({"known", true, stateChannels(), plan_.known, state.valueLow, state.valueHigh});
+    }
+    return inputs;
+}
+
+Result<Session::Input> Session::findInput(const std::string &name, bool asImage) const {
+    std::string names;
+    for (Input &input : appInputs()) {
+        if (input.name == name && (input.image || !asImage))
+            return std::move(input);
+        names += "'" + input.name + "', ";
+    }
+    return makeStatus(StatusCode::NotFound, "no input '%s'%s; the inputs are %s'%s', '%s'", name.c_str(),
+                      asImage ? " that takes an image" : "", names.c_str(), kStartName, kNoiseName);
 }
 
 Status Session::bindImage(const std::string &name, const ImageView *image) {
-    uint32_t index = 0;
-    const Port *port = inputPort(name, index);
-    if (port == nullptr || port->kind != PortKind::Image)
-        return makeStatus(StatusCode::NotFound, "no input '%s' that takes an image; the inputs are %s",
-                          name.c_str(), listOfPorts(graph()).c_str());
+    MOTE_TRY(findInput(name, true).status());
     if (image == nullptr) {
         inputs_.erase(name);
         return {};
@@ -65,15 +69,12 @@ Status Session::checkTensor(const std::string &what, const TensorView &tensor, u
 }
 
 Status Session::bindTensor(const std::string &name, const TensorView *tensor) {
-    uint32_t index = 0, n = 1, channels = stateChannels();
+    uint32_t n = 1, channels = stateChannels();
     if (name == kNoiseName) {
         n = steps();
     } else if (name != kStartName) {
-        const Port *port = inputPort(name, index);
-        if (port == nullptr)
-            return makeStatus(StatusCode::NotFound, "no input '%s'; the inputs are %s", name.c_str(),
-                              listOfPorts(graph()).c_str());
-        channels = graph().tensors[port->tensor].channels;
+        MOTE_TRY_ASSIGN(const Input input, findInput(name, false));
+        channels = input.channels;
     }
     if (tensor == nullptr) {
         inputs_.erase(name);
@@ -111,16 +112,14 @@ Status Session::bindOutputTensor(const TensorView *tensor) {
 }
 
 Status Session::checkBound() const {
-    for (const Port &port : graph().ports)
-        if (!port.output && port.source == PortSource::App && inputs_.count(port.name) == 0)
-            return makeStatus(StatusCode::InvalidArgument, "input '%s' is not bound", port.name.c_str());
+    for (const Input &input : appInputs())
+        if (inputs_.count(input.name) == 0)
+            return makeStatus(StatusCode::InvalidArgument, "input '%s' is not bound", input.name.c_str());
     return {};
 }
 
-Result<Command> Session::importCommand(uint32_t portIndex, uint32_t bytesPerPixel, size_t band,
+Result<Command> Session::importCommand(const Input &input, uint32_t bytesPerPixel, size_t band,
                                        uint32_t first, uint32_t count) const {
-    const Port &port = graph().ports[portIndex];
-    const uint32_t channels = graph().tensors[port.tensor].channels;
     PackedRows packed;
     packed.firstRow = first;
     packed.rows = count;
@@ -129,9 +128,8 @@ Result<Command> Session::importCommand(uint32_t portIndex, uint32_t bytesPerPixe
     packed.strideBytes = uint64_t{plan_.width} * bytesPerPixel;
     packed.buffer = {plan_.upload, 0, (packed.strideBytes * count + 3) / 4 * 4};
     MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    buildImageImport(packed, bandExtent(band, channels), port.valueLow, port.valueHigh,
-                                     plan_.band(plan_.portPlanes[portIndex], band, channels),
-                                     model_->traits()));
+                    buildImageImport(packed, bandExtent(band, input.channels), input.low, input.high,
+                                     plan_.band(input.planes, band, input.channels), model_->traits()));
     return dispatchCommand(std::move(dispatch));
 }
 
@@ -176,7 +174,7 @@ Status Session::uploadTensor(const TensorView &tensor, uint32_t image, uint32_t 
     return {};
 }
 
-Status Session::uploadImage(const ImageView &image, uint32_t port) {
+Status Session::uploadImage(const ImageView &image, const Input &input) {
     const gpu::Allocation &upload = allocations_[plan_.upload - plan_.firstBuffer];
     for (size_t band = 0; band < plan_.bands.size(); ++band) {
         const RowBand &rows = plan_.bands[band];
@@ -184,7 +182,7 @@ Status Session::uploadImage(const ImageView &image, uint32_t port) {
             count = rowsOfPiece(rows.count - first);
             packRows(image, rows.first + first, count, reinterpret_cast<uint8_t *>(upload.mapped()));
             MOTE_TRY(upload.flush(0, upload.size()));
-            MOTE_TRY_ASSIGN(Command import, importCommand(port, image.bytesPerPixel, band, first, count));
+            MOTE_TRY_ASSIGN(Command import, importCommand(input, image.bytesPerPixel, band, first, count));
             MOTE_TRY(runCut({import}));
         }
     }
@@ -222,15 +220,12 @@ Status Session::uploadInputs(uint64_t seed) {
     std::vector<uint32_t> raw(sizeof all / sizeof(uint32_t));
     std::memcpy(raw.data(), &all, sizeof all);
     MOTE_TRY(staging_->runNow(table_, {updateCommand(forward_.session, std::move(raw))}));
-    for (uint32_t i = 0; i < graph().ports.size(); ++i) {
-        const Port &port = graph().ports[i];
-        if (port.output || port.source != PortSource::App)
-            continue;
-        const BoundInput &bound = inputs_.at(port.name);
+    for (const Input &input : appInputs()) {
+        const BoundInput &bound = inputs_.at(input.name);
         if (bound.isImage)
-            MOTE_TRY(uploadImage(bound.image, i));
+            MOTE_TRY(uploadImage(bound.image, input));
         else
-            MOTE_TRY(uploadTensor(bound.tensor, 0, plan_.portPlanes[i], 1.0f));
+            MOTE_TRY(uploadTensor(bound.tensor, 0, input.planes, 1.0f));
     }
     return {};
 }
@@ -249,6 +244,14 @@ Status Session::uploadStart(uint32_t step) {
 
 Status Session::uploadStepNoise(uint32_t step) {
     return uploadTensor(inputs_.at(kNoiseName).tensor, step, plan_.noise, 1.0f);
+}
+
+Status Session::uploadNormals(TorchGenerator &generator, uint32_t planes) {
+    TensorView tensor{1, stateChannels(), plan_.paddedHeight, plan_.paddedWidth, nullptr};
+    std::vector<float> normals(size_t{tensor.c} * tensor.h * tensor.w);
+    generator.normals(normals.data(), normals.size());
+    tensor.data = normals.data();
+    return uploadTensor(tensor, 0, planes, 1.0f);
 }
 
 bool Session::isGiven(const char *name) const {
@@ -296,8 +299,8 @@ Status Session::writeOutputs() {
         std::vector<uint8_t> rgba;
         MOTE_TRY(readImage(rgba));
         const ImageView *alpha = nullptr;
-        for (const Port &port : graph().ports) {
-            const auto bound = inputs_.find(port.name);
+        for (const Input &input : appInputs()) {
+            const auto bound = inputs_.find(input.name);
             if (alpha == nullptr && bound != inputs_.end() && bound->second.isImage &&
                 bound->second.image.bytesPerPixel == 4)
                 alpha = &bound->second.image;

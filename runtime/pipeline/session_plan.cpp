@@ -10,7 +10,6 @@ namespace {
 
 // Data goes to and from the device in pieces of at most this, where a row of the image is not longer.
 constexpr uint64_t kStagingChunkBytes = 4u << 20;
-constexpr uint64_t kSessionBufferBytes = kPageBytes;
 
 uint64_t roundUp(uint64_t value, uint64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -139,11 +138,20 @@ private:
         uint32_t mostChannels = channels;
         for (size_t i = 0; i < graph.ports.size(); ++i) {
             const Port &port = graph.ports[i];
-            if (port.output || (port.source != PortSource::App && port.source != PortSource::Noise))
-                continue;
             const uint32_t ofPort = graph.tensors[port.tensor].channels;
-            plan.portPlanes[i] = addPlanes(plan, "input planes", ofPort);
+            if (port.source == PortSource::State)
+                plan.portPlanes[i] = plan.state;
+            else if (port.source == PortSource::ModelOutput)
+                plan.portPlanes[i] = plan.modelOutput;
+            else if (port.source == PortSource::ModelVariance)
+                plan.portPlanes[i] = addPlanes(plan, "model variance", ofPort);
+            else if (!port.output)
+                plan.portPlanes[i] = addPlanes(plan, "input planes", ofPort);
             mostChannels = std::max(mostChannels, ofPort);
+        }
+        if (hasKnownRegion(recipe)) {
+            plan.mask = addPlanes(plan, "mask", 1);
+            plan.known = addPlanes(plan, "known image", channels);
         }
         bool draws = false; // then noise may be given instead of drawn
         for (const StepRow &row : recipe.rows)
@@ -157,7 +165,10 @@ private:
                                sizeof(float) * (uint64_t{plan.columns.tile} * plan.columns.origins.size() +
                                                 uint64_t{plan.rows.tile} * plan.rows.origins.size()),
                                gpu::MemoryKind::DeviceLocal);
-        plan.session = add(plan, "session", kSessionBufferBytes, gpu::MemoryKind::DeviceLocal);
+        if (const uint64_t bytes =
+                measureBytes(recipe, {1, channels, plan.paddedHeight, plan.paddedWidth, 0}))
+            plan.measures = add(plan, "measures of rows", bytes, gpu::MemoryKind::DeviceLocal);
+        plan.session = add(plan, "session", sessionBytes(1), gpu::MemoryKind::DeviceLocal);
         for (const SessionBuffer &buffer : plan.buffers)
             plan.imageBytes += buffer.bytes;
 
@@ -197,6 +208,13 @@ private:
 BufferRange SessionPlan::band(uint32_t planes, size_t band, uint32_t channels) const {
     const uint64_t bytes = sizeof(float) * uint64_t{channels} * bands[band].count * paddedWidth;
     return {planes + static_cast<uint32_t>(band), 0, bytes};
+}
+
+bool hasKnownRegion(const Recipe &recipe) {
+    for (const StepRow &row : recipe.rows)
+        if (row.known)
+            return true;
+    return false;
 }
 
 const Port &statePort(const Graph &graph) {

@@ -53,8 +53,10 @@ struct SessionPlan {
     std::vector<SessionBuffer> buffers;
     // Numbers of buffers, kNone: not needed. Planes: of the first band, the others follow.
     uint32_t state = kNone, modelOutput = kNone, noise = kNone, registers = kNone;
-    std::vector<uint32_t> portPlanes; // per Graph::ports: app and noise inputs
+    uint32_t mask = kNone, known = kNone; // inputs of a recipe with known regions
+    std::vector<uint32_t> portPlanes;     // per Graph::ports; outputs to the app have none
     uint32_t feather = kNone, session = kNone, upload = kNone, readback = kNone;
+    uint32_t measures = kNone; // memory in which rows are measured
 
     uint64_t weightBytes = 0, activationBytes = 0, imageBytes = 0, stagingBytes = 0;
     uint64_t peakBytes = 0;  // the sum of the four
@@ -77,6 +79,9 @@ struct PlannedSession {
     Status fits;
 };
 Result<PlannedSession> planSession(const LoadedModel &model, const SessionOptions &options);
+
+// Whether a run reads the inputs "mask" and "known".
+bool hasKnownRegion(const Recipe &recipe);
 
 // Reads the port that the graph takes its state from.
 const Port &statePort(const Graph &graph);

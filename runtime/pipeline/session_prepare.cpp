@@ -24,7 +24,7 @@ Result<std::vector<Command>> Session::usedCommands() const {
     };
     MOTE_TRY_ASSIGN(std::vector<Command> forward, forwardCommands(0));
     append(std::move(forward));
-    MOTE_TRY_ASSIGN(std::vector<Command> start, startCommands());
+    MOTE_TRY_ASSIGN(std::vector<Command> start, startCommands(false));
     append(std::move(start));
     for (uint32_t tile : {0u, 1u})
         if (plan_.copiesTiles()) {
@@ -35,9 +35,9 @@ Result<std::vector<Command>> Session::usedCommands() const {
         MOTE_TRY_ASSIGN(std::vector<Command> sampler, samplerCommands(step, false));
         append(std::move(sampler));
     }
-    for (uint32_t i = 0; i < graph().ports.size(); ++i)
-        if (graph().ports[i].source == PortSource::App && graph().ports[i].kind == PortKind::Image) {
-            MOTE_TRY_ASSIGN(Command fromBytes, importCommand(i, 3, 0, 0, 1));
+    for (const Input &input : appInputs())
+        if (input.image) {
+            MOTE_TRY_ASSIGN(Command fromBytes, importCommand(input, 3, 0, 0, 1));
             commands.push_back(std::move(fromBytes));
         }
     if (stateChannels() == 1 || stateChannels() == 3) {
@@ -77,8 +77,8 @@ Status Session::calibrate(const Progress &progress, float from, float to, const 
             dispatches.push_back(command);
     // And one of those that only move images: their times go with the bytes.
     MOTE_TRY_ASSIGN(std::vector<Command> sampler, samplerCommands(0, false));
-    const double samplerBytes = static_cast<double>(sampler[0].dispatch.bytes);
-    dispatches.push_back(std::move(sampler[0]));
+    const double samplerBytes = static_cast<double>(sampler.back().dispatch.bytes);
+    dispatches.push_back(std::move(sampler.back()));
     MOTE_TRY_ASSIGN(wholeMilliseconds_,
                     timeDispatches(device(), table_, dispatches, model_->traits(), kSampleMilliseconds,
                                    budgetMilliseconds_, cancel, [&](size_t done) {

@@ -93,7 +93,9 @@ Status Session::readTensor(uint32_t tensor, std::vector<float> &values) {
 }
 
 Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *cancel) {
-    const bool givenNoise = isGiven("step_noise");
+    const bool torch = options.noise == NoiseSource::Torch;
+    TorchGenerator generator(options.seed);
+    const bool givenNoise = torch || isGiven("step_noise");
     if (givenNoise != samplersGivenNoise_)
         MOTE_TRY(recordSamplers(givenNoise));
     std::vector<Item> pending; // not yet submitted: submissions may hold the end of one step and the next
@@ -104,6 +106,13 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
         pending.clear();
         MOTE_TRY(submitter_->drain());
         MOTE_TRY(uploadStart(0));
+    } else if (torch && recipe().initNoise != 0) {
+        MOTE_TRY(submitItems(pending));
+        pending.clear();
+        MOTE_TRY(submitter_->drain());
+        MOTE_TRY(uploadNormals(generator, plan_.state));
+        MOTE_TRY_ASSIGN(std::vector<Command> start, startCommands(true));
+        MOTE_TRY(runCut(std::move(start)));
     }
     if (options.trace) {
         MOTE_TRY(submitItems(pending));
@@ -128,7 +137,7 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
             MOTE_TRY(traceModelOutput(options, step));
         if (noiseNow) {
             MOTE_TRY(submitter_->drain());
-            MOTE_TRY(uploadStepNoise(step));
+            MOTE_TRY(isGiven("step_noise") ? uploadStepNoise(step) : uploadNormals(generator, plan_.noise));
         }
         append(samplers_[step], pending);
         if (options.trace) {

@@ -279,14 +279,6 @@ TEST_F(Sampler, ClearsMoreThanOneDimensionHolds) {
     EXPECT_EQ(left, 0u);
 }
 
-TEST_F(Sampler, RefusesADynamicThreshold) {
-    StepRow row = rowOf(1, 1);
-    row.clip = ClipKind::Threshold;
-    const Status status = buildSamplerRow(row, 0, {1, 1, 1, 1}, {}, 0, 0, traits()).status();
-    EXPECT_EQ(status.code, StatusCode::Unsupported);
-    EXPECT_NE(status.message.find("dynamic threshold"), std::string::npos) << status.message;
-}
-
 TEST(RegisterCount, IsOneMoreThanTheHighestStored) {
     Recipe recipe;
     EXPECT_EQ(registerCount(recipe), 0u);

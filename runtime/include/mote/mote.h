@@ -272,13 +272,15 @@ typedef struct mote_tensor {
 #define MOTE_TENSOR_INIT                                                                                     \
     { sizeof(mote_tensor), {0}, NULL }
 
-/* Binds an input by port name. mote_model_describe lists the ports that the app feeds ("condition", ...). Two
- * further names exist: "x_start" [1, C, H, W], the state before the first step, and "step_noise" [S, C, H,
+/* Binds an input by port name. mote_model_describe lists the ports that the app feeds ("condition", ...).
+ * Further names are "x_start" [1, C, H, W], the state before the first step, and "step_noise" [S, C, H,
  * W], the normals of every step that draws (rows of steps that draw none are not read); what is absent is
- * drawn from the run's seed. Images have the session's size and are mapped from 0..255 to the port's range;
- * tensors have the session's H and W, or the padded ones (multiples of the model's size multiple; smaller
- * ones are reflected up). The struct is copied, the pixels and floats are borrowed: they must stay until the
- * run that uses them has ended, or another binding replaces them. NULL unbinds. */
+ * drawn from the run's seed. A recipe with a known region (flag "known region" of the description) needs two
+ * more, as tensors or images: "mask" [1, 1, H, W], 1 or white where the model is to fill in, and "known" [1,
+ * C, H, W], the picture around it. Images have the session's size and are mapped from 0..255 to the port's
+ * range; tensors have the session's H and W, or the padded ones (multiples of the model's size multiple;
+ * smaller ones are reflected up). The struct is copied, the pixels and floats are borrowed: they must stay
+ * until the run that uses them has ended, or another binding replaces them. NULL unbinds. */
 MOTE_API mote_status mote_session_bind_image(mote_session *session, const char *port,
                                              const mote_image *image);
 MOTE_API mote_status mote_session_bind_tensor(mote_session *session, const char *port,
@@ -291,6 +293,15 @@ MOTE_API mote_status mote_session_bind_output_tensor(mote_session *session, cons
 
 /* ---------------------------------------------------------------------------------------------- running */
 
+typedef enum mote_noise_source {
+    MOTE_NOISE_PHILOX = 0, /* drawn on the device; a pixel's normals do not depend on the picture's size */
+    /* What torch.randn gives on a CPU, with torch.Generator().manual_seed(seed), for the start and then for
+     * each step that draws, in shape [1, C, H, W] with the padded H and W. Drawn on the host, one after the
+     * other, and uploaded; equal to PyTorch's within a few units in the last place. Its generator sees the
+     * low 32 bits of the seed. */
+    MOTE_NOISE_TORCH = 1
+} mote_noise_source;
+
 struct mote_trace;
 typedef struct mote_run_desc {
     size_t struct_size;
@@ -298,9 +309,10 @@ typedef struct mote_run_desc {
     mote_progress_callback progress; /* after each submission */
     void *progress_user;
     const struct mote_trace *trace; /* inspection, below; NULL: none */
+    mote_noise_source noise;
 } mote_run_desc;
 #define MOTE_RUN_DESC_INIT                                                                                   \
-    { sizeof(mote_run_desc), 0, NULL, NULL, NULL }
+    { sizeof(mote_run_desc), 0, NULL, NULL, NULL, MOTE_NOISE_PHILOX }
 
 /* Runs all steps and returns when the outputs are written. `desc` NULL: the defaults (seed 0). A run that
  * fails leaves the outputs as they were, and the session usable unless the device is lost. */

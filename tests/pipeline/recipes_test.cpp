@@ -1,0 +1,211 @@
+// Recipes with data-dependent rows, known regions and PyTorch's noise, in whole images and in tiles: each
+// row of a traced run is held to the formula in double.
+#include "pipeline/rig.h"
+
+#include "pipeline/torch_generator.h"
+#include "row_reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+namespace mote::test {
+namespace {
+
+constexpr uint32_t kSide = 16, kTile = 8;
+
+std::shared_ptr<pipeline::LoadedModel> modelWith(const std::string &sampler, int64_t steps,
+                                                 const convert::schedule::NamedValues &settings = {}) {
+    convert::ConvertOptions options;
+    options.directory = checkpointOf("ddpm-uncond-32");
+    options.sampler = sampler;
+    options.steps = {steps};
+    options.samplerOptions = settings;
+    return loadModel(sharedDevice(), convertToFile(options));
+}
+
+std::vector<float> wave(size_t count, double frequency) {
+    std::vector<float> values(count);
+    for (size_t i = 0; i < count; ++i)
+        values[i] = static_cast<float>(std::sin(frequency * static_cast<double>(i)));
+    return values;
+}
+
+struct TracedRun {
+    std::unique_ptr<pipeline::Session> session;
+    std::vector<float> output, noise, known, mask;
+    std::map<std::pair<uint32_t, std::string>, std::vector<float>> traced;
+    uint32_t width, height;
+
+    TracedRun(const std::shared_ptr<pipeline::LoadedModel> &model, uint32_t w, uint32_t h, uint32_t tile = 0)
+        : output(size_t{3} * w * h), width(w), height(h) {
+        pipeline::SessionOptions options;
+        options.width = w;
+        options.height = h;
+        options.tileWidth = options.tileHeight = tile;
+        session = makeSession(model, options);
+        EXPECT_EQ(session->plan().tiled(), tile != 0);
+        const pipeline::TensorView out = viewOf(output, 3, h, w);
+        EXPECT_TRUE(succeeded(session->bindOutputTensor(&out)));
+    }
+    const Recipe &recipe() const { return session->model().model().recipes[0]; }
+
+    void bindNoise() {
+        noise = wave(output.size() * recipe().rows.size(), 0.37);
+        for (float &value : noise)
+            value *= 1.4f;
+        const pipeline::TensorView view{static_cast<uint32_t>(recipe().rows.size()), 3, height, width,
+                                        noise.data()};
+        ASSERT_TRUE(succeeded(session->bindTensor("step_noise", &view)));
+    }
+    void bindKnown() {
+        known = wave(output.size(), 0.05);
+        mask = wave(size_t{width} * height, 0.11);
+        for (float &value : mask)
+            value = value > 0.3f ? 1.0f : value < -0.3f ? 0.0f : 0.5f;
+        const pipeline::TensorView image = viewOf(known, 3, height, width),
+                                   where = viewOf(mask, 1, height, width);
+        ASSERT_TRUE(succeeded(session->bindTensor("known", &image)));
+        ASSERT_TRUE(succeeded(session->bindTensor("mask", &where)));
+    }
+    Status run(uint64_t seed = 3, pipeline::NoiseSource source = pipeline::NoiseSource::Philox) {
+        pipeline::RunOptions options;
+        options.seed = seed;
+        options.noise = source;
+        options.trace = [&](uint32_t step, const char *tensor, const uint32_t shape[4], const float *data) {
+            traced[{step, tensor}].assign(data, data + size_t{shape[1]} * shape[2] * shape[3]);
+        };
+        return session->run(options, nullptr);
+    }
+
+    // x and m as traced, in the state's own scale, with these normals: the next state.
+    void expectRows() {
+        RowOperands operands;
+        operands.known = known;
+        operands.mask = mask;
+        const Recipe &rows = recipe();
+        for (uint32_t i = 0; i < rows.rows.size(); ++i) {
+            const float before = i == 0 ? rows.initScale : rows.rows[i - 1].scale;
+            ASSERT_EQ(before, 1.0f); // else the trace has been rounded
+            operands.x = traced.at({i, "x"});
+            operands.m = traced.at({i, "model_output"});
+            const auto first = noise.begin() + static_cast<std::ptrdiff_t>(i * output.size());
+            if (!noise.empty())
+                operands.z.assign(first, first + static_cast<std::ptrdiff_t>(output.size()));
+            const RowSums expected = rowInDouble(rows.rows[i], {1, 3, height, width, 0}, operands);
+            const std::vector<float> &found = traced.at({i + 1, "x"});
+            for (size_t k = 0; k < found.size(); ++k)
+                ASSERT_LE(std::fabs(double{found[k]} - expected.next[k]), 4 * 0x1p-24 * expected.nextTerms[k])
+                    << "row " << i << ", element " << k;
+        }
+    }
+};
+
+// Whole, and in four tiles that overlap.
+void expectRowsWholeAndTiled(const std::shared_ptr<pipeline::LoadedModel> &model, bool known) {
+    for (const uint32_t tile : {0u, kTile}) {
+        TracedRun run(model, kSide, kSide, tile);
+        run.bindNoise();
+        if (known)
+            run.bindKnown();
+        ASSERT_TRUE(succeeded(run.run()));
+        run.expectRows();
+    }
+}
+
+TEST(Recipes, DynamicThresholdIsTakenOverTheWholeImage) {
+    const auto model =
+        modelWith("ddim", 3, {{"thresholding", "true"}, {"sample_max_value", "1.5"}, {"eta", "1"}});
+    ASSERT_EQ(model->model().recipes[0].rows[0].clip, ClipKind::Threshold);
+    expectRowsWholeAndTiled(model, false);
+}
+
+TEST(Recipes, LangevinStepsTakeTheNormsOfTheWholeImage) {
+    const auto model = modelWith("vp-sde", 3, {{"corrector", "langevin"}, {"beta_max", "2"}});
+    ASSERT_TRUE(model->model().recipes[0].rows[0].langevin);
+    expectRowsWholeAndTiled(model, false);
+}
+
+TEST(Recipes, KnownRegionsAreMixedIn) {
+    const auto model = modelWith("repaint", 4, {{"jump_length", "2"}, {"jump_n_sample", "2"}});
+    ASSERT_GT(model->model().recipes[0].rows.size(), 4u);
+    expectRowsWholeAndTiled(model, true);
+    TracedRun run(model, kSide, kSide);
+    run.bindKnown();
+    ASSERT_TRUE(succeeded(run.run()));
+    for (size_t i = 0; i < run.output.size(); ++i)
+        ASSERT_TRUE(run.mask[i % (kSide * kSide)] != 0 || run.output[i] == run.known[i]) << i;
+}
+
+TEST(Recipes, KnownRegionsNeedMaskAndImage) {
+    TracedRun run(modelWith("repaint", 4, {{"jump_length", "2"}, {"jump_n_sample", "2"}}), kSide, kSide);
+    EXPECT_TRUE(failedWith(run.run(), StatusCode::InvalidArgument, "'mask' is not bound"));
+    std::vector<float> wide(size_t{3} * kSide * kSide);
+    const pipeline::TensorView view = viewOf(wide, 3, kSide, kSide);
+    EXPECT_TRUE(failedWith(run.session->bindTensor("mask", &view), StatusCode::InvalidArgument,
+                           "expected [1, 1, 16, 16]"));
+    TracedRun plain(modelWith("ddim", 2), kSide, kSide);
+    EXPECT_TRUE(
+        failedWith(plain.session->bindTensor("mask", &view), StatusCode::NotFound, "no input 'mask'"));
+}
+
+// White is to be filled in; the picture has the state's range.
+TEST(Recipes, MaskAndKnownImageMayBePictures) {
+    const auto model = modelWith("repaint", 4, {{"jump_length", "2"}, {"jump_n_sample", "2"}});
+    std::vector<uint8_t> picture(size_t{3} * kSide * kSide), mask(size_t{kSide} * kSide);
+    TracedRun fromPictures(model, kSide, kSide), fromTensors(model, kSide, kSide);
+    for (size_t i = 0; i < picture.size(); ++i)
+        picture[i] = static_cast<uint8_t>(i * 31 % 256);
+    for (size_t i = 0; i < mask.size(); ++i)
+        mask[i] = i % kSide < kSide / 2 ? 255 : 0;
+    const pipeline::ImageView image{3, kSide, kSide, 3 * kSide, picture.data()},
+        where{1, kSide, kSide, kSide, mask.data()};
+    ASSERT_TRUE(succeeded(fromPictures.session->bindImage("known", &image)));
+    ASSERT_TRUE(succeeded(fromPictures.session->bindImage("mask", &where)));
+    fromTensors.known.resize(picture.size());
+    for (size_t i = 0; i < mask.size(); ++i)
+        for (size_t c = 0; c < 3; ++c)
+            fromTensors.known[c * mask.size() + i] = -1 + 2.0f / 255 * static_cast<float>(picture[3 * i + c]);
+    for (const uint8_t value : mask)
+        fromTensors.mask.push_back(value == 255 ? 1.0f : 0.0f);
+    const pipeline::TensorView known = viewOf(fromTensors.known, 3, kSide, kSide),
+                               fill = viewOf(fromTensors.mask, 1, kSide, kSide);
+    ASSERT_TRUE(succeeded(fromTensors.session->bindTensor("known", &known)));
+    ASSERT_TRUE(succeeded(fromTensors.session->bindTensor("mask", &fill)));
+    ASSERT_TRUE(succeeded(fromPictures.run()));
+    ASSERT_TRUE(succeeded(fromTensors.run()));
+    for (size_t i = 0; i < fromPictures.output.size(); ++i)
+        ASSERT_NEAR(fromPictures.output[i], fromTensors.output[i], 1e-4f) << i;
+}
+
+TEST(Recipes, TorchNoiseIsTheStartAndThenEveryStepThatDraws) {
+    const auto model = modelWith("ddpm", 3, {{"clip_sample", "false"}}); // its last step draws none
+    for (const uint32_t tile : {0u, kTile}) {
+        TracedRun run(model, kSide, kSide, tile);
+        ASSERT_TRUE(succeeded(run.run(7, pipeline::NoiseSource::Torch)));
+        pipeline::TorchGenerator generator(7);
+        std::vector<float> start(run.output.size());
+        generator.normals(start.data(), start.size());
+        EXPECT_EQ(run.traced.at({0, "x"}), start);
+        run.noise.resize(run.output.size() * 3);
+        for (uint32_t step = 0; step < 2; ++step)
+            generator.normals(run.noise.data() + step * run.output.size(), run.output.size());
+        run.expectRows();
+    }
+}
+
+TEST(Recipes, TorchNoiseGivesWayToWhatIsGiven) {
+    const auto model = modelWith("ddpm", 2, {{"clip_sample", "false"}});
+    TracedRun run(model, kSide, kSide);
+    std::vector<float> start = wave(run.output.size(), 0.2);
+    const pipeline::TensorView view = viewOf(start, 3, kSide, kSide);
+    ASSERT_TRUE(succeeded(run.session->bindTensor("x_start", &view)));
+    ASSERT_TRUE(succeeded(run.run(7, pipeline::NoiseSource::Torch)));
+    EXPECT_EQ(run.traced.at({0, "x"}), start);
+    run.noise.resize(run.output.size() * 2); // the generator begins with the first step
+    pipeline::TorchGenerator(7).normals(run.noise.data(), run.output.size());
+    run.expectRows();
+}
+
+} // namespace
+} // namespace mote::test
