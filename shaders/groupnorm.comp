@@ -16,96 +16,12 @@
 #include "numeric.glsl"
 #include "session.glsl"
 #include "tensor.glsl"
-
-layout(local_size_x = LOCAL_SIZE) in;
-
-layout(constant_id = 0) const int SILU = 0;
-layout(constant_id = 1) const int AVERAGE = 0; // 1: average 2x2 of the result
-layout(constant_id = 2) const int SOURCES = 1;
-layout(constant_id = 3) const int SHIFT = 0; // channels0 % 8: source1 starts in the middle of a block
-
-layout(push_constant) uniform Push {
-    uint firstGroup, groupCount;
-    uint channels0, channels;   // of source0; of both
-    uint blocks0, blocks1;
-    uint outputBlocks;
-    uint groupChannels;         // channels / groups
-    uint tiles0, tiles1;        // statistics entries per channel
-    uint inputHeight, inputWidth;
-    uint outputHeight, outputWidth;
-    uint chunks, chunkLoops;
-    uint affineIndex;           // of the row's first vec4
-    float epsilon;
-    uint errorCode;
-} pc;
-
-layout(binding = 0, std430) readonly buffer Source0 { uvec4 source0[]; };
-layout(binding = 1, std430) readonly buffer Source1 { uvec4 source1[]; };
-layout(binding = 2, std430) readonly buffer Affine { vec4 affine[]; };
-layout(binding = 3, std430) readonly buffer Statistics0 { vec4 statistics0[]; };
-layout(binding = 4, std430) readonly buffer Statistics1 { vec4 statistics1[]; };
-layout(binding = 5, std430) writeonly buffer Target { uvec4 target[]; };
-layout(binding = 6, std430) buffer Session { uint session[]; };
+#include "groupnorm_interface.glsl"
 
 shared float sharedCount[LOCAL_SIZE];
 shared float sharedMean[LOCAL_SIZE];
 shared float sharedDeviations[LOCAL_SIZE];
 shared float channelMean[8], channelScale[8], channelBeta[8];
-
-// Combines every `lanes`-th entry, from number `lane` on, of `channels` channels from `first` on of one source.
-// Entries are numbered channel first, so that neighbouring lanes read neighbouring vec4.
-void gather(inout float count, inout float mean, inout float deviations, bool second, uint image, uint first,
-            uint channels, uint lane, uint lanes) {
-    uint blocks = second ? pc.blocks1 : pc.blocks0;
-    uint tiles = channels == 0 ? 0 : second ? pc.tiles1 : pc.tiles0;
-    uint divisor = max(channels, 1);
-    uint tile = lane / divisor, channel = lane - tile * divisor;
-    uint tileStep = lanes / divisor, channelStep = lanes - tileStep * divisor;
-    while (tile < tiles) {
-        uint c = first + channel;
-        uint index = ((image * blocks + (c >> 3)) * tiles + tile) * 8 + (c & 7);
-        vec4 entry = second ? statistics1[index] : statistics0[index];
-        combineStatistics(count, mean, deviations, entry.x, entry.y, entry.z);
-        tile += tileStep;
-        channel += channelStep;
-        if (channel >= channels) {
-            channel -= channels;
-            ++tile;
-        }
-    }
-}
-
-uint halfAt(uvec4 words, int i) { return (words[i >> 1] >> (16 * (i & 1))) & 0xffff; }
-
-// Eight channels of the concatenation at a pixel.
-Eight load(uint image, uint block, uint pixel) {
-    uint plane = pc.inputHeight * pc.inputWidth;
-    uint whole = pc.channels0 >> 3; // blocks that are all source0's
-    if (SOURCES == 1 || block < whole)
-        return unpackEight(source0[(image * pc.blocks0 + block) * plane + pixel]);
-    uint base1 = image * pc.blocks1;
-    if (SHIFT == 0)
-        return unpackEight(source1[(base1 + block - whole) * plane + pixel]);
-    // Channels before SHIFT come from the block before, the others from source1's block `next`.
-    uint next = block - whole;
-    bool mixed = next == 0;
-    uvec4 before, after = uvec4(0), words = uvec4(0);
-    if (mixed)
-        before = source0[(image * pc.blocks0 + whole) * plane + pixel];
-    else
-        before = source1[(base1 + next - 1) * plane + pixel];
-    if (next < pc.blocks1)
-        after = source1[(base1 + next) * plane + pixel];
-    [[unroll]] for (int i = 0; i < 8; ++i) {
-        uint bits = i < SHIFT ? halfAt(before, mixed ? i : i + 8 - SHIFT) : halfAt(after, max(i - SHIFT, 0));
-        words[i >> 1] |= bits << (16 * (i & 1));
-    }
-    return unpackEight(words);
-}
-
-Eight eightOf(float values[8]) {
-    return Eight(vec4(values[0], values[1], values[2], values[3]), vec4(values[4], values[5], values[6], values[7]));
-}
 
 void main() {
     uint local = gl_LocalInvocationID.x;
@@ -156,8 +72,8 @@ void main() {
         uint entry = real ? (channel / pc.groupChannels - firstNorm) << lanesLog : 0;
         float variance = sharedDeviations[entry] / max(sharedCount[entry], 1.0);
         uint gamma = pc.affineIndex + 2 * block + (local >> 2);
-        float scale = affine[gamma][local & 3] * inversesqrt(variance + pc.epsilon);
-        float beta = affine[gamma + 2 * pc.outputBlocks][local & 3];
+        float scale = affineAt(gamma)[local & 3] * inversesqrt(variance + pc.epsilon);
+        float beta = affineAt(gamma + 2 * pc.outputBlocks)[local & 3];
         channelMean[local] = real ? sharedMean[entry] : 0;
         channelScale[local] = real ? scale : 0;
         channelBeta[local] = real ? beta : 0;
@@ -170,27 +86,7 @@ void main() {
     for (uint chunkLoop = 0; chunkLoop < pc.chunkLoops; ++chunkLoop) {
         uint pixel = (chunk * pc.chunkLoops + chunkLoop) * LOCAL_SIZE + local;
         if (pixel < pixels) {
-            uint y = 0, x = pixel;
-            if (AVERAGE != 0) {
-                y = pixel / pc.outputWidth;
-                x = 2 * (pixel - y * pc.outputWidth);
-            }
-            Eight result = Eight(vec4(0), vec4(0));
-            for (uint part = 0; part < (AVERAGE != 0 ? 4 : 1); ++part) {
-                Eight h = load(image, block, (2 * y + (part >> 1)) * pc.inputWidth + x + (part & 1));
-                h.low = (h.low - centre.low) * scale.low + beta.low;
-                h.high = (h.high - centre.high) * scale.high + beta.high;
-                if (SILU != 0) {
-                    h.low = silu(h.low);
-                    h.high = silu(h.high);
-                }
-                result.low += h.low;
-                result.high += h.high;
-            }
-            if (AVERAGE != 0) {
-                result.low *= 0.25;
-                result.high *= 0.25;
-            }
+            Eight result = normalised(image, block, pixel, centre, scale, beta);
             target[outputBase + pixel] = packEight(result);
         }
     }

@@ -143,12 +143,6 @@ Status check(const OpView &view) {
 
 } // namespace
 
-bool canShuffle(const gpu::Caps &caps) {
-    constexpr VkSubgroupFeatureFlags kNeeded =
-        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
-    return caps.subgroupSize >= 8 && (caps.subgroupOperations & kNeeded) == kNeeded;
-}
-
 uint64_t directWeightBytes(const ConvFacts &facts) {
     return uint64_t{facts.outputBlocks} * facts.kernelHeight * facts.kernelWidth *
            (facts.blocks0 + facts.blocks1) * 8 * kActivationBlockBytes;

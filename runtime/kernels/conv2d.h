@@ -14,9 +14,6 @@ struct ConvFacts {
     TensorShape input, output, residual;
 };
 
-// Subgroups of eight or more that shuffle.
-bool canShuffle(const gpu::Caps &caps);
-
 // Bytes of the packed weights of the direct kernels.
 uint64_t directWeightBytes(const ConvFacts &facts);
 

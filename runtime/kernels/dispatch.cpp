@@ -84,6 +84,12 @@ gpu::PipelineDescription pipelineOf(ShaderId id, std::vector<uint32_t> constants
     return description;
 }
 
+bool canShuffle(const gpu::Caps &caps) {
+    constexpr VkSubgroupFeatureFlags kNeeded =
+        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+    return caps.subgroupSize >= 8 && (caps.subgroupOperations & kNeeded) == kNeeded;
+}
+
 Result<Dispatch> makeDispatch(std::string name, gpu::PipelineDescription pipeline,
                               std::vector<Binding> bindings, PushWords push, uint64_t groupCount,
                               const Traits &traits) {

@@ -9,16 +9,21 @@ namespace kernels {
 
 namespace {
 
-constexpr uint32_t kBindings = 7, kPushWords = 19;
+constexpr uint32_t kBindings = 7, kPushWords = 20;
+constexpr uint32_t kLanes = 0, kDefault = 1; // variants
+constexpr uint32_t kTexelBindings = 0x1f;    // of the first: all that is read
+constexpr uint32_t kLanePixels = 4;          // of an invocation in a loop
 
-gpu::PipelineDescription pipelineFor(const OpView &view) {
+gpu::PipelineDescription pipelineFor(const OpView &view, uint32_t variant) {
     const Op &op = view.op;
-    return pipelineOf(ShaderId::GroupNorm,
-                      {op.activation == ActivationFunction::Silu ? 1u : 0u,
-                       op.outputResample == Resample::AverageDown2 ? 1u : 0u,
-                       static_cast<uint32_t>(op.inputs.size()),
-                       op.inputs.size() > 1 ? view.input(0).c % 8 : 0},
-                      kBindings, kPushWords);
+    std::vector<uint32_t> constants = {op.activation == ActivationFunction::Silu ? 1u : 0u,
+                                       op.outputResample == Resample::AverageDown2 ? 1u : 0u,
+                                       static_cast<uint32_t>(op.inputs.size()),
+                                       op.inputs.size() > 1 ? view.input(0).c % 8 : 0};
+    if (variant == kDefault)
+        return pipelineOf(ShaderId::GroupNorm, std::move(constants), kBindings, kPushWords);
+    constants.push_back(kLanePixels);
+    return pipelineOf(ShaderId::GroupNormLanes, std::move(constants), kBindings, kPushWords, kTexelBindings);
 }
 
 uint32_t separateTileLoops(const TensorShape &shape) {
@@ -28,7 +33,7 @@ uint32_t separateTileLoops(const TensorShape &shape) {
 
 } // namespace
 
-Result<std::vector<OpKernel>> groupNormKernels(const OpView &view, const Traits &) {
+Result<std::vector<OpKernel>> groupNormKernels(const OpView &view, const Traits &traits) {
     const Op &op = view.op;
     if (op.inputs.empty() || op.inputs.size() > 2)
         return makeStatus(StatusCode::Unsupported, "%s: found %zu inputs, expected 1 or 2",
@@ -50,10 +55,27 @@ Result<std::vector<OpKernel>> groupNormKernels(const OpView &view, const Traits 
         return makeStatus(StatusCode::InvalidModel, "%s: found no affine table", view.where().c_str());
     MOTE_TRY(requireShape(view, op.affine, {rowsOf(view, op.affine), 2, channels}, "affine table"));
     OpKernel kernel;
-    kernel.name = "groupnorm";
-    kernel.pipelines = {pipelineFor(view)};
     kernel.affineBytes = uint64_t{rowsOf(view, op.affine)} * 2 * divideUp(channels, 8) * 8 * sizeof(float);
-    return std::vector<OpKernel>{std::move(kernel)};
+    // A source, or its statistics: eight entries of 16 bytes for 32 pixels of a block at the least.
+    bool texelsFit = fitsTexels(traits, kernel.affineBytes);
+    for (uint32_t input : op.inputs) {
+        const TensorShape &shape = view.shapes.tensors[input];
+        const uint64_t entries = uint64_t{shape.n} * blocksOf(shape.c) * 8 * divideUp(planeOf(shape), 32);
+        texelsFit = texelsFit && fitsTexels(traits, tensorBytes(TensorKind::Activation, shape)) &&
+                    fitsTexels(traits, 16 * entries);
+    }
+    std::vector<OpKernel> kernels;
+    if (traits.cpu && canShuffle(traits.caps) && texelsFit) {
+        kernel.name = "groupnorm lanes";
+        kernel.variant = kLanes;
+        kernel.pipelines = {pipelineFor(view, kLanes)};
+        kernels.push_back(kernel);
+    }
+    kernel.name = "groupnorm";
+    kernel.variant = kDefault;
+    kernel.pipelines = {pipelineFor(view, kDefault)};
+    kernels.push_back(std::move(kernel));
+    return kernels;
 }
 
 Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKernels &kernels,
@@ -66,13 +88,14 @@ Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKern
     const uint32_t tiles1 = two ? kernels.statistics[op.inputs[1]].tiles : 0;
     const uint32_t groupChannels = channels / op.groups;
 
-    // A workgroup reads its groups' entries anew: give it at least four pixels an invocation for each entry
-    // that an invocation reads, and at least eight.
+    // A workgroup, or eight invocations, reads its groups' entries anew: give it at least four pixels an
+    // invocation for each entry that an invocation reads, and at least eight.
     uint32_t norms = 1; // that a block of eight channels touches, at most
     for (uint32_t first = 0; first < channels; first += 8)
         norms =
             std::max(norms, std::min(first + 7, channels - 1) / groupChannels - first / groupChannels + 1);
-    const uint32_t lanes = norms == 1 ? 64 : norms == 2 ? 32 : norms <= 4 ? 16 : 8;
+    const bool eights = kernels.ops[view.index].variant == kLanes;
+    const uint32_t lanes = eights ? 8 : norms == 1 ? 64 : norms == 2 ? 32 : norms <= 4 ? 16 : 8;
     const uint64_t entries = divideUp(uint64_t{groupChannels} * std::max(tiles0, tiles1), lanes);
     if (2 * entries + 100 > kMaxLoopIterations)
         return makeStatus(StatusCode::Unsupported,
@@ -81,10 +104,11 @@ Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKern
                           static_cast<unsigned long long>(kMaxLoopIterations / 2));
     const bool average = op.outputResample == Resample::AverageDown2;
     const uint64_t loopLimit = (kMaxLoopIterations - 2 * entries - 64) / (average ? 6 : 3);
-    const uint64_t walks = divideUp(planeOf(output), kLocalSize);
+    const uint64_t walks = divideUp(planeOf(output), eights ? kLanePixels * 8 : kLocalSize);
     const uint64_t chunkLoops =
         std::max<uint64_t>(std::min({std::max<uint64_t>(8, 4 * entries), walks, loopLimit}), 1);
     const uint64_t chunks = divideUp(walks, chunkLoops);
+    const uint64_t units = output.n * blocksOf(channels) * chunks;
 
     const uint32_t row = rowsOf(view, op.affine) > 1 ? buffers.row : 0;
     PushWords push;
@@ -92,7 +116,7 @@ Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKern
               blocksOf(channels), groupChannels, tiles0, tiles1, input.h, input.w, output.h, output.w, chunks,
               chunkLoops, uint64_t{row} * 4 * blocksOf(channels)});
     push.addFloat(op.epsilon);
-    push.add(buffers.errorCode);
+    push.add({buffers.errorCode, output.n});
 
     const Binding none = unused(buffers.affine);
     std::vector<Binding> bindings = {
@@ -105,8 +129,9 @@ Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKern
         {buffers.session, Access::Atomic},
     };
     MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    makeDispatch(op.name + " (groupnorm)", pipelineFor(view), std::move(bindings),
-                                 std::move(push), uint64_t{output.n} * blocksOf(channels) * chunks, traits));
+                    makeDispatch(op.name + " (" + kernels.ops[view.index].name + ")",
+                                 pipelineFor(view, kernels.ops[view.index].variant), std::move(bindings),
+                                 std::move(push), eights ? divideUp(units, kLocalSize / 8) : units, traits));
     dispatch.operations = view.shapes.costs[view.index].operations;
     dispatch.bytes = view.shapes.costs[view.index].bytes;
     return std::vector<Dispatch>{std::move(dispatch)};

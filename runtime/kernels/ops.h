@@ -67,6 +67,9 @@ inline Binding unused(const BufferRange &range) {
     return {range, Access::Unused};
 }
 
+// Subgroups of eight or more that shuffle.
+bool canShuffle(const gpu::Caps &caps);
+
 // Whether a texel buffer may hold so many bytes.
 inline bool fitsTexels(const Traits &traits, uint64_t bytes) {
     return divideUp(bytes, 16) <= traits.caps.maxTexelBufferElements;

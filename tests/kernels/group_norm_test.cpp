@@ -128,6 +128,14 @@ protected:
         return c;
     }
 
+    std::string kernelName_; // of the norm chosen last
+
+    void expectMatchesReference(const NormCase &wanted);
+    void expectTwoConvolutionsCombined();
+    void expectFlags();
+    void expectLargestNotFlagged();
+    void expectEarliestCode();
+
     struct Ran {
         Map found;
         SessionWords session;
@@ -138,6 +146,7 @@ protected:
         EXPECT_TRUE(kernels.ok()) << kernels.status().message;
         if (!kernels.ok())
             return ran;
+        kernelName_ = kernels->ops[0].name;
         OpBuffers buffers;
         for (const Map &in : c.inputs)
             buffers.inputs.push_back(activation(in));
@@ -165,8 +174,8 @@ protected:
     }
 
     // Against the reference made from the very inputs that the kernel read.
-    static void expectClose(const Map &found, const Map &expected, const std::vector<Map> &inputs,
-                            const NormCase &wanted, const std::vector<double> &affine) {
+    void expectClose(const Map &found, const Map &expected, const std::vector<Map> &inputs,
+                     const NormCase &wanted, const std::vector<double> &affine) {
         const uint32_t channels = expected.channels;
         // In fp32: the mean is within 32 roundings of the largest input, the deviations within 64 of
         // themselves (as the statistics tests hold), so that the normalised value h = (x - mean) s + beta
@@ -209,17 +218,14 @@ protected:
                     const double fraction = std::fabs(found.plane(n, channel)[i] - value) / tolerance;
                     ASSERT_LE(fraction, 1) << "channel " << channel << ", pixel " << i << ": "
                                            << found.plane(n, channel)[i] << ", expected " << value;
-                    ErrorLog::note("groupnorm", fraction);
+                    ErrorLog::note(kernelName_, fraction);
                 }
             }
         }
     }
 };
 
-class GroupNormShapes : public GroupNorm, public testing::WithParamInterface<NormCase> {};
-
-TEST_P(GroupNormShapes, MatchesReference) {
-    const NormCase &wanted = GetParam();
+void GroupNorm::expectMatchesReference(const NormCase &wanted) {
     const OpCase c = withMakers(wanted);
     const uint32_t row = wanted.rows - 1;
     const Ran ran = runCase(c, row);
@@ -235,11 +241,37 @@ TEST_P(GroupNormShapes, MatchesReference) {
     expectClose(ran.found, expected, c.inputs, wanted, affine.values);
 }
 
+// The same with all that the device has: on software devices the kernel for them.
+class GroupNormUnclamped : public GroupNorm {
+protected:
+    static void SetUpTestSuite() { openDevice(nullptr); }
+    void expectKernel() {
+        const Traits with = traits();
+        const bool lanes = with.cpu && with.caps.subgroupSize >= 8 &&
+                           (with.caps.subgroupOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0;
+        EXPECT_EQ(kernelName_, lanes ? "groupnorm lanes" : "groupnorm");
+    }
+};
+class GroupNormShapes : public GroupNorm, public testing::WithParamInterface<NormCase> {};
+class GroupNormUnclampedShapes : public GroupNormUnclamped, public testing::WithParamInterface<NormCase> {};
+
+TEST_P(GroupNormShapes, MatchesReference) {
+    expectMatchesReference(GetParam());
+    EXPECT_EQ(kernelName_, "groupnorm");
+}
+
+TEST_P(GroupNormUnclampedShapes, MatchesReference) {
+    expectMatchesReference(GetParam());
+    expectKernel();
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, GroupNormUnclampedShapes, testing::ValuesIn(kCases),
+                         [](const auto &entry) { return std::string(entry.param.name); });
 INSTANTIATE_TEST_SUITE_P(Table, GroupNormShapes, testing::ValuesIn(kCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
 
 // Statistics as convolutions write them, from two that cut the map into different numbers of tiles.
-TEST_F(GroupNorm, CombinesWhatTwoDifferentConvolutionsWrote) {
+void GroupNorm::expectTwoConvolutionsCombined() {
     const uint32_t height = 70, width = 65, channels[2] = {5, 11};
     const NormCase wanted{"Two", {5, 11}, 4, 1, height, width, true};
     Random random(17);
@@ -276,7 +308,10 @@ TEST_F(GroupNorm, CombinesWhatTwoDifferentConvolutionsWrote) {
 
     const Result<GraphKernels> kernels = choose(c);
     ASSERT_TRUE(kernels.ok()) << kernels.status().message;
-    ASSERT_NE(kernels->statistics[1].tiles, kernels->statistics[2].tiles);
+    kernelName_ = kernels->ops[2].name;
+    if (kernelName_ == "groupnorm") { // others cut every map alike
+        ASSERT_NE(kernels->statistics[1].tiles, kernels->statistics[2].tiles);
+    }
     std::vector<BufferRange> tensors = {activation(image)}, statistics = {{}};
     for (uint32_t i = 1; i < 4; ++i) {
         tensors.push_back(buffer(tensorBytes(TensorKind::Activation, c.shapes.tensors[i])));
@@ -329,7 +364,7 @@ TEST_F(GroupNorm, CombinesWhatTwoDifferentConvolutionsWrote) {
                 c.tables[norm.affine].values);
 }
 
-TEST_F(GroupNorm, FlagsInfinitiesAndNaNs) {
+void GroupNorm::expectFlags() {
     for (double bad : {HUGE_VAL, -HUGE_VAL, std::nan("")}) {
         for (size_t where : {size_t{0}, size_t{4 * 63 + 20}, size_t{2 * 8 * 63 - 1}}) {
             buffers_.clear();
@@ -341,7 +376,7 @@ TEST_F(GroupNorm, FlagsInfinitiesAndNaNs) {
 }
 
 // The largest finite values of fp16 are no infinities, in no group and in no sum of squares.
-TEST_F(GroupNorm, DoesNotFlagTheLargestFiniteValues) {
+void GroupNorm::expectLargestNotFlagged() {
     OpCase c = withMakers({"Large", {8}, 1, 1, 40, 40});
     for (size_t i = 0; i < c.inputs[0].values.size(); ++i)
         c.inputs[0].values[i] = i % 2 == 0 ? 65504 : -65504;
@@ -349,11 +384,43 @@ TEST_F(GroupNorm, DoesNotFlagTheLargestFiniteValues) {
 }
 
 // The lowest code wins, so the first op of the first step that failed is reported.
-TEST_F(GroupNorm, KeepsTheEarliestCode) {
+void GroupNorm::expectEarliestCode() {
     OpCase c = withMakers({"Bad", {8}, 2, 1, 3, 3});
     c.inputs[0].values[0] = HUGE_VAL;
     EXPECT_EQ(runCase(c, 0, 9, 8).session.nonFinite, 8u);
     EXPECT_EQ(runCase(c, 0, 9, 10).session.nonFinite, 9u);
+}
+
+TEST_F(GroupNorm, CombinesWhatTwoDifferentConvolutionsWrote) {
+    expectTwoConvolutionsCombined();
+}
+TEST_F(GroupNormUnclamped, CombinesWhatTwoDifferentConvolutionsWrote) {
+    expectTwoConvolutionsCombined();
+    expectKernel();
+}
+
+TEST_F(GroupNorm, FlagsInfinitiesAndNaNs) {
+    expectFlags();
+}
+TEST_F(GroupNormUnclamped, FlagsInfinitiesAndNaNs) {
+    expectFlags();
+    expectKernel();
+}
+
+TEST_F(GroupNorm, DoesNotFlagTheLargestFiniteValues) {
+    expectLargestNotFlagged();
+}
+TEST_F(GroupNormUnclamped, DoesNotFlagTheLargestFiniteValues) {
+    expectLargestNotFlagged();
+    expectKernel();
+}
+
+TEST_F(GroupNorm, KeepsTheEarliestCode) {
+    expectEarliestCode();
+}
+TEST_F(GroupNormUnclamped, KeepsTheEarliestCode) {
+    expectEarliestCode();
+    expectKernel();
 }
 
 } // namespace

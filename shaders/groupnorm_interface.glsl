@@ -1,0 +1,126 @@
+// What the variants of the group norm share: constants, push constants, bindings, the way from a source to a result.
+// Include after numeric.glsl and tensor.glsl. The header of groupnorm.comp says what each binding holds.
+#ifndef MOTE_GROUPNORM_INTERFACE_GLSL
+#define MOTE_GROUPNORM_INTERFACE_GLSL
+
+layout(local_size_x = LOCAL_SIZE) in;
+
+layout(constant_id = 0) const int SILU = 0;
+layout(constant_id = 1) const int AVERAGE = 0; // 1: average 2x2 of the result
+layout(constant_id = 2) const int SOURCES = 1;
+layout(constant_id = 3) const int SHIFT = 0; // channels0 % 8: source1 starts in the middle of a block
+
+layout(push_constant) uniform Push {
+    uint firstGroup, groupCount;
+    uint channels0, channels;   // of source0; of both
+    uint blocks0, blocks1;
+    uint outputBlocks;
+    uint groupChannels;         // channels / groups
+    uint tiles0, tiles1;        // statistics entries per channel
+    uint inputHeight, inputWidth;
+    uint outputHeight, outputWidth;
+    uint chunks, chunkLoops;
+    uint affineIndex;           // of the row's first vec4
+    float epsilon;
+    uint errorCode;
+    uint images;                // N
+} pc;
+
+TENSOR(0, source0)
+TENSOR(1, source1)
+TENSOR(2, affine)      // fp32 bits
+TENSOR(3, statistics0) // fp32 bits
+TENSOR(4, statistics1)
+layout(binding = 5, std430) writeonly buffer Target { uvec4 target[]; };
+layout(binding = 6, std430) buffer Session { uint session[]; };
+
+vec4 affineAt(uint index) { return uintBitsToFloat(FETCH(affine, index)); }
+
+vec4 statisticsAt(bool second, uint index) {
+    if (second)
+        return uintBitsToFloat(FETCH(statistics1, index));
+    return uintBitsToFloat(FETCH(statistics0, index));
+}
+
+// Combines every `lanes`-th entry, from number `lane` on, of `channels` channels from `first` on of one source.
+// Entries are numbered channel first, so that neighbouring lanes read neighbouring vec4.
+void gather(inout float count, inout float mean, inout float deviations, bool second, uint image, uint first,
+            uint channels, uint lane, uint lanes) {
+    uint blocks = second ? pc.blocks1 : pc.blocks0;
+    uint tiles = channels == 0 ? 0 : second ? pc.tiles1 : pc.tiles0;
+    uint divisor = max(channels, 1);
+    uint tile = lane / divisor, channel = lane - tile * divisor;
+    uint tileStep = lanes / divisor, channelStep = lanes - tileStep * divisor;
+    while (tile < tiles) {
+        uint c = first + channel;
+        uint index = ((image * blocks + (c >> 3)) * tiles + tile) * 8 + (c & 7);
+        vec4 entry = statisticsAt(second, index);
+        combineStatistics(count, mean, deviations, entry.x, entry.y, entry.z);
+        tile += tileStep;
+        channel += channelStep;
+        if (channel >= channels) {
+            channel -= channels;
+            ++tile;
+        }
+    }
+}
+
+Eight eightOf(float values[8]) {
+    return Eight(vec4(values[0], values[1], values[2], values[3]), vec4(values[4], values[5], values[6], values[7]));
+}
+
+uint halfAt(uvec4 words, int i) { return (words[i >> 1] >> (16 * (i & 1))) & 0xffff; }
+
+// Eight channels of the concatenation at a pixel.
+Eight load(uint image, uint block, uint pixel) {
+    uint plane = pc.inputHeight * pc.inputWidth;
+    uint whole = pc.channels0 >> 3; // blocks that are all source0's
+    if (SOURCES == 1 || block < whole)
+        return unpackEight(FETCH(source0, (image * pc.blocks0 + block) * plane + pixel));
+    uint base1 = image * pc.blocks1;
+    if (SHIFT == 0)
+        return unpackEight(FETCH(source1, (base1 + block - whole) * plane + pixel));
+    // Channels before SHIFT come from the block before, the others from source1's block `next`.
+    uint next = block - whole;
+    bool mixed = next == 0;
+    uvec4 before, after = uvec4(0), words = uvec4(0);
+    if (mixed)
+        before = FETCH(source0, (image * pc.blocks0 + whole) * plane + pixel);
+    else
+        before = FETCH(source1, (base1 + next - 1) * plane + pixel);
+    if (next < pc.blocks1)
+        after = FETCH(source1, (base1 + next) * plane + pixel);
+    [[unroll]] for (int i = 0; i < 8; ++i) {
+        uint bits = i < SHIFT ? halfAt(before, mixed ? i : i + 8 - SHIFT) : halfAt(after, max(i - SHIFT, 0));
+        words[i >> 1] |= bits << (16 * (i & 1));
+    }
+    return unpackEight(words);
+}
+
+// The output pixel of a block: normalised with the channels' centre, scale and beta, activated, averaged.
+Eight normalised(uint image, uint block, uint pixel, Eight centre, Eight scale, Eight beta) {
+    uint y = 0, x = pixel;
+    if (AVERAGE != 0) {
+        y = pixel / pc.outputWidth;
+        x = 2 * (pixel - y * pc.outputWidth);
+    }
+    Eight result = Eight(vec4(0), vec4(0));
+    for (uint part = 0; part < (AVERAGE != 0 ? 4 : 1); ++part) {
+        Eight h = load(image, block, (2 * y + (part >> 1)) * pc.inputWidth + x + (part & 1));
+        h.low = (h.low - centre.low) * scale.low + beta.low;
+        h.high = (h.high - centre.high) * scale.high + beta.high;
+        if (SILU != 0) {
+            h.low = silu(h.low);
+            h.high = silu(h.high);
+        }
+        result.low += h.low;
+        result.high += h.high;
+    }
+    if (AVERAGE != 0) {
+        result.low *= 0.25;
+        result.high *= 0.25;
+    }
+    return result;
+}
+
+#endif
