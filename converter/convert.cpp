@@ -9,36 +9,59 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <set>
 
 namespace mote::convert {
 
 namespace {
 
-std::vector<Recipe> compileRecipes(const ConvertOptions &options, const Checkpoint &checkpoint,
+schedule::SchedulerConfig schedulerConfigOf(const ConvertOptions &options, const Checkpoint &checkpoint) {
+    return schedule::readSchedulerConfig(options.schedulerConfig.empty() ? checkpoint.schedulerConfigPath()
+                                                                         : options.schedulerConfig);
+}
+
+std::vector<Recipe> compileRecipes(const ConvertOptions &options, const schedule::SchedulerConfig &config,
                                    std::vector<float> &timesteps) {
-    const schedule::SchedulerConfig config = schedule::readSchedulerConfig(
-        options.schedulerConfig.empty() ? checkpoint.schedulerConfigPath() : options.schedulerConfig);
+    std::vector<Recipe> recipes;
+    const auto add = [&](std::string name, const std::string &sampler, const schedule::Request &request) {
+        for (const Recipe &recipe : recipes)
+            if (recipe.name == name)
+                throw ReadError(text("recipe \"", name,
+                                     "\": found twice, expected names (and numbers of steps) that differ"));
+        recipes.push_back(toRecipe(schedule::compile(config, sampler, request), std::move(name), timesteps));
+    };
+    for (const RecipeRequest &recipe : options.recipes) {
+        schedule::Request request;
+        request.steps = recipe.steps;
+        request.options = recipe.options;
+        add(recipe.name, recipe.sampler, request);
+    }
     schedule::Request request;
     request.options = options.samplerOptions;
-    std::vector<Recipe> recipes;
     if (!options.timesteps.empty()) {
         request.timesteps = options.timesteps;
-        const schedule::Table table = schedule::compile(config, options.sampler, request);
-        recipes.push_back(schedule::toRecipe(table, text(options.timesteps.size()), timesteps));
+        add(text(options.timesteps.size()), options.sampler, request);
         return recipes;
     }
-    const std::vector<int64_t> all =
-        options.steps.empty() ? std::vector<int64_t>{kDefaultSteps} : options.steps;
-    std::set<int64_t> seen;
+    std::vector<int64_t> all = options.steps;
+    if (all.empty() && recipes.empty())
+        all = {kDefaultSteps};
     for (int64_t steps : all) {
-        if (!seen.insert(steps).second)
-            throw ReadError(text("--steps: ", steps, " is given twice, expected every number of steps once"));
         request.steps = steps;
-        const schedule::Table table = schedule::compile(config, options.sampler, request);
-        recipes.push_back(schedule::toRecipe(table, text(steps), timesteps));
+        add(text(steps), options.sampler, request);
     }
     return recipes;
+}
+
+// The scheduler's variance_type makes half of the network's outputs a variance; a recipe reads it or not.
+void readVariance(const schedule::SchedulerConfig &config, const std::vector<Recipe> &recipes,
+                  Checkpoint &checkpoint) {
+    const auto type = config.values.find("variance_type");
+    const bool configured = type != config.values.end() && type->second.starts_with("\"learned");
+    const bool used = std::any_of(recipes.begin(), recipes.end(), [](const Recipe &recipe) {
+        return std::any_of(recipe.rows.begin(), recipe.rows.end(),
+                           [](const StepRow &row) { return row.variance != VarianceKind::Fixed; });
+    });
+    checkpoint.readVariance(configured || used, used);
 }
 
 // The label that stands for no class, or kNone.
@@ -101,11 +124,42 @@ std::string plural(uint64_t count, const char *one, const char *more) {
 
 } // namespace
 
+RecipeRequest parseRecipe(const std::string &text) {
+    const auto refuse = [&] {
+        throw ReadError(
+            "--recipe: found \"" + text +
+            "\", expected NAME=SAMPLER:STEPS[,option=value...], for example fine=dpm-multistep:20");
+    };
+    RecipeRequest recipe;
+    const size_t equals = text.find('='), colon = text.find(':', equals);
+    if (equals == 0 || equals == std::string::npos || colon == std::string::npos || colon == equals + 1)
+        refuse();
+    recipe.name = text.substr(0, equals);
+    recipe.sampler = text.substr(equals + 1, colon - equals - 1);
+    const size_t comma = std::min(text.find(',', colon), text.size());
+    const char *digits = text.data() + colon + 1, *end = text.data() + comma;
+    const auto [rest, error] = std::from_chars(digits, end, recipe.steps);
+    if (error != std::errc() || rest != end || recipe.steps < 1)
+        refuse();
+    for (size_t at = comma; at < text.size();) {
+        const size_t next = std::min(text.find(',', at + 1), text.size());
+        const std::string option = text.substr(at + 1, next - at - 1);
+        const size_t value = option.find('=');
+        if (value == 0 || value == std::string::npos)
+            refuse();
+        recipe.options.emplace_back(option.substr(0, value), option.substr(value + 1));
+        at = next;
+    }
+    return recipe;
+}
+
 Conversion convertCheckpoint(const ConvertOptions &options) {
     Checkpoint checkpoint(options.directory);
     Conversion result;
     Model &model = result.model;
-    model.recipes = compileRecipes(options, checkpoint, model.timesteps);
+    const schedule::SchedulerConfig config = schedulerConfigOf(options, checkpoint);
+    model.recipes = compileRecipes(options, config, model.timesteps);
+    readVariance(config, model.recipes, checkpoint);
 
     result.network = lowerUNet(checkpoint);
     result.checkpointBytes = checkpoint.weights().bytes();

@@ -13,12 +13,23 @@ namespace mote::convert {
 
 constexpr int64_t kDefaultSteps = 4;
 
+// A recipe by name, of a sampler of its own.
+struct RecipeRequest {
+    std::string name, sampler;
+    int64_t steps = 0;
+    schedule::NamedValues options;
+};
+
+// "NAME=SAMPLER:STEPS[,option=value...]" of --recipe. Throws ReadError.
+RecipeRequest parseRecipe(const std::string &text);
+
 struct ConvertOptions {
     std::string directory;
-    std::string schedulerConfig;   // empty: the checkpoint's own
-    std::string sampler = "ddim";  // name or class name
-    std::vector<int64_t> steps;    // one recipe each; empty, with no timesteps either: kDefaultSteps
-    std::vector<double> timesteps; // one recipe of exactly these, in this order
+    std::string schedulerConfig;        // empty: the checkpoint's own
+    std::vector<RecipeRequest> recipes; // in the file before those of `steps` and `timesteps`
+    std::string sampler = "ddim";       // name or class name; for `steps` and `timesteps`
+    std::vector<int64_t> steps;         // one recipe each; with no other recipe: kDefaultSteps
+    std::vector<double> timesteps;      // one recipe of exactly these, in this order
     schedule::NamedValues samplerOptions;
     std::string name = "unnamed", version, licence, task, description; // task empty: "restore" or "generate"
     uint32_t statisticsWindow = 0;

@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
     app.footer(kFooter);
     ConvertOptions options;
     std::string output, eta;
-    std::vector<std::string> samplerOptions;
+    std::vector<std::string> samplerOptions, recipes;
     app.add_option(
         "DIR", options.directory,
         "folder with model_index.json, unet/config.json, unet/diffusion_pytorch_model.safetensors and\n"
@@ -46,10 +46,15 @@ int main(int argc, char **argv) {
     app.add_option("--sampler", options.sampler, "see 'mote-convert samplers'")
         ->type_name("NAME")
         ->capture_default_str();
-    CLI::Option *steps =
-        app.add_option("--steps", options.steps, "one recipe for each number of steps; 4 if not given")
-            ->delimiter(',')
-            ->type_name("N,...");
+    app.add_option("--recipe", recipes,
+                   "a recipe by name, of a sampler of its own, as often as needed; --sampler, --steps, "
+                   "--timesteps, --eta\nand --option say nothing of it")
+        ->type_name("NAME=SAMPLER:STEPS[,OPTION=VALUE...]")
+        ->allow_extra_args(false);
+    CLI::Option *steps = app.add_option("--steps", options.steps,
+                                        "one recipe for each number of steps; 4 if nothing else makes one")
+                             ->delimiter(',')
+                             ->type_name("N,...");
     app.add_option("--timesteps", options.timesteps, "one recipe with exactly these timesteps, in this order")
         ->delimiter(',')
         ->type_name("T,...")
@@ -57,7 +62,8 @@ int main(int argc, char **argv) {
     app.add_option("--eta", eta, "share of noise in each step, for samplers that take it; 0 if not given")
         ->type_name("NUMBER");
     app.add_option("--option", samplerOptions, "a setting of the sampler, as often as needed")
-        ->type_name("NAME=VALUE");
+        ->type_name("NAME=VALUE")
+        ->allow_extra_args(false);
     app.add_option("--name", options.name, "the model's name")->type_name("TEXT")->capture_default_str();
     app.add_option("--version", options.version, "the model's version")->type_name("TEXT");
     app.add_option("--licence", options.licence, "the weights' licence")->type_name("TEXT");
@@ -121,6 +127,8 @@ int main(int argc, char **argv) {
             options.samplerOptions.emplace_back("eta", eta);
         for (const std::string &option : samplerOptions)
             options.samplerOptions.push_back(schedule::parseOption(option));
+        for (const std::string &recipe : recipes)
+            options.recipes.push_back(parseRecipe(recipe));
         const Conversion conversion = convertCheckpoint(options);
         writeConversion(conversion, output);
         std::fputs(describeConversion(conversion, output).c_str(), stdout);

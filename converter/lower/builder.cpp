@@ -92,15 +92,22 @@ uint32_t Builder::scale(const std::string &opName, uint32_t input, double factor
     return append(op, channels(input));
 }
 
-uint32_t Builder::conv2d(const std::string &module, uint32_t input, uint32_t outputs, uint32_t kernel,
-                         uint32_t stride, bool padTopLeft) {
-    const uint32_t inputs = channels(input), taps = kernel * kernel;
+std::vector<double> Builder::canonicalWeight(const std::string &module, uint32_t outputs, uint32_t inputs,
+                                             uint32_t kernel) {
+    const uint32_t taps = kernel * kernel;
     const std::vector<float> values = take_(module + ".weight", {outputs, inputs, kernel, kernel});
     std::vector<double> canonical(values.size()); // [out][in][taps] -> [out][taps][in]
     for (size_t o = 0; o < outputs; ++o)
         for (size_t i = 0; i < inputs; ++i)
             for (size_t t = 0; t < taps; ++t)
                 canonical[(o * taps + t) * inputs + i] = values[(o * inputs + i) * taps + t];
+    return canonical;
+}
+
+uint32_t Builder::conv2d(const std::string &module, uint32_t input, uint32_t outputs, uint32_t kernel,
+                         uint32_t stride, bool padTopLeft) {
+    const uint32_t inputs = channels(input);
+    std::vector<double> canonical = canonicalWeight(module, outputs, inputs, kernel);
     Op op;
     op.kind = OpKind::Conv2d;
     op.name = module;
@@ -111,6 +118,30 @@ uint32_t Builder::conv2d(const std::string &module, uint32_t input, uint32_t out
     op.padBottom = op.padRight = kernel / 2;
     op.padTop = op.padLeft = padTopLeft ? kernel / 2 : 0;
     return append(op, outputs);
+}
+
+std::array<uint32_t, 2> Builder::conv2dHalves(const std::string &module, const std::string &second,
+                                              uint32_t input, uint32_t outputs, uint32_t kernel) {
+    const uint32_t inputs = channels(input), half = outputs / 2;
+    const std::vector<double> weights = canonicalWeight(module, outputs, inputs, kernel);
+    const std::vector<float> biases = take_(module + ".bias", {outputs});
+    const auto halfOf = [](const auto &values, size_t which) {
+        const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+        return which == 0 ? std::vector<double>(values.begin(), middle)
+                          : std::vector<double>(middle, values.end());
+    };
+    std::array<uint32_t, 2> tensors{kNone, kNone};
+    for (size_t which = 0; which < (second.empty() ? 1 : 2); ++which) {
+        Op op;
+        op.kind = OpKind::Conv2d;
+        op.name = which == 0 ? module : second;
+        op.inputs = {input};
+        op.weight = constant(op.name + ".weight", {half, kernel, kernel, inputs}, halfOf(weights, which));
+        op.bias = constant(op.name + ".bias", {1, half}, halfOf(biases, which));
+        op.padTop = op.padLeft = op.padBottom = op.padRight = kernel / 2;
+        tensors[which] = append(op, half);
+    }
+    return tensors;
 }
 
 uint32_t Builder::linear(const std::string &module, uint32_t input, uint32_t outputs) {
@@ -195,10 +226,11 @@ uint32_t Builder::attention(const std::string &opName, uint32_t q, uint32_t k, u
     return append(op, channels(q));
 }
 
-void Builder::outputPort(const std::string &portName, uint32_t tensor, const std::string &description) {
+void Builder::outputPort(const std::string &portName, uint32_t tensor, PortSource source,
+                         const std::string &description) {
     network_.graph.tensors[tensor].kind = TensorKind::Port;
     network_.graph.tensors[tensor].name = portName;
-    addPort(portName, tensor, true, PortSource::ModelOutput, description);
+    addPort(portName, tensor, true, source, description);
 }
 
 Network Builder::finish(const std::string &graphName, uint32_t sizeMultiple) {

@@ -4,6 +4,7 @@
 #include "read/checkpoint.h"
 #include "reference/network.h"
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ public:
     // `module`.weight [out][in][k][k] and .bias
     uint32_t conv2d(const std::string &module, uint32_t input, uint32_t outputs, uint32_t kernel,
                     uint32_t stride = 1, bool padTopLeft = true);
+    // `module` in two ops: the first half of its outputs, and, as `second`, the other, unless that is empty.
+    std::array<uint32_t, 2> conv2dHalves(const std::string &module, const std::string &second, uint32_t input,
+                                         uint32_t outputs, uint32_t kernel);
     uint32_t linear(const std::string &module, uint32_t input, uint32_t outputs); // .weight [out][in]
     uint32_t groupNorm(const std::string &module, uint32_t input, uint32_t groups, double epsilon);
     uint32_t silu(const std::string &name, uint32_t input);
@@ -37,8 +41,9 @@ public:
     uint32_t averagePool(const std::string &name, uint32_t input);
     uint32_t attention(const std::string &name, uint32_t q, uint32_t k, uint32_t v, uint32_t heads);
 
-    // The last op's output becomes a port.
-    void outputPort(const std::string &name, uint32_t tensor, const std::string &description);
+    // An op's output becomes a port.
+    void outputPort(const std::string &name, uint32_t tensor, PortSource source,
+                    const std::string &description);
 
     Network finish(const std::string &graphName, uint32_t sizeMultiple);
 
@@ -46,6 +51,8 @@ private:
     uint32_t append(Op op, uint32_t channels);
     uint32_t constant(const std::string &name, std::vector<uint32_t> shape, std::vector<double> values);
     uint32_t bias(const std::string &module, uint32_t outputs);
+    std::vector<double> canonicalWeight(const std::string &module, uint32_t outputs, uint32_t inputs,
+                                        uint32_t kernel);
     void addPort(const std::string &name, uint32_t tensor, bool output, PortSource source,
                  const std::string &description);
 

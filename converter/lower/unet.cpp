@@ -152,7 +152,7 @@ Network lowerUNet(const UNetConfig &config, const TensorSource &tensors) {
     Builder builder(tensors);
 
     std::vector<uint32_t> inputs = {
-        builder.inputPort("x", config.outChannels, PortSource::State, "the sampler's state")};
+        builder.inputPort("x", config.stateChannels(), PortSource::State, "the sampler's state")};
     if (config.conditionChannels() > 0)
         inputs.push_back(
             builder.inputPort("condition", config.conditionChannels(), PortSource::App,
@@ -182,9 +182,20 @@ Network lowerUNet(const UNetConfig &config, const TensorSource &tensors) {
                     i + 1 < levels, skips);
     h = builder.groupNorm("conv_norm_out", h, config.normNumGroups, config.normEps);
     h = builder.silu("conv_act", h);
-    h = builder.conv2d("conv_out", h, config.outChannels, 3);
-    builder.outputPort("model_output", h,
+    uint32_t variance = kNone;
+    if (config.variance == UNetConfig::Variance::None) {
+        h = builder.conv2d("conv_out", h, config.outChannels, 3);
+    } else {
+        const char *second = config.variance == UNetConfig::Variance::Used ? "conv_out_variance" : "";
+        const auto halves = builder.conv2dHalves("conv_out", second, h, config.outChannels, 3);
+        h = halves[0];
+        variance = halves[1];
+    }
+    builder.outputPort("model_output", h, PortSource::ModelOutput,
                        "the network's output, which the sampler turns into the next state");
+    if (variance != kNone)
+        builder.outputPort("model_variance", variance, PortSource::ModelVariance,
+                           "what the network says of the variance of the step's noise");
     return builder.finish("unet", uint32_t(1) << (levels - 1));
 }
 

@@ -87,6 +87,16 @@ Checkpoint::Checkpoint(const std::string &directory)
     : directory_(directory), unet_(readUNetConfig(directory)), weights_(weightsPath(directory)),
       taker_(weights_, "unet/config.json") {}
 
+void Checkpoint::readVariance(bool bySchedule, bool used) {
+    const uint32_t in = unet_.inChannels, out = unet_.outChannels;
+    if (bySchedule && (out % 2 != 0 || in < out / 2))
+        throw ReadError(text(directory_, "/unet/config.json: out_channels is ", out, " and in_channels ", in,
+                             ", expected twice the state's channels, because the scheduler's variance_type "
+                             "is learned"));
+    if (bySchedule || out == 2 * in)
+        unet_.variance = used ? UNetConfig::Variance::Used : UNetConfig::Variance::Unused;
+}
+
 std::vector<float> Checkpoint::take(const std::string &name, const std::vector<uint64_t> &shape) {
     if (weights_.find(name) == nullptr)
         if (const std::string old = oldAttentionName(name); !old.empty() && weights_.find(old) != nullptr)

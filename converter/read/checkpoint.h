@@ -39,7 +39,12 @@ struct UNetConfig {
     ClassEmbedding classEmbedding = ClassEmbedding::None;
     uint32_t classes = 0; // labels of a Table or a Timestep
 
-    uint32_t conditionChannels() const { return inChannels - outChannels; }
+    // The second half of the outputs is the variance of the step's noise (Nichol and Dhariwal 2021). Unused:
+    // it is left out, because no recipe reads it.
+    enum class Variance { None, Unused, Used } variance = Variance::None;
+
+    uint32_t stateChannels() const { return variance == Variance::None ? outChannels : outChannels / 2; }
+    uint32_t conditionChannels() const { return inChannels - stateChannels(); }
 };
 
 // `where` begins every message.
@@ -55,6 +60,8 @@ public:
     Checkpoint &operator=(const Checkpoint &) = delete;
 
     const UNetConfig &unet() const { return unet_; }
+    // Half of the outputs are a variance because the scheduler says so, or because they are twice the inputs.
+    void readVariance(bool bySchedule, bool used); // throws ReadError
     const Weights &weights() const { return weights_; }
     std::string schedulerConfigPath() const { return directory_ + "/scheduler/scheduler_config.json"; }
 

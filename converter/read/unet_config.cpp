@@ -12,10 +12,13 @@ UNetConfig parseUNetConfig(const nlohmann::json &object, const std::string &wher
     UNetConfig config;
     config.inChannels = keys.count("in_channels");
     config.outChannels = keys.count("out_channels");
-    if (config.inChannels < config.outChannels)
+    if (config.inChannels < config.outChannels && config.outChannels != 2 * config.inChannels)
         throw ReadError(text(where, ": in_channels is ", config.inChannels, " and out_channels ",
                              config.outChannels,
-                             ", supported: as many in as out, or more in (the state, then the condition)"));
+                             ", supported: as many in as out, more in (the state, then the condition), or "
+                             "twice as many out (with the variance)"));
+    if (config.outChannels == 2 * config.inChannels)
+        config.variance = UNetConfig::Variance::Unused;
     config.blockOutChannels = keys.counts("block_out_channels");
     const size_t levels = config.blockOutChannels.size();
     config.downBlockTypes = keys.blocks("down_block_types", levels);

@@ -3,6 +3,7 @@
 
 #include "convert.h"
 #include "model/reader.h"
+#include "random_unet.h"
 #include "read/half.h"
 #include "reference/self_check.h"
 
@@ -57,6 +58,131 @@ TEST(Convert, FourStepsWhenNoneAreGiven) {
 TEST(Convert, StepsGivenTwiceAreRefused) {
     const CheckpointFolder folder;
     EXPECT_THROW(converted(folder, [](ConvertOptions &o) { o.steps = {2, 2}; }), ReadError);
+}
+
+TEST(Convert, RecipesOfSeveralSamplersByName) {
+    const CheckpointFolder folder;
+    const Model model =
+        converted(folder, [](ConvertOptions &o) {
+            o.recipes = {parseRecipe("fine=dpm-multistep:6,solver_order=3"), parseRecipe("fast=euler:2")};
+            o.steps = {3};
+        }).model;
+    ASSERT_EQ(model.recipes.size(), 3u);
+    EXPECT_EQ(model.recipes[0].name, "fine");
+    EXPECT_EQ(model.recipes[0].sampler, "dpm-multistep");
+    EXPECT_EQ(model.recipes[0].steps, 6u);
+    EXPECT_NE(model.recipes[0].rows[2].h[1], 0); // third order
+    EXPECT_EQ(model.recipes[1].name, "fast");
+    EXPECT_EQ(model.recipes[1].sampler, "euler");
+    EXPECT_EQ(model.recipes[2].name, "3");
+    EXPECT_EQ(model.recipes[2].sampler, "ddim");
+    for (const Recipe &recipe : model.recipes)
+        for (const StepRow &row : recipe.rows)
+            EXPECT_EQ(model.timesteps.at(row.timestepIndex), row.timestep);
+    const Model alone =
+        converted(folder, [](ConvertOptions &o) { o.recipes = {parseRecipe("fast=euler:2")}; }).model;
+    EXPECT_EQ(alone.recipes.size(), 1u);
+}
+
+TEST(Convert, RecipesOfOneNameAreRefused) {
+    const CheckpointFolder folder;
+    for (const char *second : {"a=ddim:3", "2=euler:5"}) {
+        try {
+            converted(folder, [&](ConvertOptions &o) {
+                o.recipes = {parseRecipe("a=ddim:2"), parseRecipe(second)};
+                o.steps = {2};
+            });
+            ADD_FAILURE() << second << " was accepted";
+        } catch (const ReadError &error) {
+            EXPECT_NE(std::string(error.what()).find("found twice"), std::string::npos) << error.what();
+        }
+    }
+}
+
+TEST(Convert, RecipeTextsThatMakeNoSenseAreRefused) {
+    for (const char *bad : {"", "ddim:4", "=ddim:4", "a=ddim", "a=:4", "a=ddim:", "a=ddim:0", "a=ddim:4x",
+                            "a=ddim:4,", "a=ddim:4,eta", "a=ddim:4,=1"}) {
+        try {
+            parseRecipe(bad);
+            ADD_FAILURE() << "'" << bad << "' was accepted";
+        } catch (const ReadError &error) {
+            EXPECT_NE(std::string(error.what()).find("NAME=SAMPLER:STEPS"), std::string::npos);
+        }
+    }
+}
+
+// Twice as many channels out as in: the second half is the variance of the step's noise.
+TEST(Convert, LearnedVarianceIsAnOutputOfItsOwn) {
+    nlohmann::json config = smallConfig();
+    config["out_channels"] = 6;
+    const CheckpointFolder folder(config);
+    const auto convertedWith = [&](const std::string &sampler, const std::string &type) {
+        return converted(folder, [&](ConvertOptions &o) {
+            o.sampler = sampler;
+            if (!type.empty())
+                o.samplerOptions = {{"variance_type", type}};
+        });
+    };
+    for (const char *type : {"learned", "learned_range"}) {
+        const Conversion conversion = convertedWith("ddpm", type);
+        const Graph &graph = conversion.model.graphs[0];
+        ASSERT_EQ(graph.ports.size(), 3u);
+        EXPECT_EQ(graph.ports[1].source, PortSource::ModelOutput);
+        EXPECT_EQ(graph.ports[2].source, PortSource::ModelVariance);
+        for (const Port &port : graph.ports)
+            EXPECT_EQ(graph.tensors[port.tensor].channels, 3u) << port.name;
+        EXPECT_NE(conversion.model.recipes[0].rows[0].variance, VarianceKind::Fixed);
+    }
+    // A sampler that does not read it leaves it out.
+    const Conversion plain = convertedWith("ddim", "");
+    EXPECT_EQ(plain.model.graphs[0].ports.size(), 2u);
+    EXPECT_EQ(plain.model.graphs[0].tensors[plain.model.graphs[0].ports[1].tensor].channels, 3u);
+}
+
+TEST(Convert, HalvesOfTheOutputAreThoseOfTheWholeConvolution) {
+    nlohmann::json whole = smallConfig(), halved = smallConfig();
+    whole["in_channels"] = whole["out_channels"] = 6u;
+    halved["in_channels"] = 6u; // a condition of 3 channels, and the variance in the second half
+    halved["out_channels"] = 6u;
+    UNetConfig plain = parseUNetConfig(nlohmann::json::parse(whole.dump()), "whole"),
+               split = parseUNetConfig(nlohmann::json::parse(halved.dump()), "halved");
+    split.variance = UNetConfig::Variance::Used;
+    RandomTensors first, second; // the same numbers
+    const Network one = lowerUNet(plain, first.source()), two = lowerUNet(split, second.source());
+    const auto input = randomArray<double>(1, 6, 8, 8, 5);
+    reference::Array<double> state(1, 3, 8, 8), condition(1, 3, 8, 8);
+    std::copy_n(input.values.begin(), state.values.size(), state.values.begin());
+    std::copy_n(input.values.begin() + 192, condition.values.size(), condition.values.begin());
+    reference::Step step;
+    step.timestep = 250;
+    step.features = one.timestepFeatures;
+    const auto all = reference::runGraph<double>(one.graph, reference::tablesOf<double>(one), {input}, step);
+    const auto parts =
+        reference::runGraph<double>(two.graph, reference::tablesOf<double>(two), {state, condition}, step);
+    const auto &expected = reference::modelOutput(one.graph, all).values;
+    std::vector<double> found = reference::modelOutput(two.graph, parts).values;
+    for (const Port &port : two.graph.ports)
+        if (port.source == PortSource::ModelVariance)
+            found.insert(found.end(), parts[port.tensor].values.begin(), parts[port.tensor].values.end());
+    ASSERT_EQ(found.size(), expected.size());
+    for (size_t i = 0; i < found.size(); ++i)
+        EXPECT_EQ(found[i], expected[i]) << i;
+}
+
+TEST(Convert, LearnedVarianceNeedsTwiceTheChannels) {
+    const CheckpointFolder folder; // 3 in, 3 out
+    try {
+        converted(folder, [](ConvertOptions &o) {
+            o.sampler = "ddpm";
+            o.samplerOptions = {{"variance_type", "learned_range"}};
+        });
+        FAIL() << "was accepted";
+    } catch (const ReadError &error) {
+        EXPECT_NE(std::string(error.what()).find("out_channels is 3"), std::string::npos) << error.what();
+    }
+    nlohmann::json config = smallConfig();
+    config["out_channels"] = 5u;
+    EXPECT_THROW(parseUNetConfig(config, "config.json"), ReadError);
 }
 
 TEST(Convert, AnotherSchedulerReplacesTheCheckpointsOwn) {

@@ -154,7 +154,7 @@ const std::vector<Hostile> kHostile = {
     {"negative channels", config("in_channels", -3), {"in_channels", "-3", "whole numbers from 1"}},
     {"zero channels", config("out_channels", 0), {"out_channels", "0", "whole numbers from 1"}},
     {"huge channels", config("in_channels", 18446744073709551615u), {"in_channels", "18446744073709551615"}},
-    {"fewer in than out", config("out_channels", 6), {"in_channels is 3", "out_channels 6"}},
+    {"fewer in than out", config("out_channels", 5), {"in_channels is 3", "out_channels 5"}},
     {"no layers", config("layers_per_block", 0), {"layers_per_block", "0"}},
     {"a flag as text", config("flip_sin_to_cos", "yes"), {"flip_sin_to_cos", "yes", "true, false"}},
     {"padding 2", config("downsample_padding", 2), {"downsample_padding", "2", "0 to 1"}},
