@@ -19,7 +19,11 @@ packages=(
 )
 case "${1:-}" in
     "") ;;
-    tests) packages+=(libgtest-dev libbenchmark-dev vulkan-validationlayers clang-format binutils) ;;
+    tests)
+        packages+=(libgtest-dev libbenchmark-dev vulkan-validationlayers clang-format binutils)
+        # converter/distill: 220 MB of packages, 970 MB installed, a minute
+        packages+=(python3-torch python3-skimage python3-matplotlib python3-pil python3-numpy python3-scipy)
+        ;;
     *)
         echo "usage: $0 [tests]" >&2
         exit 2
