@@ -1,6 +1,7 @@
 #include "convert.h"
 
 #include "graph/shapes.h"
+#include "lower/task.h"
 #include "lower/unet.h"
 #include "model/writer.h"
 #include "read/text.h"
@@ -107,6 +108,13 @@ template <typename T> T expectOk(Result<T> result) {
     return std::move(result.value());
 }
 
+// The same where the user's words are at fault.
+template <typename T> T expectRead(Result<T> result) {
+    if (!result.ok())
+        throw ReadError(result.status().message);
+    return std::move(result.value());
+}
+
 std::string grouped(uint64_t number) { // 3417731 -> "3,417,731"
     const std::string digits = text(number);
     std::string out;
@@ -162,6 +170,12 @@ Conversion convertCheckpoint(const ConvertOptions &options) {
     readVariance(config, model.recipes, checkpoint);
 
     result.network = lowerUNet(checkpoint);
+    Task task;
+    if (!options.task.empty())
+        task = expectRead(taskNamed(options.task));
+    else if (checkpoint.unet().conditionChannels() > 0)
+        task.kind = TaskKind::Restore;
+    applyTask(result.network, task);
     result.checkpointBytes = checkpoint.weights().bytes();
     result.report = fold(result.network, {model.timesteps.begin(), model.timesteps.end()},
                          nullClassOf(options, checkpoint.unet()));
@@ -172,9 +186,7 @@ Conversion convertCheckpoint(const ConvertOptions &options) {
     model.name = options.name;
     model.version = options.version;
     model.licence = options.licence;
-    model.task = !options.task.empty()                       ? options.task
-                 : checkpoint.unet().conditionChannels() > 0 ? "restore"
-                                                             : "generate";
+    model.task = taskName(task);
     model.description = options.description;
     model.sourceClass = "UNet2DModel";
     model.weights = result.constants.weights;

@@ -68,8 +68,9 @@ int main(int argc, char **argv) {
     app.add_option("--version", options.version, "the model's version")->type_name("TEXT");
     app.add_option("--licence", options.licence, "the weights' licence")->type_name("TEXT");
     app.add_option("--task", options.task,
-                   "what the model is for; 'restore' with a condition, else 'generate'")
-        ->type_name("TEXT");
+                   "what the model is for: generate, restore, denoise, deblur, jpeg, super-resolution-x2, "
+                   "super-resolution-x4, inpaint or colourise; 'restore' with a condition, else 'generate'")
+        ->type_name("TASK");
     app.add_option("--description", options.description, "a sentence or more for its user")
         ->type_name("TEXT");
     app.add_option(

@@ -12,6 +12,7 @@
 layout(local_size_x = LOCAL_SIZE) in;
 
 #define ELEMENTS 4 // an invocation
+#define LUMA 3
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
@@ -20,7 +21,7 @@ layout(push_constant) uniform Push {
     uint firstRow, rows;
     uint imageWidth;
     uint bytesPerPixel, rowBytes;
-    uint lastColour; // the byte of a pixel that channels from lastColour on read
+    uint lastColour; // the byte of a pixel that channels from lastColour on read; LUMA: all three make one
     float scale, offset;
 } pc;
 
@@ -34,6 +35,8 @@ uint reflected(uint i, uint n) {
     return phase < n ? phase : period - phase;
 }
 
+float byteAt(uint at) { return float((pixels[at >> 2] >> (8 * (at & 3))) & 0xff); }
+
 void main() {
     uint number = dispatchGroup();
     uint elements = number < pc.groupCount ? pc.elements : 0;
@@ -43,9 +46,13 @@ void main() {
         if (i < elements) {
             uint row = i / pc.width, x = i - row * pc.width;
             uint channel = row / pc.rows, y = row - channel * pc.rows;
-            uint at = y * pc.rowBytes + reflected(x, pc.imageWidth) * pc.bytesPerPixel + min(channel, pc.lastColour);
-            uint value = (pixels[at >> 2] >> (8 * (at & 3))) & 0xff;
-            planes[(channel * pc.height + pc.firstRow + y) * pc.width + x] = pc.offset + pc.scale * float(value);
+            uint at = y * pc.rowBytes + reflected(x, pc.imageWidth) * pc.bytesPerPixel;
+            float value;
+            if (pc.lastColour == LUMA) // ITU-R BT.601
+                value = 0.299 * byteAt(at) + 0.587 * byteAt(at + 1) + 0.114 * byteAt(at + 2);
+            else
+                value = byteAt(at + min(channel, pc.lastColour));
+            planes[(channel * pc.height + pc.firstRow + y) * pc.width + x] = pc.offset + pc.scale * value;
         }
     }
 }

@@ -111,13 +111,51 @@ struct PackedRows {
 };
 
 // planes[n = 0][c][y][x] = low + (high - low) / 255 * pixel, reflected at the right up to the padded width
-// (images one pixel wide too). Gray feeds every channel; RGB(A) feeds channel c from byte min(c, 2).
+// (images one pixel wide too). Gray feeds every channel; RGB(A) feeds channel c from byte min(c, 2), the only
+// channel from luma.
 Result<Dispatch> buildImageImport(const PackedRows &image, const ImageExtent &band, float low, float high,
                                   BufferRange planes, const Traits &traits);
 
+// The same of a picture of width x height that is to be `factor` times as large: `width` and `firstRow`,
+// `rows` remain those of the planes, the buffer holds the source rows from sourceRow on.
+struct EnlargedRows {
+    PackedRows packed;
+    uint32_t factor = 2;
+    uint32_t sourceHeight = 0, sourceWidth = 0; // of the whole picture
+    uint32_t sourceRow = 0;
+};
+Result<Dispatch> buildImageEnlarge(const EnlargedRows &image, const ImageExtent &band, float low, float high,
+                                   BufferRange planes, const Traits &traits);
+// Source rows [first, end) that enlarged rows [first, first + count) depend on; rows beyond the enlarged
+// picture are reflected.
+struct SourceRows {
+    uint32_t first = 0, end = 0;
+};
+SourceRows enlargeSources(uint32_t first, uint32_t count, uint32_t sourceHeight, uint32_t factor);
+
+// Where the mask is at least a half it becomes 1 and what is known 0; elsewhere the mask becomes 0. `band` is
+// that of `known`, the mask has one channel.
+Result<Dispatch> buildMaskKnown(const ImageExtent &band, BufferRange mask, BufferRange known,
+                                const Traits &traits);
+
+// What a picture is made of, see shaders/image_export.comp. low and high are what the bytes 0 and 255 stand
+// for.
+enum class ExportSide : uint8_t { None = 0, Luma = 1, Mask = 2 };
+struct ExportPlanes {
+    BufferRange state;
+    float low = -1, high = 1;
+    // x0 = clamp(stateFactor state + outputFactor m) in place of the state; end = 0: the state itself.
+    BufferRange modelOutput;
+    float stateFactor = 1, outputFactor = 0, clipLow = 0, clipHigh = 0;
+    ExportSide side = ExportSide::None;
+    BufferRange sidePlanes;           // luma or the mask, of one channel
+    BufferRange known;                // Mask
+    float sideLow = -1, sideHigh = 1; // of luma, or of what is known
+};
+
 // pixel = clamp(floor((value - low) / (high - low) * 255 + 0.5), 0, 255), the first `width` of each row. One
 // channel gives gray bytes in every colour byte; three give RGB. The fourth byte of RGBA is written as 255.
-Result<Dispatch> buildImageExport(const PackedRows &image, const ImageExtent &band, float low, float high,
-                                  BufferRange planes, const Traits &traits);
+Result<Dispatch> buildImageExport(const PackedRows &image, const ImageExtent &band,
+                                  const ExportPlanes &planes, const Traits &traits);
 
 } // namespace mote

@@ -23,8 +23,21 @@ gpu::PipelineDescription addPipeline() {
 gpu::PipelineDescription importPipeline() {
     return pipelineOf(ShaderId::ImageImport, {}, 2, 13);
 }
-gpu::PipelineDescription exportPipeline() {
-    return pipelineOf(ShaderId::ImageExport, {}, 2, 12);
+gpu::PipelineDescription enlargePipeline() {
+    return pipelineOf(ShaderId::ImageEnlarge, {}, 2, 17);
+}
+gpu::PipelineDescription maskPipeline() {
+    return pipelineOf(ShaderId::MaskKnown, {}, 2, 5);
+}
+gpu::PipelineDescription exportPipeline(ExportSide side, bool estimate) {
+    return pipelineOf(ShaderId::ImageExport, {static_cast<uint32_t>(side), estimate ? 1u : 0u}, 5, 19);
+}
+
+constexpr uint32_t kLuma = 3; // as in image_import.comp
+
+// The byte of a pixel that the last channels read.
+uint32_t lastColour(uint32_t channels, uint32_t bytesPerPixel) {
+    return channels == 1 && bytesPerPixel >= 3 ? kLuma : std::min(bytesPerPixel, 3u) - 1;
 }
 
 // Rows of the tile that lie in the band.
@@ -135,7 +148,7 @@ Result<Dispatch> buildImageImport(const PackedRows &image, const ImageExtent &ba
     const uint64_t elements = uint64_t{band.channels} * image.rows * band.width;
     PushWords push;
     push.add({elements, band.height, band.width, image.firstRow, image.rows, image.width, image.bytesPerPixel,
-              image.strideBytes, std::min(image.bytesPerPixel, 3u) - 1});
+              image.strideBytes, lastColour(band.channels, image.bytesPerPixel)});
     push.addFloat((high - low) / 255);
     push.addFloat(low);
     MOTE_TRY_ASSIGN(Dispatch dispatch,
@@ -147,21 +160,83 @@ Result<Dispatch> buildImageImport(const PackedRows &image, const ImageExtent &ba
     return dispatch;
 }
 
-Result<Dispatch> buildImageExport(const PackedRows &image, const ImageExtent &band, float low, float high,
-                                  BufferRange planes, const Traits &traits) {
+Result<Dispatch> buildImageEnlarge(const EnlargedRows &image, const ImageExtent &band, float low, float high,
+                                   BufferRange planes, const Traits &traits) {
+    const PackedRows &packed = image.packed;
+    const uint64_t elements = uint64_t{band.channels} * packed.rows * band.width;
+    PushWords push;
+    push.add({elements, band.height, band.width, packed.firstRow, packed.rows,
+              uint64_t{band.firstRow} + packed.firstRow, image.sourceHeight, image.sourceWidth,
+              image.sourceRow, image.factor, packed.bytesPerPixel, packed.strideBytes,
+              lastColour(band.channels, packed.bytesPerPixel)});
+    push.addFloat((high - low) / 255);
+    push.addFloat(low);
+    MOTE_TRY_ASSIGN(Dispatch dispatch, makeDispatch("image enlarge", enlargePipeline(),
+                                                    {{packed.buffer, Access::Read}, {planes, Access::Write}},
+                                                    std::move(push), divideUp(elements, kLocalSize), traits));
+    dispatch.operations = 300 * elements;
+    dispatch.bytes = 80 * elements;
+    return dispatch;
+}
+
+SourceRows enlargeSources(uint32_t first, uint32_t count, uint32_t sourceHeight, uint32_t factor) {
+    const uint64_t target = uint64_t{sourceHeight} * factor;
+    const uint64_t end = uint64_t{first} + count;
+    // Reflected rows count back from the last but one; a picture so small that they come forward again is
+    // read whole.
+    uint64_t low = std::min<uint64_t>(first, target - 1), high = std::min(end, target);
+    if (end > target)
+        low = end - target >= target ? 0 : std::min(low, target - 1 - (end - target));
+    if (first >= target)
+        high = end - target >= target ? target : target - 1 - (first - target);
+    // Two source pixels to either side of the centre.
+    const uint64_t below = low / factor, above = (high - 1) / factor;
+    return {static_cast<uint32_t>(below < 2 ? 0 : below - 2),
+            static_cast<uint32_t>(std::min<uint64_t>(above + 3, sourceHeight))};
+}
+
+Result<Dispatch> buildMaskKnown(const ImageExtent &band, BufferRange mask, BufferRange known,
+                                const Traits &traits) {
+    const uint64_t plane = uint64_t{band.height} * band.width, pixels = plane * band.batch;
+    PushWords push;
+    push.add({pixels, plane, band.channels});
+    MOTE_TRY_ASSIGN(Dispatch dispatch, makeDispatch("mask", maskPipeline(),
+                                                    {{mask, Access::ReadWrite}, {known, Access::ReadWrite}},
+                                                    std::move(push), divideUp(pixels, kLocalSize), traits));
+    dispatch.pointwise = true;
+    dispatch.operations = pixels * (1 + band.channels);
+    dispatch.bytes = 4 * pixels * (2 + band.channels);
+    return dispatch;
+}
+
+Result<Dispatch> buildImageExport(const PackedRows &image, const ImageExtent &band,
+                                  const ExportPlanes &planes, const Traits &traits) {
     if (image.strideBytes % 4 != 0 || image.strideBytes < uint64_t{image.width} * image.bytesPerPixel)
         return makeStatus(
             StatusCode::Internal, "image export: found rows of %llu bytes for %u pixels of %u bytes",
             static_cast<unsigned long long>(image.strideBytes), image.width, image.bytesPerPixel);
     const uint64_t words = image.strideBytes / 4 * image.rows;
+    const bool estimate = planes.modelOutput.end != 0;
     PushWords push;
-    push.add({band.height, band.width, band.channels, image.firstRow, image.rows, image.width,
+    push.add({band.height, band.width, band.channels, image.firstRow, image.firstRow, image.rows, image.width,
               image.bytesPerPixel, image.strideBytes / 4});
-    push.addFloat(255 / (high - low));
-    push.addFloat(-low * 255 / (high - low));
-    MOTE_TRY_ASSIGN(Dispatch dispatch, makeDispatch("image export", exportPipeline(),
-                                                    {{planes, Access::Read}, {image.buffer, Access::Write}},
-                                                    std::move(push), divideUp(words, kLocalSize), traits));
+    push.addFloat(255 / (planes.high - planes.low));
+    push.addFloat(-planes.low * 255 / (planes.high - planes.low));
+    push.addFloat(255 / (planes.sideHigh - planes.sideLow));
+    push.addFloat(-planes.sideLow * 255 / (planes.sideHigh - planes.sideLow));
+    for (float value : {planes.stateFactor, planes.outputFactor, planes.clipLow, planes.clipHigh})
+        push.addFloat(value);
+    const auto bound = [&](const BufferRange &range, bool used) {
+        return used ? Binding{range, Access::Read} : unused(planes.state);
+    };
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    makeDispatch("image export", exportPipeline(planes.side, estimate),
+                                 {{planes.state, Access::Read},
+                                  {image.buffer, Access::Write},
+                                  bound(planes.modelOutput, estimate),
+                                  bound(planes.sidePlanes, planes.side != ExportSide::None),
+                                  bound(planes.known, planes.side == ExportSide::Mask)},
+                                 std::move(push), divideUp(words, kLocalSize), traits));
     dispatch.operations = 40 * words;
     dispatch.bytes = 20 * words;
     return dispatch;

@@ -2,6 +2,7 @@
 
 #include "model/checked.h"
 #include "model/format.h"
+#include "model/task.h"
 #include "model/validate_rules.h"
 
 #include <algorithm>
@@ -516,6 +517,7 @@ Status validateModel(const Model &model, const std::string &file) {
                      kMaxWindow);
     MOTE_TRY(validateWeights(model, file));
     MOTE_TRY(validateGraphs(model, file));
+    MOTE_TRY(checkTask(model, file));
     MOTE_TRY(validateRecipes(model, file));
     return validateSelfCheck(model, file);
 }

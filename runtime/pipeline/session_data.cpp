@@ -144,10 +144,12 @@ Result<Command> Session::exportCommand(size_t band, uint32_t first, uint32_t cou
     packed.bytesPerPixel = 4;
     packed.strideBytes = uint64_t{plan_.width} * 4;
     packed.buffer = {plan_.readback, kReadbackHeaderBytes, kReadbackHeaderBytes + packed.strideBytes * count};
+    ExportPlanes planes;
+    planes.state = plan_.band(plan_.state, band, stateChannels());
+    planes.low = port.valueLow * scale;
+    planes.high = port.valueHigh * scale;
     MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    buildImageExport(packed, bandExtent(band, stateChannels()), port.valueLow * scale,
-                                     port.valueHigh * scale, plan_.band(plan_.state, band, stateChannels()),
-                                     model_->traits()));
+                    buildImageExport(packed, bandExtent(band, stateChannels()), planes, model_->traits()));
     return dispatchCommand(std::move(dispatch));
 }
 

@@ -185,6 +185,43 @@ TEST(Convert, LearnedVarianceNeedsTwiceTheChannels) {
     EXPECT_THROW(parseUNetConfig(config, "config.json"), ReadError);
 }
 
+TEST(Convert, TasksNameTheInputs) {
+    nlohmann::json config = smallConfig();
+    config["in_channels"] = 7;
+    const CheckpointFolder folder(config);
+    const Model inpaint = converted(folder, [](ConvertOptions &o) { o.task = "inpaint"; }).model;
+    EXPECT_EQ(inpaint.task, "inpaint");
+    const Graph &graph = inpaint.graphs[0];
+    std::string ports;
+    for (const Port &port : graph.ports)
+        ports += port.name + "[" + std::to_string(graph.tensors[port.tensor].channels) + "] ";
+    EXPECT_EQ(ports, "x[3] mask[1] known[3] model_output[3] ");
+    std::string order; // in which the network's first convolution sees them
+    for (uint32_t input : graph.ops[0].inputs)
+        order += graph.tensors[input].name + " ";
+    EXPECT_EQ(order, "x mask known ");
+    EXPECT_EQ(inpaint.selfCheck.inputs.size(), 3u);
+
+    const auto refuses = [&](const char *task, const char *what) {
+        try {
+            const Conversion conversion = converted(folder, [&](ConvertOptions &o) { o.task = task; });
+            writeConversion(conversion, folder.file("refused.mote"));
+            ADD_FAILURE() << task << " was not refused";
+        } catch (const ReadError &error) {
+            EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
+        }
+        EXPECT_FALSE(std::filesystem::exists(folder.file("refused.mote")));
+    };
+    refuses("knit", "task: found 'knit', expected one of: generate, restore, denoise");
+    refuses("denoise", "task 'denoise': found inputs 'condition' of 4 channels and 3 channels in the state");
+    refuses("colourise", "expected one image 'condition' of one channel and two channels in the state");
+    config["in_channels"] = 6;
+    const CheckpointFolder plain(config);
+    EXPECT_EQ(converted(plain, [](ConvertOptions &o) { o.task = "super-resolution-x4"; }).model.task,
+              "super-resolution-x4");
+    EXPECT_THROW(converted(plain, [](ConvertOptions &o) { o.task = "inpaint"; }), ReadError);
+}
+
 TEST(Convert, AnotherSchedulerReplacesTheCheckpointsOwn) {
     const CheckpointFolder folder;
     const std::string path = folder.file("other.json");

@@ -443,6 +443,9 @@ const std::vector<Hostile> &table() {
         // Texts
         {"a model without a name", "name: found 0 bytes", [](RawFile &r) { r.model.name = ""; }},
         {"a licence of 70000 bytes", "licence: found 70000 bytes", [](RawFile &r) { r.model.licence.assign(70000, 'a'); }},
+        {"a task that nobody knows", "task: found 'knit', expected one of: generate, restore, denoise", [](RawFile &r) { r.model.task = "knit"; }},
+        {"an inpainting model without a mask", "task 'inpaint': found inputs 'condition' of 3 channels", [](RawFile &r) { r.model.task = "inpaint"; }},
+        {"a colourising model of colours", "expected one image 'condition' of one channel and two channels in the state", [](RawFile &r) { r.model.task = "colourise"; }},
         {"a description with a bell", "description: found control character 7", [](RawFile &r) { r.model.description = "\a"; }},
         {"a statistics window of four billion", "statistics_window: found 4294967295", [](RawFile &r) { r.model.statisticsWindow = ~0u; }},
         {"a receptive field of two billion", "receptive_field: found 2147483648", [](RawFile &r) { r.model.receptiveField = 1u << 31; }},
