@@ -169,6 +169,7 @@ Conversion convertCheckpoint(const ConvertOptions &options) {
     model.recipes = compileRecipes(options, config, model.timesteps);
     readVariance(config, model.recipes, checkpoint);
 
+    checkTimesteps(checkpoint.unet(), model.timesteps);
     result.network = lowerUNet(checkpoint);
     Task task;
     if (!options.task.empty())

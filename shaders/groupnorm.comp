@@ -1,4 +1,4 @@
-// h = (x - mean_g) / sqrt(var_g + epsilon) * gamma + beta; h = silu(h); h = average 2x2 of h
+// h = (x - mean_g) / sqrt(var_g + epsilon) * gamma + beta; h = activation(h); h = average 2x2 of h
 // over the channel-concatenated sources; statistics over the group's channels and all pixels.
 //
 //   source0, source1          [N][blocks][H][W] uvec4; source1's channels follow source0's without padding between

@@ -5,7 +5,7 @@
 
 layout(local_size_x = LOCAL_SIZE) in;
 
-layout(constant_id = 0) const int SILU = 0;
+layout(constant_id = 0) const int ACTIVATION = 0; // mote::ActivationFunction
 layout(constant_id = 1) const int AVERAGE = 0; // 1: average 2x2 of the result
 layout(constant_id = 2) const int SOURCES = 1;
 layout(constant_id = 3) const int SHIFT = 0; // channels0 % 8: source1 starts in the middle of a block
@@ -109,10 +109,8 @@ Eight normalised(uint image, uint block, uint pixel, Eight centre, Eight scale, 
         Eight h = load(image, block, (2 * y + (part >> 1)) * pc.inputWidth + x + (part & 1));
         h.low = (h.low - centre.low) * scale.low + beta.low;
         h.high = (h.high - centre.high) * scale.high + beta.high;
-        if (SILU != 0) {
-            h.low = silu(h.low);
-            h.high = silu(h.high);
-        }
+        h.low = activated(ACTIVATION, h.low);
+        h.high = activated(ACTIVATION, h.high);
         result.low += h.low;
         result.high += h.high;
     }

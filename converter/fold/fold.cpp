@@ -146,9 +146,12 @@ size_t foldScale(Network &network) {
         if (op.kind != OpKind::Scale || before == nullptr || !editor.readOnce(op.inputs[0]))
             continue;
         Op fused = *before;
-        if (before->kind == OpKind::Conv2d && op.inputOffset[0] == 0.0f) {
+        if (before->kind == OpKind::Conv2d && op.inputOffset[0] == 0.0f &&
+            (op.outputScales.empty() || before->outputScales.empty())) {
             fused.outputScale *= op.inputScale[0];
-        } else if (before->kind == OpKind::Concat) {
+            if (!op.outputScales.empty())
+                fused.outputScales = op.outputScales;
+        } else if (before->kind == OpKind::Concat && op.outputScales.empty()) {
             for (size_t k = 0; k < fused.inputs.size(); ++k) { // s (a x + b) + o
                 fused.inputScale[k] *= op.inputScale[0];
                 fused.inputOffset[k] = fused.inputOffset[k] * op.inputScale[0] + op.inputOffset[0];
@@ -168,10 +171,11 @@ size_t foldResample(Network &network) {
     size_t count = 0;
     for (uint32_t i = 0; i < editor.opCount(); ++i) {
         const Op op = editor.op(i);
-        if (op.kind != OpKind::Upsample && op.kind != OpKind::AvgPool)
+        const bool up = op.outputResample == Resample::NearestUp2;
+        if (op.kind != OpKind::Resample || (!up && op.outputResample != Resample::AverageDown2))
             continue;
         const Op *before = editor.maker(op.inputs[0]);
-        if (op.kind == OpKind::AvgPool && before != nullptr && before->kind == OpKind::GroupNorm &&
+        if (!up && before != nullptr && before->kind == OpKind::GroupNorm &&
             before->outputResample == Resample::None && editor.readOnce(op.inputs[0])) {
             Op fused = *before;
             fused.outputResample = Resample::AverageDown2;
@@ -188,8 +192,7 @@ size_t foldResample(Network &network) {
                 return reader.residualResample == Resample::None &&
                        std::find(reader.inputs.begin(), reader.inputs.end(), op.output) ==
                            reader.inputs.end();
-            return op.kind == OpKind::Upsample && readsAsOnlyInput(reader, op.output) &&
-                   reader.inputResample == Resample::None;
+            return up && readsAsOnlyInput(reader, op.output) && reader.inputResample == Resample::None;
         };
         if (readers.empty() || !std::all_of(readers.begin(), readers.end(), canJoin))
             continue;
@@ -197,8 +200,7 @@ size_t foldResample(Network &network) {
             Op reader = editor.op(index);
             if (reader.residual == op.output) {
                 reader.residual = op.inputs[0];
-                reader.residualResample =
-                    op.kind == OpKind::Upsample ? Resample::NearestUp2 : Resample::AverageDown2;
+                reader.residualResample = op.outputResample;
             } else {
                 reader.inputs = op.inputs;
                 reader.inputResample = Resample::NearestUp2;
@@ -269,7 +271,7 @@ FoldReport fold(Network &network, const std::vector<double> &timesteps, uint32_t
     report.parametersAfter = parametersOf(network);
     for (const Op &op : network.graph.ops)
         if (op.kind != OpKind::Concat && op.kind != OpKind::Conv2d && op.kind != OpKind::GroupNorm &&
-            op.kind != OpKind::Attention)
+            op.kind != OpKind::Attention && op.kind != OpKind::Resample)
             throw std::logic_error(
                 text("op ", op.name, " of kind ", unsigned(op.kind), " could not be folded"));
     return report;

@@ -20,7 +20,8 @@ namespace mote::convert {
 size_t foldConditioning(Network &network, const std::vector<double> &timesteps, uint32_t nullClass);
 
 // The timestep embedding, its MLP and every projection are evaluated at each timestep. A vector added to a
-// convolution's output joins its bias, a scale_shift its GroupNorm's affine, as one row per timestep:
+// convolution's output joins its bias, a scale_shift its GroupNorm's affine, and a division by the timestep
+// becomes a factor, as one row per timestep:
 //     bias[t] = bias + vector(t);   gamma[t] = gamma (1 + scale(t)),  beta[t] = beta (1 + scale(t)) +
 //     shift(t)
 // No op that depends on time alone remains. Returns the number of tables made.
@@ -45,7 +46,7 @@ size_t foldResidual(Network &network);
 size_t foldScale(Network &network);
 
 // Nearest upsampling joins the convolution that reads it, as input or as residual. Average pooling joins the
-// GroupNorm before it, or the convolution that adds it as residual.
+// GroupNorm before it, or the convolution that adds it as residual. Other resampling stays an op.
 size_t foldResample(Network &network);
 
 // A concatenation of two maps becomes two inputs of each op that reads it. It is never a residual: a block's

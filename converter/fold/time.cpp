@@ -20,6 +20,16 @@ size_t foldTime(Network &network, const std::vector<double> &timesteps) {
     const KnownValues time(network, OpKind::TimestepEmbedding, steps);
     Editor editor(network);
     size_t tables = 0;
+    for (uint32_t i = 0; i < editor.opCount(); ++i)
+        if (editor.op(i).kind == OpKind::DivideByTimestep) {
+            Op scale = editor.op(i);
+            scale.kind = OpKind::Scale;
+            scale.inputScale = {1};
+            scale.inputOffset = {0};
+            for (double timestep : timesteps)
+                scale.outputScales.push_back(static_cast<float>(1 / timestep));
+            editor.update(i, std::move(scale));
+        }
     for (uint32_t i = 0; i < editor.opCount(); ++i) {
         const Op op = editor.op(i);
         if (op.inputs.size() != 2 || time.known(op.inputs[0]) || !time.known(op.inputs[1]))

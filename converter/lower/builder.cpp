@@ -47,11 +47,16 @@ uint32_t Builder::inputPort(const std::string &portName, uint32_t channelCount, 
     return tensor;
 }
 
-uint32_t Builder::timestepEmbedding(const std::string &opName, const TimestepFeatures &features) {
+uint32_t Builder::timestepEmbedding(const std::string &opName, const TimestepFeatures &features,
+                                    const std::vector<uint32_t> &weightShape) {
     network_.timestepFeatures = features;
     Op op;
     op.kind = OpKind::TimestepEmbedding;
     op.name = opName;
+    if (!weightShape.empty()) {
+        const std::vector<float> values = take_(opName + ".weight", {weightShape.begin(), weightShape.end()});
+        op.weight = constant(opName + ".weight", weightShape, {values.begin(), values.end()});
+    }
     return append(op, features.channels);
 }
 
@@ -67,6 +72,14 @@ uint32_t Builder::classEmbedding(const std::string &opName, ClassInput input, ui
         op.weight = constant(opName + ".weight", {classes, channelCount}, {values.begin(), values.end()});
     }
     return append(op, channelCount);
+}
+
+uint32_t Builder::divideByTimestep(const std::string &opName, uint32_t input) {
+    Op op;
+    op.kind = OpKind::DivideByTimestep;
+    op.name = opName;
+    op.inputs = {input};
+    return append(op, channels(input));
 }
 
 uint32_t Builder::concat(const std::string &opName, const std::vector<uint32_t> &inputs) {
@@ -158,10 +171,10 @@ uint32_t Builder::linear(const std::string &module, uint32_t input, uint32_t out
 
 uint32_t Builder::groupNorm(const std::string &module, uint32_t input, uint32_t groups, double epsilon) {
     const uint32_t count = channels(input);
-    if (count % groups != 0)
-        throw ReadError(
-            text("unet/config.json: ", groups, " groups do not divide the ", count, " channels of ", module,
-                 "; norm_num_groups and attn_norm_num_groups must divide the channels of every norm"));
+    if (groups == 0 || count % groups != 0)
+        throw ReadError(text(
+            "unet/config.json: ", groups, " groups do not divide the ", count, " channels of ", module,
+            "; norm_num_groups, attn_norm_num_groups and those that Skip blocks choose must divide them"));
     const std::vector<float> gamma = take_(module + ".weight", {count});
     const std::vector<float> beta = take_(module + ".bias", {count});
     std::vector<double> affine(gamma.begin(), gamma.end());
@@ -176,12 +189,12 @@ uint32_t Builder::groupNorm(const std::string &module, uint32_t input, uint32_t 
     return append(op, count);
 }
 
-uint32_t Builder::silu(const std::string &opName, uint32_t input) {
+uint32_t Builder::activation(const std::string &opName, uint32_t input, ActivationFunction function) {
     Op op;
     op.kind = OpKind::Activation;
     op.name = opName;
     op.inputs = {input};
-    op.activation = ActivationFunction::Silu;
+    op.activation = function;
     return append(op, channels(input));
 }
 
@@ -201,19 +214,12 @@ uint32_t Builder::modulate(const std::string &opName, uint32_t input, uint32_t s
     return append(op, channels(input));
 }
 
-uint32_t Builder::upsample(const std::string &opName, uint32_t input) {
+uint32_t Builder::resample(const std::string &opName, uint32_t input, Resample how) {
     Op op;
-    op.kind = OpKind::Upsample;
+    op.kind = OpKind::Resample;
     op.name = opName;
     op.inputs = {input};
-    return append(op, channels(input));
-}
-
-uint32_t Builder::averagePool(const std::string &opName, uint32_t input) {
-    Op op;
-    op.kind = OpKind::AvgPool;
-    op.name = opName;
-    op.inputs = {input};
+    op.outputResample = how;
     return append(op, channels(input));
 }
 

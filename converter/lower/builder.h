@@ -20,7 +20,10 @@ public:
     // Each returns the tensor that it makes, called as the op.
     uint32_t inputPort(const std::string &name, uint32_t channels, PortSource source,
                        const std::string &description);
-    uint32_t timestepEmbedding(const std::string &name, const TimestepFeatures &features);
+    // Fourier and learned features have weights: `weight`.weight, of this shape.
+    uint32_t timestepEmbedding(const std::string &name, const TimestepFeatures &features,
+                               const std::vector<uint32_t> &weightShape = {});
+    uint32_t divideByTimestep(const std::string &name, uint32_t input);
     // Row: `name`.weight [classes][channels].
     uint32_t classEmbedding(const std::string &name, ClassInput input, uint32_t classes, uint32_t channels);
     uint32_t concat(const std::string &name, const std::vector<uint32_t> &inputs);
@@ -33,12 +36,11 @@ public:
                                          uint32_t outputs, uint32_t kernel);
     uint32_t linear(const std::string &module, uint32_t input, uint32_t outputs); // .weight [out][in]
     uint32_t groupNorm(const std::string &module, uint32_t input, uint32_t groups, double epsilon);
-    uint32_t silu(const std::string &name, uint32_t input);
+    uint32_t activation(const std::string &name, uint32_t input, ActivationFunction function);
     uint32_t add(const std::string &name, uint32_t a,
                  uint32_t b); // b: a map, or a vector added to every pixel
     uint32_t modulate(const std::string &name, uint32_t input, uint32_t scaleShift);
-    uint32_t upsample(const std::string &name, uint32_t input);
-    uint32_t averagePool(const std::string &name, uint32_t input);
+    uint32_t resample(const std::string &name, uint32_t input, Resample how);
     uint32_t attention(const std::string &name, uint32_t q, uint32_t k, uint32_t v, uint32_t heads);
 
     // An op's output becomes a port.

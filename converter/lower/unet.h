@@ -7,12 +7,15 @@
 
 namespace mote::convert {
 
-// Takes every tensor that the configuration asks for. Throws ReadError where a group count or head size does
-// not divide its channels. Ports: "x" (State), "condition" (App, where there is one), "model_output". Ops are
-// named after the checkpoint's modules.
+// Takes every tensor that the configuration asks for. Throws ReadError where a group count does not divide
+// its channels or a head is larger. Ports: "x" (State), "condition" (App, where there is one),
+// "model_output". Ops are named after the checkpoint's modules.
 Network lowerUNet(const UNetConfig &config, const TensorSource &tensors);
 
 // The same from a checkpoint, of which a tensor that is left over is an error by name.
 Network lowerUNet(Checkpoint &checkpoint);
+
+// Throws ReadError where the network does not know one of the timesteps.
+void checkTimesteps(const UNetConfig &config, const std::vector<float> &timesteps);
 
 } // namespace mote::convert

@@ -64,6 +64,9 @@ std::string oldAttentionName(const std::string &name) {
     return {};
 }
 
+// Fourier frequencies stand under one name or, in files that kept shared tensors, under two.
+constexpr const char *kFrequencies = "time_proj.weight", *kFrequenciesAgain = "time_proj.W";
+
 // The first of the names under which diffusers saves a UNet's weights, in the order in which it looks for
 // them.
 std::string weightsPath(const std::string &directory) {
@@ -98,10 +101,18 @@ void Checkpoint::readVariance(bool bySchedule, bool used) {
 }
 
 std::vector<float> Checkpoint::take(const std::string &name, const std::vector<uint64_t> &shape) {
-    if (weights_.find(name) == nullptr)
-        if (const std::string old = oldAttentionName(name); !old.empty() && weights_.find(old) != nullptr)
-            return taker_.take(old, shape);
-    return taker_.take(name, shape);
+    std::string found = name;
+    if (weights_.find(name) == nullptr) {
+        const std::string old = name == kFrequencies ? kFrequenciesAgain : oldAttentionName(name);
+        if (!old.empty() && weights_.find(old) != nullptr)
+            found = old;
+    }
+    std::vector<float> values = taker_.take(found, shape);
+    if (found == kFrequencies && weights_.find(kFrequenciesAgain) != nullptr &&
+        taker_.take(kFrequenciesAgain, shape) != values)
+        throw ReadError(text(weights_.path(), ": tensors \"", kFrequencies, "\" and \"", kFrequenciesAgain,
+                             "\" differ, expected the same frequencies in both"));
+    return values;
 }
 
 } // namespace mote::convert

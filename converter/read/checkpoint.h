@@ -25,15 +25,18 @@ struct UNetConfig {
     std::vector<std::string> downBlockTypes, upBlockTypes;
     uint32_t layersPerBlock = 2;
     bool centerInputSample = false;
-    bool flipSinToCos = true;
-    double freqShift = 0;
+    std::string timeEmbeddingType;  // "positional", "fourier", "learned"
+    bool flipSinToCos = true;       // positional
+    double freqShift = 0;           // positional
+    uint32_t numTrainTimesteps = 0; // learned: rows of the table
     double midBlockScaleFactor = 1;
     bool addAttention = true;
     std::optional<uint32_t> attentionHeadDim; // size of one head; none: one head with all channels
     std::optional<uint32_t> attnNormNumGroups;
     uint32_t downsamplePadding = 1;                                // 0: pad right and bottom by one
     bool downsampleWithResnet = false, upsampleWithResnet = false; // read by the attention blocks only
-    uint32_t normNumGroups = 32;
+    std::string actFn;                                             // "silu" (swish), "mish", "gelu", "relu"
+    std::optional<uint32_t> normNumGroups; // none: a quarter of the channels, at most 32
     double normEps = 1e-5;
     bool scaleShift = false; // resnet_time_scale_shift
     ClassEmbedding classEmbedding = ClassEmbedding::None;

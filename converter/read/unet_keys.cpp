@@ -15,8 +15,10 @@ using nlohmann::json;
 
 constexpr double kMaxChannels = 1 << 16;
 
-constexpr const char *kDownBlocks = "DownBlock2D|AttnDownBlock2D|ResnetDownsampleBlock2D";
-constexpr const char *kUpBlocks = "UpBlock2D|AttnUpBlock2D|ResnetUpsampleBlock2D";
+constexpr const char *kDownBlocks =
+    "DownBlock2D|AttnDownBlock2D|ResnetDownsampleBlock2D|SkipDownBlock2D|AttnSkipDownBlock2D";
+constexpr const char *kUpBlocks =
+    "UpBlock2D|AttnUpBlock2D|ResnetUpsampleBlock2D|SkipUpBlock2D|AttnSkipUpBlock2D";
 constexpr const char *kOtherBlocks = "CrossAttn and SimpleCrossAttn blocks read text (UNet2DConditionModel), "
                                      "Encoder and Decoder blocks know no "
                                      "time, K blocks are of another upscaler's network";
@@ -30,7 +32,7 @@ constexpr UNetKey kKeys[] = {
      "channels of the input: the state, then the condition", ""},
     {"out_channels", KeyType::Count, "3", false, 1, kMaxChannels, "", "channels of the output", ""},
     {"center_input_sample", KeyType::Boolean, "false", false, 0, 0, "", "the input becomes 2 x - 1", ""},
-    {"time_embedding_type", KeyType::Choice, R"("positional")", false, 0, 0, "positional",
+    {"time_embedding_type", KeyType::Choice, R"("positional")", false, 0, 0, "positional|fourier|learned",
      "features of the timestep", ""},
     {"flip_sin_to_cos", KeyType::Boolean, "true", false, 0, 0, "", "positional: cosines before sines", ""},
     {"freq_shift", KeyType::Number, "0", false, -1e6, 1e6, "",
@@ -58,9 +60,10 @@ constexpr UNetKey kKeys[] = {
      "how AttnDownBlock2D halves the size", ""},
     {"upsample_type", KeyType::Choice, R"("conv")", false, 0, 0, "conv|resnet",
      "how AttnUpBlock2D doubles the size", ""},
-    {"act_fn", KeyType::Choice, R"("silu")", false, 0, 0, "silu|swish", "activation of the residual blocks",
-     ""},
-    {"norm_num_groups", KeyType::Count, "32", false, 1, kMaxChannels, "", "groups of the norms", ""},
+    {"act_fn", KeyType::Choice, R"("silu")", false, 0, 0, "silu|swish|mish|gelu|relu",
+     "activation of the residual blocks", ""},
+    {"norm_num_groups", KeyType::Count, "32", true, 1, kMaxChannels, "",
+     "groups of the norms; null: a quarter of the channels, at most 32, with Skip blocks only", ""},
     {"norm_eps", KeyType::Number, "1e-5", false, 1e-12, 1, "", "epsilon of the norms", ""},
     {"resnet_time_scale_shift", KeyType::Choice, R"("default")", false, 0, 0, "default|scale_shift",
      "time is added after the first convolution, or scales and shifts after the second norm",

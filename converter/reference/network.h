@@ -19,10 +19,14 @@ struct Constant {
     std::vector<double> values;
 };
 
-// What a TimestepEmbedding op computes: `channels` features of one scalar timestep (diffusers' Timesteps
-// module). frequency_i = exp(-ln(10000) i / (half - frequencyShift)), half = channels / 2; [sin, cos], or
-// [cos, sin] if flipped.
+// What a TimestepEmbedding op computes: `channels` features of one scalar timestep t, as diffusers has them.
+// Positional (Timesteps): sines, then cosines, of t frequency_i, frequency_i = exp(-ln(10000) i / (half -
+//     frequencyShift)), half = channels / 2; cosines first if flipped.
+// Fourier (GaussianFourierProjection): sines, then cosines, of 2 pi ln(t) w_i, w the op's weight [half].
+// Learned (Embedding): row t of the op's weight [timesteps][channels].
 struct TimestepFeatures {
+    enum class Kind { Positional, Fourier, Learned };
+    Kind kind = Kind::Positional;
     uint32_t channels = 0;
     bool flipSinToCos = true;
     double frequencyShift = 0;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <stdexcept>
 
 namespace mote::convert::reference {
@@ -94,8 +95,20 @@ std::vector<T> projected(const Op &op, const Tables<T> &tables, const Array<T> *
     return sums;
 }
 
-template <typename T> T silu(T x) {
-    return x / (T(1) + std::exp(-x));
+template <typename T> T activated(ActivationFunction function, T x) {
+    switch (function) {
+    case ActivationFunction::None:
+        break;
+    case ActivationFunction::Silu:
+        return x / (T(1) + std::exp(-x));
+    case ActivationFunction::Mish:
+        return x * std::tanh(x > T(20) ? x : std::log1p(std::exp(x))); // ln(1 + exp(x)) is x there
+    case ActivationFunction::Gelu:
+        return x * std::erfc(-x * T(0.70710678118654752440)) / T(2);
+    case ActivationFunction::Relu:
+        return std::max(x, T(0));
+    }
+    return x;
 }
 
 template <typename T> Array<T> upsampleNearest(const Array<T> &in) {
@@ -121,16 +134,57 @@ template <typename T> Array<T> averageDown(const Op &op, const Array<T> &in) {
     return out;
 }
 
+// out(y, x) = sum of filter[i] filter[j] in(y', x') over the taps that lie on the map.
+template <typename T> Array<T> filtered(const Op &op, const Array<T> &in, bool up) {
+    struct Tap {
+        int64_t at;
+        double weight;
+    };
+    const auto taps = [up](int64_t out) { // along one axis
+        if (!up)
+            return std::vector<Tap>{
+                {2 * out - 1, 0.125}, {2 * out, 0.375}, {2 * out + 1, 0.375}, {2 * out + 2, 0.125}};
+        const int64_t near = out / 2, far = out % 2 == 0 ? near - 1 : near + 1;
+        return std::vector<Tap>{{near, 0.75}, {far, 0.25}};
+    };
+    Array<T> out(in.batch, in.channels, up ? in.height * 2 : in.height / 2, up ? in.width * 2 : in.width / 2);
+    expect(op, out.height > 0 && out.width > 0, "a map of one pixel cannot be filtered down");
+    for (uint32_t y = 0; y < out.height; ++y)
+        for (uint32_t x = 0; x < out.width; ++x)
+            for (const Tap &row : taps(y))
+                for (const Tap &column : taps(x)) {
+                    if (row.at < 0 || row.at >= in.height || column.at < 0 || column.at >= in.width)
+                        continue;
+                    for (uint32_t n = 0; n < in.batch; ++n)
+                        for (uint32_t c = 0; c < in.channels; ++c)
+                            out.at(n, c, y, x) += T(row.weight * column.weight) *
+                                                  in.at(n, c, uint32_t(row.at), uint32_t(column.at));
+                }
+    return out;
+}
+
 template <typename T> Array<T> resampled(const Op &op, const Array<T> &in, Resample resample) {
     switch (resample) {
     case Resample::NearestUp2:
         return upsampleNearest(in);
     case Resample::AverageDown2:
         return averageDown(op, in);
+    case Resample::FirUp2:
+    case Resample::FirDown2:
+        return filtered(op, in, resample == Resample::FirUp2);
     case Resample::None:
         break;
     }
     return in;
+}
+
+// A factor for each row, 1 where there are none.
+template <typename T> T rowScale(const Op &op, const Step &step) {
+    if (op.outputScales.empty())
+        return 1;
+    if (step.row >= op.outputScales.size())
+        fail(op, text(op.outputScales.size(), " output scales, row ", step.row, " asked for"));
+    return T(op.outputScales[step.row]);
 }
 
 template <typename T> Array<T> runConcat(const Op &op, const std::vector<const Array<T> *> &inputs) {
@@ -166,7 +220,8 @@ Array<T> runConv2d(const Op &op, const std::vector<const Array<T> *> &inputs, co
     const T *bias = op.bias == kNone ? nullptr : tableRow(op, tables, op.bias, "bias", outputs, step.row);
     ConvolutionShape shape{weight.shape[1], weight.shape[2], op.stride,   op.padTop,
                            op.padLeft,      op.padBottom,    op.padRight, false};
-    expect(op, op.inputResample != Resample::AverageDown2, "an input cannot be averaged down");
+    expect(op, op.inputResample == Resample::None || op.inputResample == Resample::NearestUp2,
+           "an input can only be doubled by its nearest pixels");
     shape.upsampleInput = op.inputResample == Resample::NearestUp2;
     Array<T> out = convolve(inputs, weight.values.data(), bias, outputs, shape);
     for (uint32_t n = 0; op.projection != kNone && n < out.batch; ++n) {
@@ -185,9 +240,10 @@ Array<T> runConv2d(const Op &op, const std::vector<const Array<T> *> &inputs, co
         for (size_t i = 0; i < out.values.size(); ++i)
             out.values[i] += added.values[i];
     }
-    if (op.outputScale != 1.0f)
+    const T factor = T(op.outputScale) * rowScale<T>(op, step);
+    if (factor != T(1))
         for (T &value : out.values)
-            value *= T(op.outputScale);
+            value *= factor;
     return out;
 }
 
@@ -227,7 +283,7 @@ Array<T> runGroupNorm(const Op &op, const std::vector<const Array<T> *> &inputs,
                 const uint32_t c = g * perGroup + uint32_t(i / plane);
                 const T normalised = T((double(values[i]) - mean) * inverse);
                 const T h = normalised * gamma[c] + beta[c];
-                values[i] = op.activation == ActivationFunction::Silu ? silu(h) : h;
+                values[i] = activated(op.activation, h);
             }
         }
     }
@@ -277,15 +333,32 @@ template <typename T> Array<T> runAttention(const Op &op, const std::vector<cons
     return out;
 }
 
-template <typename T> Array<T> runTimestepEmbedding(const Op &op, const Step &step) {
-    const uint32_t half = step.features.channels / 2;
+template <typename T> Array<T> runTimestepEmbedding(const Op &op, const Tables<T> &tables, const Step &step) {
+    using Kind = TimestepFeatures::Kind;
+    const TimestepFeatures &features = step.features;
+    const uint32_t half = features.channels / 2;
     expect(op, half > 0, "no timestep features given");
-    Array<T> out(1, step.features.channels, 1, 1); // an odd last feature stays 0
+    Array<T> out(1, features.channels, 1, 1); // an odd last feature stays 0
+    if (features.kind == Kind::Learned) {
+        const Table<T> &table = tableOf(op, tables, op.weight, "weight");
+        expect(op, table.shape.size() == 2 && table.shape[1] == features.channels,
+               "weight is not [T][channels]");
+        if (!(step.timestep >= 0 && step.timestep < table.shape[0]))
+            fail(op, text("the table has ", table.shape[0], " timesteps"));
+        const auto first = size_t(step.timestep) * features.channels;
+        std::copy_n(table.values.begin() + std::ptrdiff_t(first), features.channels, out.values.begin());
+        return out;
+    }
+    const bool fourier = features.kind == Kind::Fourier;
+    const Table<T> none, &weight = fourier ? tableOf(op, tables, op.weight, "weight") : none;
+    expect(op, !fourier || weight.values.size() == half, "weight is not [channels / 2]");
     for (uint32_t i = 0; i < half; ++i) {
-        const double frequency = std::exp(-std::log(10000.0) * i / (half - step.features.frequencyShift));
-        const double s = std::sin(step.timestep * frequency), c = std::cos(step.timestep * frequency);
-        out.values[i] = T(step.features.flipSinToCos ? c : s);
-        out.values[half + i] = T(step.features.flipSinToCos ? s : c);
+        const double phase =
+            fourier ? 2 * std::numbers::pi * std::log(step.timestep) * double(weight.values[i])
+                    : step.timestep * std::exp(-std::log(10000.0) * i / (half - features.frequencyShift));
+        const double s = std::sin(phase), c = std::cos(phase);
+        out.values[i] = T(features.flipSinToCos ? c : s);
+        out.values[half + i] = T(features.flipSinToCos ? s : c);
     }
     return out;
 }
@@ -312,7 +385,7 @@ template <typename T> Array<T> runClassEmbedding(const Op &op, const Tables<T> &
         Step ofLabel;
         ofLabel.timestep = step.labels[n];
         ofLabel.features = step.features;
-        const Array<T> features = runTimestepEmbedding<T>(op, ofLabel);
+        const Array<T> features = runTimestepEmbedding<T>(op, tables, ofLabel);
         std::copy(features.values.begin(), features.values.end(), out.plane(n, 0));
     }
     return out;
@@ -323,7 +396,8 @@ template <typename T> const T &broadcast(const Array<T> &a, uint32_t n, uint32_t
     return a.at(a.batch == 1 ? 0 : n, c, a.height == 1 ? 0 : y, a.width == 1 ? 0 : x);
 }
 
-template <typename T> Array<T> runElementwise(const Op &op, const std::vector<const Array<T> *> &inputs) {
+template <typename T>
+Array<T> runElementwise(const Op &op, const std::vector<const Array<T> *> &inputs, const Step &step) {
     const bool two = op.kind == OpKind::Add || op.kind == OpKind::Modulate;
     expectInputs(op, inputs, two ? 2 : 1, two ? 2 : 1);
     Array<T> out = *inputs[0];
@@ -351,10 +425,13 @@ template <typename T> Array<T> runElementwise(const Op &op, const std::vector<co
         expect(op, op.inputScale.size() == 1 && op.inputOffset.size() == 1,
                "one scale and one offset expected");
         for (T &value : out.values)
-            value = T(op.inputScale[0]) * value + T(op.inputOffset[0]);
-    } else if (op.activation == ActivationFunction::Silu) {
+            value = (T(op.inputScale[0]) * value + T(op.inputOffset[0])) * rowScale<T>(op, step);
+    } else if (op.kind == OpKind::DivideByTimestep) {
         for (T &value : out.values)
-            value = silu(value);
+            value *= T(static_cast<float>(1 / step.timestep)); // as a file holds it
+    } else {
+        for (T &value : out.values)
+            value = activated(op.activation, value);
     }
     return out;
 }
@@ -375,20 +452,18 @@ Array<T> runOp(const Op &op, const std::vector<const Array<T> *> &inputs, const 
     case OpKind::Attention:
         return runAttention(op, inputs);
     case OpKind::TimestepEmbedding:
-        return runTimestepEmbedding<T>(op, step);
+        return runTimestepEmbedding<T>(op, tables, step);
     case OpKind::ClassEmbedding:
         return runClassEmbedding(op, tables, step);
     case OpKind::Activation:
     case OpKind::Add:
     case OpKind::Scale:
     case OpKind::Modulate:
-        return runElementwise(op, inputs);
-    case OpKind::Upsample:
+    case OpKind::DivideByTimestep:
+        return runElementwise(op, inputs, step);
+    case OpKind::Resample:
         expectInputs(op, inputs, 1, 1);
-        return upsampleNearest(*inputs[0]);
-    case OpKind::AvgPool:
-        expectInputs(op, inputs, 1, 1);
-        return averageDown(op, *inputs[0]);
+        return resampled(op, *inputs[0], op.outputResample);
     }
     fail(op, text("kind ", unsigned(op.kind), " is not known"));
 }
@@ -415,7 +490,8 @@ Array<T> conditioningVector(const Graph &graph, const Tables<T> &tables, const S
                 labels
                     ? double(tables.at(conditioning.classes).values.at(size_t(step.labels[n]) * length + e))
                     : step.vectors[n].at(e);
-            out.at(n, e, 0, 0) = T(silu(double(steps.values.at(size_t(step.row) * length + e)) + c));
+            out.at(n, e, 0, 0) = T(activated(ActivationFunction::Silu,
+                                             double(steps.values.at(size_t(step.row) * length + e)) + c));
         }
     return out;
 }

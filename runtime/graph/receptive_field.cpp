@@ -27,7 +27,9 @@ Ratio scaleOf(const Op &op) {
     Ratio scale{1, 1};
     if (op.kind == OpKind::Conv2d)
         scale = reduced(op.inputResample == Resample::NearestUp2 ? 2 : 1, op.stride);
-    else if (op.kind == OpKind::GroupNorm && op.outputResample == Resample::AverageDown2)
+    else if (op.outputResample == Resample::NearestUp2 || op.outputResample == Resample::FirUp2)
+        scale = {2, 1};
+    else if (op.outputResample != Resample::None)
         scale = {1, 2};
     return scale;
 }
@@ -104,6 +106,10 @@ Interval before(Resample how, const Interval &after) {
         return {floorDivide(after.low, 2), floorDivide(after.high, 2)};
     if (how == Resample::AverageDown2)
         return {2 * after.low, 2 * after.high + 1};
+    if (how == Resample::FirUp2)
+        return {floorDivide(after.low - 1, 2), floorDivide(after.high + 1, 2)};
+    if (how == Resample::FirDown2)
+        return {2 * after.low - 1, 2 * after.high + 2};
     return after;
 }
 
@@ -118,7 +124,7 @@ bool walkBack(const Model &model, const Graph &graph, Axis axis, std::vector<Int
         Interval in = out;
         if (op.kind == OpKind::Attention)
             return false;
-        if (op.kind == OpKind::GroupNorm)
+        if (op.kind == OpKind::GroupNorm || op.kind == OpKind::Resample)
             in = before(op.outputResample, out);
         if (op.kind == OpKind::Conv2d) {
             const Weight *weight = op.weight < model.weights.size() ? &model.weights[op.weight] : nullptr;

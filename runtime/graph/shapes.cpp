@@ -99,14 +99,22 @@ public:
             break;
         }
         case OpKind::GroupNorm:
-            // Mean 1, variance 3, normalisation 2; SiLU 4; all on the input's pixels.
+            // Mean 1, variance 3, normalisation 2; an activation 4; all on the input's pixels.
             operations =
-                Checked(in.n) * channels * in.h * in.w * (op.activation == ActivationFunction::Silu ? 10 : 6);
+                Checked(in.n) * channels * in.h * in.w * (op.activation == ActivationFunction::None ? 6 : 10);
             resample(op.outputResample, out);
             break;
         case OpKind::Attention: {
             const Checked tokens = Checked(in.h) * in.w;
             operations = Checked(in.n) * tokens * tokens * (Checked(out.c) * 4 + Checked(op.heads) * 3);
+            break;
+        }
+        case OpKind::Resample: {
+            resample(op.outputResample, out);
+            const uint64_t taps = op.outputResample == Resample::FirDown2     ? 16
+                                  : op.outputResample == Resample::NearestUp2 ? 1
+                                                                              : 4;
+            operations = elements(out) * 2 * taps;
             break;
         }
         default:
@@ -151,10 +159,10 @@ public:
 
 private:
     static void resample(Resample how, TensorShape &shape) {
-        if (how == Resample::NearestUp2) {
+        if (how == Resample::NearestUp2 || how == Resample::FirUp2) {
             shape.h *= 2; // extents are at most 2^24
             shape.w *= 2;
-        } else if (how == Resample::AverageDown2) {
+        } else if (how != Resample::None) {
             shape.h /= 2;
             shape.w /= 2;
         }

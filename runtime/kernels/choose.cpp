@@ -61,9 +61,13 @@ Result<std::vector<OpKernel>> kernelsFor(const OpView &view, const Traits &trait
         MOTE_TRY_ASSIGN(kernels, attentionKernels(view, traits));
         break;
     }
+    case OpKind::Resample: {
+        MOTE_TRY_ASSIGN(kernels, resampleKernels(view, traits));
+        break;
+    }
     default:
         return makeStatus(StatusCode::Unsupported,
-                          "%s: found kind %u, expected Concat, Conv2d, GroupNorm or Attention",
+                          "%s: found kind %u, expected Concat, Conv2d, GroupNorm, Attention or Resample",
                           view.where().c_str(), static_cast<unsigned>(view.op.kind));
     }
     if (statistics)
@@ -147,6 +151,10 @@ Result<std::vector<Dispatch>> buildDispatches(const GraphKernels &kernels, const
     }
     case OpKind::Attention: {
         MOTE_TRY_ASSIGN(dispatches, buildAttention(view, kernels.ops[op], buffers, traits));
+        break;
+    }
+    case OpKind::Resample: {
+        MOTE_TRY_ASSIGN(dispatches, buildResample(view, buffers, traits));
         break;
     }
     default:

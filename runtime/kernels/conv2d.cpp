@@ -209,6 +209,10 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
     return kernels;
 }
 
+float outputFactor(const Op &op, uint32_t row) {
+    return op.outputScales.empty() ? op.outputScale : op.outputScale * op.outputScales[row];
+}
+
 uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
     const ConvFacts facts = factsOf(view);
     return kernel.variant == kWinograd ? winogradStatisticsTiles(facts, kernel)
@@ -231,7 +235,7 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
     push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,
               facts.outputBlocks, facts.blocks0, facts.blocks1, geometry.tiles, kernel.tileLoops,
               geometry.segmentsPerRow, op.padTop, op.padLeft, uint64_t{row} * facts.outputBlocks * 2});
-    push.addFloat(op.outputScale);
+    push.addFloat(outputFactor(op, buffers.row));
     push.add({facts.residual.h, facts.residual.w});
 
     BufferRange weights = buffers.weights;

@@ -16,7 +16,7 @@ constexpr uint32_t kLanePixels = 4;          // of an invocation in a loop
 
 gpu::PipelineDescription pipelineFor(const OpView &view, uint32_t variant) {
     const Op &op = view.op;
-    std::vector<uint32_t> constants = {op.activation == ActivationFunction::Silu ? 1u : 0u,
+    std::vector<uint32_t> constants = {static_cast<uint32_t>(op.activation),
                                        op.outputResample == Resample::AverageDown2 ? 1u : 0u,
                                        static_cast<uint32_t>(op.inputs.size()),
                                        op.inputs.size() > 1 ? view.input(0).c % 8 : 0};

@@ -80,6 +80,7 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
 Result<std::vector<OpKernel>> groupNormKernels(const OpView &view, const Traits &traits);
 Result<std::vector<OpKernel>> concatKernels(const OpView &view, const Traits &traits);
 Result<std::vector<OpKernel>> attentionKernels(const OpView &view, const Traits &traits);
+Result<std::vector<OpKernel>> resampleKernels(const OpView &view, const Traits &traits);
 
 // Statistics entries per channel and image that the op's kernel writes.
 uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel);
@@ -93,6 +94,8 @@ Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKern
 Result<std::vector<Dispatch>> buildConcat(const OpView &view, const OpBuffers &buffers, const Traits &traits);
 Result<std::vector<Dispatch>> buildAttention(const OpView &view, const OpKernel &kernel,
                                              const OpBuffers &buffers, const Traits &traits);
+Result<std::vector<Dispatch>> buildResample(const OpView &view, const OpBuffers &buffers,
+                                            const Traits &traits);
 Result<Dispatch> buildSeparateStatistics(const OpView &view, const OpBuffers &buffers, const Traits &traits);
 
 // Unsupported, or InvalidModel where a table's shape is wrong.
@@ -100,5 +103,6 @@ Status requireActivation(const OpView &view, uint32_t tensor, const char *what);
 Status requireShape(const OpView &view, uint32_t weight, std::initializer_list<uint64_t> shape,
                     const char *what);
 uint32_t rowsOf(const OpView &view, uint32_t weight); // of a table; 1 where there is none
+float outputFactor(const Op &op, uint32_t row);       // of a Conv2d
 
 } // namespace mote::kernels

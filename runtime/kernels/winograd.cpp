@@ -207,7 +207,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
         output.add({facts.output.h, facts.output.w, facts.outputBlocks, bands.tilesPerRow,
                     bands.tilesPerImage, bands.entriesPerImage, kernel.tileLoops, entry, columns,
                     uint64_t{row} * facts.outputBlocks * 2});
-        output.addFloat(op.outputScale);
+        output.addFloat(outputFactor(op, buffers.row));
         output.add({facts.residual.h, facts.residual.w});
         MOTE_TRY(add("output", outputPipeline(view, statistics),
                      {{m, Access::Read},

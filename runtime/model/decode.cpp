@@ -184,6 +184,7 @@ private:
         to.outputResample = static_cast<Resample>(from.output_resample());
         to.heads = from.heads();
         to.projection = from.projection();
+        MOTE_TRY(numbers(from.output_scales(), to.outputScales, kMaxTimesteps, "graphs.ops.output_scales"));
         return {};
     }
 

@@ -162,6 +162,26 @@ const char *resampleName(Resample resample) {
         return "nearest up 2";
     case Resample::AverageDown2:
         return "average down 2";
+    case Resample::FirUp2:
+        return "fir up 2";
+    case Resample::FirDown2:
+        return "fir down 2";
+    }
+    return "unknown";
+}
+
+const char *activationName(ActivationFunction function) {
+    switch (function) {
+    case ActivationFunction::None:
+        return "none";
+    case ActivationFunction::Silu:
+        return "silu";
+    case ActivationFunction::Mish:
+        return "mish";
+    case ActivationFunction::Gelu:
+        return "gelu";
+    case ActivationFunction::Relu:
+        return "relu";
     }
     return "unknown";
 }
@@ -214,10 +234,10 @@ void describeOp(const Model &model, const Graph &graph, const Op &op, Json &json
     }
     if (op.kind == OpKind::GroupNorm) {
         json.field("groups", op.groups);
-        json.field("activation", op.activation == ActivationFunction::Silu ? "silu" : "none");
-        if (op.outputResample != Resample::None)
-            json.field("output_resample", resampleName(op.outputResample));
+        json.field("activation", activationName(op.activation));
     }
+    if (op.outputResample != Resample::None)
+        json.field("output_resample", resampleName(op.outputResample));
     if (op.kind == OpKind::Attention)
         json.field("heads", op.heads);
     json.close('}');
@@ -293,7 +313,8 @@ void describeGraph(const Model &model, const Graph &graph, Json &json) {
     json.field("size_multiple", graph.sizeMultiple);
     json.key("op_counts");
     json.open('{');
-    for (const OpKind kind : {OpKind::Concat, OpKind::Conv2d, OpKind::GroupNorm, OpKind::Attention}) {
+    for (const OpKind kind :
+         {OpKind::Concat, OpKind::Conv2d, OpKind::GroupNorm, OpKind::Attention, OpKind::Resample}) {
         uint64_t count = 0;
         for (const Op &op : graph.ops)
             count += op.kind == kind ? 1 : 0;
@@ -334,16 +355,16 @@ const char *opKindName(OpKind kind) {
         return "Activation";
     case OpKind::Add:
         return "Add";
-    case OpKind::Upsample:
-        return "Upsample";
-    case OpKind::AvgPool:
-        return "AvgPool";
+    case OpKind::Resample:
+        return "Resample";
     case OpKind::Scale:
         return "Scale";
     case OpKind::Modulate:
         return "Modulate";
     case OpKind::ClassEmbedding:
         return "ClassEmbedding";
+    case OpKind::DivideByTimestep:
+        return "DivideByTimestep";
     }
     return "unknown";
 }

@@ -22,12 +22,13 @@ Offset<format::Op> encodeOp(Builder &b, const Op &op) {
     const auto name = b.CreateString(op.name);
     const auto inputs = b.CreateVector(op.inputs);
     const auto inputScale = b.CreateVector(op.inputScale), inputOffset = b.CreateVector(op.inputOffset);
+    const auto outputScales = b.CreateVector(op.outputScales);
     return format::CreateOp(b, static_cast<uint8_t>(op.kind), name, inputs, op.output, inputScale,
                             inputOffset, op.weight, op.bias, op.stride, op.padTop, op.padLeft, op.padBottom,
                             op.padRight, static_cast<uint8_t>(op.inputResample), op.residual,
                             static_cast<uint8_t>(op.residualResample), op.outputScale, op.affine, op.groups,
                             op.epsilon, static_cast<uint8_t>(op.activation),
-                            static_cast<uint8_t>(op.outputResample), op.heads, op.projection);
+                            static_cast<uint8_t>(op.outputResample), op.heads, op.projection, outputScales);
 }
 
 Offset<format::Port> encodePort(Builder &b, const Port &port) {

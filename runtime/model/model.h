@@ -47,35 +47,46 @@ enum class OpKind : uint8_t {
     Conv2d = 1,    // see Op
     GroupNorm = 2, // see Op
     Attention = 3, // self-attention over H*W tokens; one input of 3*C channels: q, k, v; out C channels
+    Resample = 4,  // see Op
     // Only in the converter's unfolded graph. A writer refuses them by name.
     TimestepEmbedding = 64, // scalar timestep -> [channels] features (attributes in the converter)
     Linear = 65,
     Activation = 66,
     Add = 67,
-    Upsample = 68, // nearest x2
-    AvgPool = 69,  // 2x2, stride 2
-    Scale = 70,    // out = inputScale[0] * in + inputOffset[0]
-    Modulate = 71, // inputs h and a vector of 2C: h * (1 + first half) + second half
+    Scale = 68,            // out = (inputScale[0] * in + inputOffset[0]) * outputScales[row]
+    Modulate = 69,         // inputs h and a vector of 2C: h * (1 + first half) + second half
+    DivideByTimestep = 70, // out = in * (1 / timestep), the factor in fp32
     ClassEmbedding =
-        72, // a vector per image: row of the weight [K][E] at its label; without one, the app's vector
+        71, // a vector per image: row of the weight [K][E] at its label; without one, the app's vector
 };
 
-enum class ActivationFunction : uint8_t { None = 0, Silu = 1 };
+enum class ActivationFunction : uint8_t {
+    None = 0,
+    Silu = 1, // x / (1 + exp(-x))
+    Mish = 2, // x tanh(ln(1 + exp(x)))
+    Gelu = 3, // x (1 + erf(x / sqrt(2))) / 2
+    Relu = 4, // max(x, 0)
+};
 
 enum class Resample : uint8_t {
     None = 0,
     NearestUp2 = 1,   // source pixel (y/2, x/2)
     AverageDown2 = 2, // mean of the four source pixels (2y..2y+1, 2x..2x+1)
+    // The filter [1, 3, 3, 1] along both axes; pixels outside the map are zero. Along one axis:
+    FirUp2 = 3,   // out(2i) = (in(i-1) + 3 in(i)) / 4,  out(2i+1) = (3 in(i) + in(i+1)) / 4
+    FirDown2 = 4, // out(i) = (in(2i-1) + 3 in(2i) + 3 in(2i+1) + in(2i+2)) / 8
 };
 
 // One executable operation. Which fields a kind uses is said beside them; the others keep their defaults.
 //
-// Conv2d:     out = (conv(resample(concat(inputs))) + bias[row] + resample(residual)) * outputScale
+// Conv2d:     out = (conv(resample(concat(inputs))) + bias[row] + resample(residual)) * outputScale *
+//             outputScales[row]
 //             cross-correlation with zero padding, as PyTorch's conv2d; a Linear over H*W tokens is a 1x1
 //             Conv2d. `output` is an Activation, or a Port (then written in fp32: the last convolution).
 // GroupNorm:  h = (x - mean_g) / sqrt(var_g + eps) * gamma[row] + beta[row]; h = activation(h); h =
 // resample(h)
 //             statistics over (channels of the group) x H x W of the concatenated inputs, biased variance.
+// Resample:   out = resample(in), the channels as they are.
 // Attention:  per head h of `heads`, d = C / heads:  softmax(q_h k_h^T / sqrt(d)) v_h;  output channel = h*d
 // + i.
 struct Op {
@@ -97,13 +108,16 @@ struct Op {
     uint32_t residual = kNone;               // tensor with the output's channels, or kNone
     Resample residualResample = Resample::None;
     float outputScale = 1.0f;
+    std::vector<float> outputScales; // one per entry of Model::timesteps; empty: 1
 
     // GroupNorm
     uint32_t affine = kNone; // [R][2][channels] F32
     uint32_t groups = 1;
     float epsilon = 1e-5f;
     ActivationFunction activation = ActivationFunction::None;
-    Resample outputResample = Resample::None; // None or AverageDown2
+
+    // GroupNorm: None or AverageDown2; Resample: any but None
+    Resample outputResample = Resample::None;
 
     // Attention
     uint32_t heads = 1;

@@ -191,8 +191,8 @@ private:
         place("ops", index);
         MOTE_TRY(checkName(file_, field("name"), op.name));
         place("ops", index, op.name);
-        if (number(op.kind) > number(OpKind::Attention)) {
-            Status status = bad("kind: found %u (%s), expected a kind that this version runs, 0 to 3",
+        if (number(op.kind) > number(OpKind::Resample)) {
+            Status status = bad("kind: found %u (%s), expected a kind that this version runs, 0 to 4",
                                 number(op.kind), opKindName(op.kind));
             status.code = StatusCode::Unsupported;
             return status;
@@ -209,6 +209,10 @@ private:
             break;
         case OpKind::GroupNorm:
             MOTE_TRY(groupNorm(op, channels));
+            break;
+        case OpKind::Resample:
+            if (op.outputResample == Resample::None || number(op.outputResample) > number(Resample::FirDown2))
+                return bad("output_resample: found %u, expected 1 to 4", number(op.outputResample));
             break;
         default:
             MOTE_TRY(attention(op, channels));
@@ -237,11 +241,13 @@ private:
             {"residual_resample", conv && op.residual != kNone,
              op.residualResample != plain.residualResample},
             {"output_scale", conv, op.outputScale != plain.outputScale},
+            {"output_scales", conv, !op.outputScales.empty()},
             {"affine", norm, op.affine != plain.affine},
             {"groups", norm, op.groups != plain.groups},
             {"epsilon", norm, op.epsilon != plain.epsilon},
             {"activation", norm, op.activation != plain.activation},
-            {"output_resample", norm, op.outputResample != plain.outputResample},
+            {"output_resample", norm || op.kind == OpKind::Resample,
+             op.outputResample != plain.outputResample},
             {"heads", op.kind == OpKind::Attention, op.heads != plain.heads},
             {"projection", conv || norm, op.projection != plain.projection},
         };
@@ -266,7 +272,9 @@ private:
     }
 
     Status inputs(const Op &op, uint32_t &channels) {
-        const uint32_t most = op.kind == OpKind::Concat ? kMaxInputs : op.kind == OpKind::Attention ? 1 : 2;
+        const uint32_t most = op.kind == OpKind::Concat                                     ? kMaxInputs
+                              : op.kind == OpKind::Attention || op.kind == OpKind::Resample ? 1
+                                                                                            : 2;
         if (op.inputs.empty() || op.inputs.size() > most)
             return bad("inputs: found %zu, expected 1 to %u", op.inputs.size(), most);
         for (size_t i = 0; i < op.inputs.size(); ++i) {
@@ -401,6 +409,13 @@ private:
         }
         if (!std::isfinite(op.outputScale))
             return bad("output_scale: found %g, expected a finite number", double(op.outputScale));
+        if (!op.outputScales.empty() && op.outputScales.size() != model_.timesteps.size())
+            return bad("output_scales: found %zu, expected none or %zu, one per timestep",
+                       op.outputScales.size(), model_.timesteps.size());
+        for (size_t i = 0; i < op.outputScales.size(); ++i)
+            if (!std::isfinite(op.outputScales[i]))
+                return bad("output_scales[%zu]: found %g, expected a finite number", i,
+                           double(op.outputScales[i]));
         channels = s[0];
         return {};
     }
@@ -412,8 +427,8 @@ private:
             return bad("groups: found %u, expected a divisor of %u channels", op.groups, channels);
         if (!std::isfinite(op.epsilon) || !(op.epsilon > 0))
             return bad("epsilon: found %g, expected a finite number above 0", double(op.epsilon));
-        if (number(op.activation) > number(ActivationFunction::Silu))
-            return bad("activation: found %u, expected 0 (none) or 1 (SiLU)", number(op.activation));
+        if (number(op.activation) > number(ActivationFunction::Relu))
+            return bad("activation: found %u, expected 0 (none) to 4 (ReLU)", number(op.activation));
         if (op.outputResample != Resample::None && op.outputResample != Resample::AverageDown2)
             return bad("output_resample: found %u, expected 0 (none) or 2 (average 2x2)",
                        number(op.outputResample));

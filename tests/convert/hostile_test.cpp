@@ -127,17 +127,69 @@ const std::vector<Hostile> kHostile = {
     // unet/config.json
     {"an unknown key", config("controlnet_depth", 2), {"unet/config.json", "controlnet_depth", "2"}},
     {"another class", config("_class_name", "UNet3DModel"), {"_class_name", "UNet3DModel", "UNet2DModel"}},
-    {"another activation", config("act_fn", "mish"), {"\"act_fn\"", "mish", "silu, swish"}},
-    {"learned time features",
-     config("time_embedding_type", "fourier"),
-     {"time_embedding_type", "fourier", "positional"}},
     {"no classes at all", config("num_class_embeds", 0), {"num_class_embeds", "0", "1 to 65536", "null"}},
     {"class embedding",
      config("class_embed_type", "projection"),
      {"class_embed_type", "projection", "timestep, identity", "null"}},
+    {"classes with another activation",
+     [](const Folder &f) {
+         f.edit(Folder::kConfig, [](json &c) {
+             c["num_class_embeds"] = 4;
+             c["act_fn"] = "mish";
+         });
+     },
+     {"act_fn", "mish", "silu", "classes"}},
+    {"classes embedded as time that is no sinusoid",
+     [](const Folder &f) {
+         f.edit(Folder::kConfig, [](json &c) {
+             c["class_embed_type"] = "timestep";
+             c["time_embedding_type"] = "fourier";
+         });
+     },
+     {"class_embed_type", "timestep", "positional", "fourier"}},
+    {"another activation", config("act_fn", "elu"), {"\"act_fn\"", "elu", "silu, swish, mish"}},
+    {"other time features",
+     config("time_embedding_type", "sinusoidal"),
+     {"time_embedding_type", "sinusoidal", "positional, fourier, learned"}},
+    {"a table of timesteps without a number",
+     config("time_embedding_type", "learned"),
+     {"num_train_timesteps", "null", "learned"}},
+    {"a tall table of timesteps",
+     config("num_train_timesteps", 1e12),
+     {"num_train_timesteps", "whole numbers"}},
+    {"a size of three numbers", config("sample_size", {8, 8, 3}), {"sample_size", "or two of them"}},
+    {"a size of a word", config("sample_size", "large"), {"sample_size", "large", "whole numbers"}},
     {"an unsupported block",
-     config("down_block_types", {"SkipDownBlock2D", "DownBlock2D"}),
-     {"down_block_types", "SkipDownBlock2D", "AttnDownBlock2D"}},
+     config("down_block_types", {"CrossAttnDownBlock2D", "DownBlock2D"}),
+     {"down_block_types", "CrossAttnDownBlock2D", "AttnDownBlock2D", "UNet2DConditionModel"}},
+    {"an image that nothing doubles",
+     config("up_block_types", {"SkipUpBlock2D", "UpBlock2D"}),
+     {"up_block_types", "after SkipUpBlock2D", "only Skip blocks"}},
+    {"an image that nothing halved",
+     [](const Folder &f) {
+         f.edit(Folder::kConfig, [](json &c) {
+             c["block_out_channels"] = {8, 8, 12};
+             c["down_block_types"] = {"DownBlock2D", "SkipDownBlock2D", "DownBlock2D"};
+             c["up_block_types"] = {"UpBlock2D", "UpBlock2D", "UpBlock2D"};
+         });
+     },
+     {"down_block_types", "after DownBlock2D", "another size"}},
+    {"an image of four channels going down",
+     [](const Folder &f) {
+         f.edit(Folder::kConfig, [](json &c) {
+             c["in_channels"] = 4;
+             c["down_block_types"] = {"SkipDownBlock2D", "DownBlock2D"};
+         });
+     },
+     {"in_channels", "4", "3 channels"}},
+    {"an image of four channels going up",
+     [](const Folder &f) {
+         f.edit(Folder::kConfig, [](json &c) {
+             c["in_channels"] = c["out_channels"] = 4;
+             c["up_block_types"] = {"SkipUpBlock2D", "SkipUpBlock2D"};
+         });
+     },
+     {"out_channels", "4", "3 channels"}},
     {"too few blocks",
      config("up_block_types", json::array({"UpBlock2D"})),
      {"up_block_types", "2 block names"}},
@@ -163,8 +215,11 @@ const std::vector<Hostile> kHostile = {
      config("resnet_time_scale_shift", "ada_group"),
      {"resnet_time_scale_shift", "ada_group", "scale_shift"}},
     {"groups that do not divide", config("norm_num_groups", 5), {"5 groups", "8 channels", "norm1"}},
-    {"no groups", config("norm_num_groups", nullptr), {"norm_num_groups", "null"}},
-    {"heads that do not divide", config("attention_head_dim", 5), {"attention_head_dim", "5", "12 channels"}},
+    {"no groups", config("norm_num_groups", nullptr), {"norm_num_groups", "null", "DownBlock2D"}},
+    {"a head of more than all channels",
+     config("attention_head_dim", 13),
+     {"attention_head_dim", "13", "12 channels"}},
+    {"heads of other sizes", config("attention_head_dim", 5), {"to_q.weight", "[12, 12]", "[10, 12]"}},
     {"a division by zero", config("mid_block_scale_factor", 0), {"mid_block_scale_factor", "0.001"}},
     {"frequencies without end", config("freq_shift", 4), {"freq_shift", "4", "half"}},
     {"a negative epsilon", config("norm_eps", -1e-5), {"norm_eps", "1e-12"}},

@@ -57,6 +57,13 @@ public:
         return add(op, graph().tensors[last_].channels);
     }
 
+    Op &resample(Resample how) {
+        Op op;
+        op.kind = OpKind::Resample;
+        op.outputResample = how;
+        return add(op, graph().tensors[last_].channels);
+    }
+
     Op &attention() {
         Op op;
         op.kind = OpKind::Attention;
@@ -132,6 +139,21 @@ TEST(Shapes, ConvolutionsAsPyTorchGivesThem) {
     }
 }
 
+TEST(Shapes, ResamplingsDoubleOrHalveAndLeaveOutAnOddLastLine) {
+    for (const Resample up : {Resample::NearestUp2, Resample::FirUp2}) {
+        Chain chain(4);
+        chain.resample(up);
+        EXPECT_EQ(chain.shapeAt(5, 8, 2), "2x4x10x16");
+    }
+    for (const Resample down : {Resample::AverageDown2, Resample::FirDown2}) {
+        Chain chain(4);
+        chain.resample(down);
+        EXPECT_EQ(chain.shapeAt(5, 8, 2), "2x4x2x4");
+        EXPECT_NE(chain.shapeAt(1, 8).find("makes the empty shape 1x4x0x4"), std::string::npos)
+            << chain.shapeAt(1, 8);
+    }
+}
+
 TEST(Shapes, HeightAndWidthGoTheirOwnWays) {
     Chain chain(3);
     Op &op = chain.conv(5, 3, 2, 0, 0);
@@ -148,10 +170,12 @@ TEST(Shapes, TheSampleAtSeveralSizes) {
     const std::vector<TensorShape> expected = {
         {2, 3, 48, 80},  {2, 3, 48, 80},  {2, 6, 48, 80},  {2, 8, 48, 80},  {2, 8, 48, 80},
         {2, 16, 24, 40}, {2, 16, 24, 40}, {2, 48, 24, 40}, {2, 16, 24, 40}, {2, 16, 24, 40},
-        {2, 8, 48, 80},  {2, 16, 48, 80}, {2, 3, 48, 80}};
+        {2, 8, 48, 80},  {2, 16, 48, 80}, {2, 3, 48, 80},  {2, 8, 24, 40},  {2, 8, 48, 80}};
     EXPECT_EQ(shapes->tensors, expected);
     // Sizes that the level below does not divide end in a clear word about which two tensors disagree.
-    const Status odd = inferShapes(sample.model, graph, 1, 5, 4).status();
+    Graph plain = graph;
+    plain.ops[11].inputs[1] = 3;
+    const Status odd = inferShapes(sample.model, plain, 1, 5, 4).status();
     EXPECT_EQ(odd.code, StatusCode::InvalidModel);
     EXPECT_NE(odd.message.find("graph 'unet', op 'norm3': inputs 'up' of 1x8x4x4 and 'high' of 1x8x5x4"),
               std::string::npos)
@@ -166,13 +190,16 @@ TEST(Shapes, CostsCountTwoOperationsPerMultiplyAdd) {
     EXPECT_EQ(shapes->costs[1].operations, 64u * 8 * (2 * 3 * 3 * 6 + 1));
     // Input in one block of 8 halfs, output likewise; weights fp16.
     EXPECT_EQ(shapes->costs[1].bytes, 64u * 16 + 64u * 16 + 8u * 3 * 3 * 6 * 2);
-    // norm2 without SiLU on 16 channels of 4x4; norm3 with SiLU on two inputs.
+    // norm2 without SiLU on 16 channels of 4x4; norm3 with GELU on two inputs.
     EXPECT_EQ(shapes->costs[4].operations, 16u * 16 * 6);
-    EXPECT_EQ(shapes->costs[9].operations, 64u * 16 * 10);
+    EXPECT_EQ(shapes->costs[11].operations, 64u * 16 * 10);
+    // Filters of 16 taps, and of 4 where they double.
+    EXPECT_EQ(shapes->costs[9].operations, 16u * 8 * 2 * 16);
+    EXPECT_EQ(shapes->costs[10].operations, 64u * 8 * 2 * 4);
     // Attention over 16 tokens of 16 channels in 2 heads: two products and a softmax.
     EXPECT_EQ(shapes->costs[6].operations, 16u * 16 * (4 * 16 + 3 * 2));
     // The output port is fp32 without padding channels.
-    EXPECT_EQ(shapes->costs[10].bytes, 64u * 32 + 64u * 3 * 4 + 3u * 3 * 3 * 16 * 2);
+    EXPECT_EQ(shapes->costs[12].bytes, 64u * 32 + 64u * 3 * 4 + 3u * 3 * 3 * 16 * 2);
     OpCost sum;
     for (const OpCost &cost : shapes->costs) {
         sum.operations += cost.operations;
@@ -299,6 +326,33 @@ TEST(ReceptiveField, DownAndUpByHand) {
     ahead.conv(8, 1, 1, 0, 0, Resample::NearestUp2);
     ahead.finish();
     EXPECT_EQ(radiusOf(ahead), 11u);
+}
+
+TEST(ReceptiveField, FiltersReachOnePixelFurther) {
+    // Down sees 2i-1..2i+2; up: 2i sees i-1..i, 2i+1 sees i..i+1.
+    // y = 0: -1..0 -> -3..2; y = 1: 0..1 -> -1..4: radius 3 both ways.
+    Chain chain(3);
+    chain.resample(Resample::FirDown2);
+    chain.resample(Resample::FirUp2);
+    chain.conv(3, 1, 1, 0, 0);
+    chain.finish();
+    EXPECT_EQ(radiusOf(chain), 3u);
+    EXPECT_EQ(factorOf(chain), 2u);
+    // Twice: y = 1 -> 0..1 -> -1..1 -> -3..4 -> -7..10; y = 2 sees the same.
+    Chain twice(3);
+    for (const Resample how : {Resample::FirDown2, Resample::FirDown2, Resample::FirUp2, Resample::FirUp2})
+        twice.resample(how);
+    twice.conv(3, 1, 1, 0, 0);
+    twice.finish();
+    EXPECT_EQ(radiusOf(twice), 9u);
+    EXPECT_EQ(factorOf(twice), 4u);
+    Chain plain(3);
+    plain.resample(Resample::AverageDown2);
+    plain.resample(Resample::NearestUp2);
+    plain.conv(3, 1, 1, 0, 0);
+    plain.finish();
+    EXPECT_EQ(radiusOf(plain), 1u);
+    EXPECT_EQ(factorOf(plain), 2u);
 }
 
 TEST(ReceptiveField, ResidualsCount) {

@@ -77,6 +77,7 @@ void expectEqual(const Model &a, const Model &b) {
             EXPECT_EQ(p.residual, q.residual);
             EXPECT_EQ(p.residualResample, q.residualResample);
             EXPECT_EQ(p.outputScale, q.outputScale);
+            EXPECT_EQ(p.outputScales, q.outputScales);
             EXPECT_EQ(p.affine, q.affine);
             EXPECT_EQ(p.groups, q.groups);
             EXPECT_EQ(p.epsilon, q.epsilon);

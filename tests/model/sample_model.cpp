@@ -77,6 +77,16 @@ public:
         return graph().ops.back();
     }
 
+    void resample(const std::string &name, uint32_t input, uint32_t output, Resample how) {
+        Op op;
+        op.kind = OpKind::Resample;
+        op.name = name;
+        op.inputs = {input};
+        op.output = output;
+        op.outputResample = how;
+        graph().ops.push_back(op);
+    }
+
     void port(const std::string &name, bool output, PortSource source, uint32_t tensor) {
         Port port;
         port.name = name;
@@ -158,8 +168,11 @@ Sample sampleModel(uint32_t wide) {
     project.outputScale = 0.5f;
     Op &upsample = b.conv("upsample", {mixed}, up, 3);
     upsample.inputResample = Resample::NearestUp2;
-    b.norm("norm3", {up, high}, skipNorm, 2);
-    b.conv("conv_out", {skipNorm}, out, 3);
+    const uint32_t filtered = b.tensor("filtered", c), widened = b.tensor("widened", c);
+    b.resample("fir_down", high, filtered, Resample::FirDown2);
+    b.resample("fir_up", filtered, widened, Resample::FirUp2);
+    b.norm("norm3", {up, widened}, skipNorm, 2).activation = ActivationFunction::Gelu;
+    b.conv("conv_out", {skipNorm}, out, 3).outputScales = {0.5f, 2};
     for (Op &op : graph.ops)
         if (op.name == "down" || op.name == "norm2")
             op.projection =
