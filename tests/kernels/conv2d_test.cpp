@@ -50,7 +50,7 @@ const ConvCase kCases[] = {
     {"FiveByOne", {8}, 8, 1, 9, 6, 5, 1, 1, 2, 0, 2, 0},
     {"OneBySeven", {3}, 8, 1, 4, 9, 1, 7, 1, 0, 3, 0, 3},
     {"LastToPort", {24}, 3, 2, 9, 11, 3, 3, 1, 1, 1, 1, 1, false, -1, kPort},
-    {"BiasRows", {8}, 9, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
+    {"RowsOfBiasAndScale", {8}, 9, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
 };
 
 OpCase makeCase(const ConvCase &c) {
@@ -79,6 +79,8 @@ OpCase makeCase(const ConvCase &c) {
     op.weight = made.table({c.outputs, c.kernelHeight, c.kernelWidth, channels}, random.halfs(weights),
                            DataType::F16);
     op.bias = made.table({c.biasRows, c.outputs}, random.halfs(size_t{c.biasRows} * c.outputs));
+    for (uint32_t row = 1; c.biasRows > 1 && row <= c.biasRows; ++row)
+        op.outputScales.push_back(0.5f * static_cast<float>(row));
     if (c.residual >= 0) {
         op.residualResample = static_cast<Resample>(c.residual);
         const uint32_t height = c.residual == 1 ? shape.h / 2 : c.residual == 2 ? shape.h * 2 : shape.h;
@@ -87,6 +89,19 @@ OpCase makeCase(const ConvCase &c) {
     }
     made.output(shape, c.target);
     return made;
+}
+
+// The case as it is at one row: tables of one row and one factor.
+OpCase atRow(OpCase c, uint32_t row) {
+    Op &op = c.op();
+    auto &bias = c.tables[op.bias];
+    const uint32_t outputs = bias.shape[1];
+    bias.values = {bias.values.begin() + row * outputs, bias.values.begin() + (row + 1) * outputs};
+    bias.shape = {1, outputs};
+    if (!op.outputScales.empty())
+        op.outputScale *= op.outputScales[row];
+    op.outputScales.clear();
+    return c;
 }
 
 class Conv2d : public Kernels {
@@ -144,14 +159,8 @@ protected:
     // |error| <= (K + 4) 2^-24 sum|terms| for a sum of K products in fp32, and half a unit in the last place
     // of the value stored.
     void expectClose(const Map &found, OpCase &c, uint32_t row, const std::string &kernel) {
-        Map expected, magnitude;
-        OpCase one = c;
-        const uint32_t outputs = found.channels;
-        auto &bias = one.tables[one.op().bias];
-        bias.values = {bias.values.begin() + row * outputs, bias.values.begin() + (row + 1) * outputs};
-        bias.shape = {1, outputs};
-        expected = one.reference();
-        magnitude = one.reference(true);
+        const OpCase one = atRow(c, row);
+        const Map expected = one.reference(), magnitude = one.reference(true);
         const std::vector<uint32_t> &shape = c.model.weights[c.op().weight].shape;
         const double terms = static_cast<double>(shape[1]) * shape[2] * shape[3] + 4;
         const bool half = c.graph.tensors[c.op().output].kind == TensorKind::Activation;
@@ -240,7 +249,7 @@ const ConvCase kWinogradCases[] = {
     {"UpsampleTwoSources", {32, 8}, 72, 2, 3, 5, 3, 3, 1, 1, 1, 1, 1, true},
     {"ResidualAndScale", {48}, 40, 2, 7, 9, 3, 3, 1, 1, 1, 1, 1, false, 0, kActivation, 0.5f},
     {"ResidualDoubled", {64}, 35, 1, 6, 10, 3, 3, 1, 1, 1, 1, 1, false, 1},
-    {"BiasRows", {64}, 33, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
+    {"RowsOfBiasAndScale", {64}, 33, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
     {"SeveralBands", {128}, 128, 1, 66, 70},
 };
 
@@ -282,12 +291,7 @@ TEST_P(Winograd, MatchesReference) {
         run(dispatches);
         EXPECT_EQ(dispatches->size() > 3, std::string(wanted.name) == "SeveralBands");
         const Map found = readActivation(buffers.output, c.shapes.tensors[output]);
-        OpCase one = c;
-        auto &bias = one.tables[one.op().bias];
-        bias.values = {bias.values.begin() + row * found.channels,
-                       bias.values.begin() + (row + 1) * found.channels};
-        bias.shape = {1, found.channels};
-        expectNear(found, one.reference());
+        expectNear(found, atRow(c, row).reference());
         if (statistics)
             expectStatistics(found, floatsOf(buffers.outputStatistics), kernels->statistics[output].tiles);
     }

@@ -13,30 +13,40 @@ struct NormCase {
     const char *name;
     std::vector<uint32_t> channels; // of the one or two sources
     uint32_t groups, n, h, w;
-    bool silu = false, average = false;
+    ActivationFunction activation = ActivationFunction::None;
+    bool average = false;
     uint32_t rows = 1;
     double offset = 0, spread = 1; // of the inputs
+    double factor = 1;             // of the affine table
 };
+
+constexpr ActivationFunction kPlain = ActivationFunction::None, kSilu = ActivationFunction::Silu;
 
 const NormCase kCases[] = {
     {"OnePixelOneChannel", {1}, 1, 1, 1, 1},
-    {"OnePixelFiveChannels", {5}, 1, 2, 1, 1, true},
+    {"OnePixelFiveChannels", {5}, 1, 2, 1, 1, kSilu},
     {"OddSize", {8}, 8, 1, 7, 9},
-    {"GroupsOfThree", {24}, 8, 1, 9, 7, true},
-    {"GroupsOfFive", {40}, 8, 2, 5, 11, true},
+    {"GroupsOfThree", {24}, 8, 1, 9, 7, kSilu},
+    {"GroupsOfFive", {40}, 8, 2, 5, 11, kSilu},
     {"GroupsOf13", {130}, 10, 1, 4, 5},
-    {"GroupsOf40", {80}, 2, 1, 6, 6, true},
+    {"GroupsOf40", {80}, 2, 1, 6, 6, kSilu},
     {"OneGroup", {24}, 1, 1, 8, 8},
-    {"TwoSources", {16, 24}, 8, 1, 6, 10, true},
+    {"TwoSources", {16, 24}, 8, 1, 6, 10, kSilu},
     {"TwoSourcesInOneGroup", {8, 8}, 1, 2, 5, 5},
-    {"TwoSourcesOddChannels", {3, 5}, 4, 1, 7, 5, true},
+    {"TwoSourcesOddChannels", {3, 5}, 4, 1, 7, 5, kSilu},
     {"TwoSourcesFiveThirteen", {5, 13}, 6, 2, 3, 7},
-    {"TwoSourcesShiftedBlocks", {12, 40}, 4, 1, 4, 9, true},
-    {"Average", {24}, 8, 1, 6, 10, true, true},
-    {"AverageTwoSourcesOdd", {3, 6}, 3, 2, 4, 2, false, true},
-    {"Rows", {16}, 4, 1, 5, 5, true, false, 3},
-    {"FarFromZero", {16}, 4, 1, 33, 31, false, false, 1, 100, 0.5},
-    {"LargeMap", {8}, 2, 1, 130, 140, true},
+    {"TwoSourcesShiftedBlocks", {12, 40}, 4, 1, 4, 9, kSilu},
+    {"Average", {24}, 8, 1, 6, 10, kSilu, true},
+    {"AverageTwoSourcesOdd", {3, 6}, 3, 2, 4, 2, kPlain, true},
+    {"Rows", {16}, 4, 1, 5, 5, kSilu, false, 3},
+    {"FarFromZero", {16}, 4, 1, 33, 31, kPlain, false, 1, 100, 0.5},
+    {"LargeMap", {8}, 2, 1, 130, 140, kSilu},
+    {"Mish", {24}, 8, 1, 9, 7, ActivationFunction::Mish},
+    {"MishAverage", {12}, 4, 2, 6, 10, ActivationFunction::Mish, true},
+    {"MishFarFromZero", {16}, 1, 1, 9, 9, ActivationFunction::Mish, false, 1, 0, 1, 40},
+    {"Gelu", {40}, 8, 2, 5, 11, ActivationFunction::Gelu},
+    {"GeluFarFromZero", {16}, 1, 1, 9, 9, ActivationFunction::Gelu, false, 1, 0, 1, 40},
+    {"Relu", {5, 13}, 6, 2, 3, 7, ActivationFunction::Relu},
 };
 
 class GroupNorm : public Kernels {
@@ -49,7 +59,7 @@ protected:
         op.name = c.name;
         op.groups = c.groups;
         op.epsilon = 1e-5f;
-        op.activation = c.silu ? ActivationFunction::Silu : ActivationFunction::None;
+        op.activation = c.activation;
         op.outputResample = c.average ? Resample::AverageDown2 : Resample::None;
         uint32_t channels = 0;
         for (uint32_t count : c.channels) {
@@ -60,7 +70,10 @@ protected:
             made.input(std::move(map));
             channels += count;
         }
-        op.affine = made.table({c.rows, 2, channels}, random.halfs(size_t{c.rows} * 2 * channels));
+        std::vector<double> affine = random.halfs(size_t{c.rows} * 2 * channels);
+        for (double &value : affine)
+            value *= c.factor;
+        op.affine = made.table({c.rows, 2, channels}, std::move(affine));
         const uint32_t down = c.average ? 2 : 1;
         made.output({c.n, channels, c.h / down, c.w / down});
         return made;
@@ -181,8 +194,8 @@ protected:
         // themselves (as the statistics tests hold), so that the normalised value h = (x - mean) s + beta
         // moves by at most
         //   32 u largest s + 64 u (|h| + |beta|);
-        // SiLU's slope is at most 1.1, its own error (3 + 2 |h|) 2 u of the value as GLSL bounds exp. Then
-        // the storage.
+        // An activation's slope is at most 1.13, its own error (3 + 2 |h|) 2 u of the value as GLSL bounds
+        // exp. Then the storage.
         const double u = 0x1p-24;
         std::vector<double> scales(expected.batch * wanted.groups);
         const uint32_t groupChannels = channels / wanted.groups;
@@ -213,7 +226,8 @@ protected:
                     const double value = expected.plane(n, channel)[i];
                     const double h = wanted.average ? 2 * largest * scale + beta : std::fabs(value) + 1;
                     const double moved = 32 * u * largest * scale + 64 * u * (h + beta);
-                    const double arithmetic = wanted.silu ? 1.1 * moved + (3 + 2 * h) * 2 * u * h : moved;
+                    const double arithmetic =
+                        wanted.activation != kPlain ? 1.13 * moved + (3 + 2 * h) * 2 * u * h : moved;
                     const double tolerance = arithmetic + 0x1p-11 * (std::fabs(value) + arithmetic) + 0x1p-25;
                     const double fraction = std::fabs(found.plane(n, channel)[i] - value) / tolerance;
                     ASSERT_LE(fraction, 1) << "channel " << channel << ", pixel " << i << ": "
@@ -273,7 +287,7 @@ INSTANTIATE_TEST_SUITE_P(Table, GroupNormShapes, testing::ValuesIn(kCases),
 // Statistics as convolutions write them, from two that cut the map into different numbers of tiles.
 void GroupNorm::expectTwoConvolutionsCombined() {
     const uint32_t height = 70, width = 65, channels[2] = {5, 11};
-    const NormCase wanted{"Two", {5, 11}, 4, 1, height, width, true};
+    const NormCase wanted{"Two", {5, 11}, 4, 1, height, width, kSilu};
     Random random(17);
     OpCase c;
     c.op().kind = OpKind::Conv2d;
