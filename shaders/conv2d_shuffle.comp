@@ -2,10 +2,10 @@
 // that suits software devices, where a load costs as much as fifty multiplications: each of eight neighbouring
 // invocations loads the weights of one input channel, and all share them by shuffles from constant lanes.
 //
-// Eight invocations make 8 x OUTPUT_BLOCKS outputs of 64 pixels: lane l the pixels l, l + 8, ... Pixels are numbered
-// over the whole map, so that no row end is wasted.
+// Eight invocations make 8 x OUTPUT_BLOCKS outputs of 8 x PIXELS pixels: lane l the pixels l, l + 8, ... Pixels are
+// numbered over the whole map, so that no row end is wasted.
 //
-//   statistics  as in conv2d.comp, but a tile is what one eight walks: 64 pixels x tileLoops
+//   statistics  as in conv2d.comp, but a tile is what one eight walks: 8 x PIXELS pixels x tileLoops
 //
 // Workgroup: 8 tiles of one image for OUTPUT_BLOCKS output blocks; groups = N * ceil(tiles / 8) *
 // ceil(outputBlocks / OUTPUT_BLOCKS), output blocks fastest.
@@ -21,9 +21,10 @@
 #include "conv2d_interface.glsl"
 #include "lanes.glsl"
 
-layout(constant_id = 8) const int OUTPUT_BLOCKS = 2; // 1 or 2
-// Loops over pixels end at a constant that only the driver knows: unrolled there, the module stays small.
-layout(constant_id = 9) const int PIXELS = 8;
+// Loops end at constants that only the driver knows: unrolled there, the module stays small. 8 x 2 where there are
+// pixels enough, 2 x 4 for the smallest maps.
+layout(constant_id = 8) const int OUTPUT_BLOCKS = 2; // 1, 2 or 4
+layout(constant_id = 9) const int PIXELS = 8;        // 2 or 8
 
 void main() {
     uint lane = laneNumber();
@@ -45,13 +46,13 @@ void main() {
     uint blocks = pc.blocks0 + pc.blocks1;
 
     float count = 0;
-    float means[2][8], deviations[2][8]; // [output block][output], of the pixels walked so far
+    float means[4][8], deviations[4][8]; // [output block][output], of the pixels walked so far
     [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c)
         [[unroll]] for (int o = 0; o < 8; ++o)
             means[c][o] = deviations[c][o] = 0;
 
     for (uint tileLoop = 0; tileLoop < pc.tileLoops; ++tileLoop) {
-        uint start = (tile * pc.tileLoops + tileLoop) * 64;
+        uint start = (tile * pc.tileLoops + tileLoop) * (8 * PIXELS);
         uint first = start + lane; // pixel number p of this invocation is first + 8 p
         bool live = start < outputPixels; // of all eight alike, so that none is missing in a shuffle
         uint ys[8], xs[8];
@@ -61,7 +62,7 @@ void main() {
             xs[p] = pixel - ys[p] * pc.outputWidth;
         }
 
-        float sums[2][8][8]; // [output block][output][pixel]
+        float sums[4][8][8]; // [output block][output][pixel]
         [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
             Eight begin = biasOf(min(firstBlock + c, pc.outputBlocks - 1));
             [[unroll]] for (int p = 0; p < PIXELS; ++p) {
@@ -115,7 +116,7 @@ void main() {
         }
 
         // One block of outputs at a time, the next moving up: unrolled, this would be most of the code.
-        float here = float(min(outputPixels - start, 64u)); // live pixels
+        float here = float(min(outputPixels - start, 8u * PIXELS)); // live pixels
         for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
             uint outputBlock = firstBlock + c;
             uint base = (image * pc.outputBlocks + outputBlock) * outputPlane;
@@ -162,17 +163,15 @@ void main() {
                     deviations[0][o] += sumOfLanes(squares) + delta * delta * (count * share);
                 }
             }
-            if (OUTPUT_BLOCKS == 2) {
-                sums[0] = sums[1];
-                if (STATISTICS != 0) {
-                    float of[8] = means[0];
-                    means[0] = means[1];
-                    means[1] = of;
-                    of = deviations[0];
-                    deviations[0] = deviations[1];
-                    deviations[1] = of;
-                }
+            // In turns, so that after all blocks the statistics are where they were.
+            float ofMeans[8] = means[0], ofDeviations[8] = deviations[0];
+            [[unroll]] for (int next = 1; next < OUTPUT_BLOCKS; ++next) {
+                sums[next - 1] = sums[next];
+                means[next - 1] = means[next];
+                deviations[next - 1] = deviations[next];
             }
+            means[OUTPUT_BLOCKS - 1] = ofMeans;
+            deviations[OUTPUT_BLOCKS - 1] = ofDeviations;
         }
         count += live ? here : 0;
     }

@@ -4,8 +4,9 @@
 //   weights  U, [36][outputBlock][block][8 inputs] uvec4 of 8 outputs
 //   target   M
 //
-// Eight neighbouring invocations make 8 x OUTPUT_BLOCKS outputs of 64 tiles of one position. Workgroup: eight such
-// units; groups = ceil(36 * ceil(columns / 64) * ceil(outputBlocks / OUTPUT_BLOCKS) / 8), output blocks fastest.
+// Eight neighbouring invocations make 8 x OUTPUT_BLOCKS outputs of 8 x TILES tiles of one position. Workgroup: eight
+// such units; groups = ceil(36 * ceil(columns / (8 TILES)) * ceil(outputBlocks / OUTPUT_BLOCKS) / 8), output blocks
+// fastest.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -16,9 +17,10 @@
 
 layout(local_size_x = LOCAL_SIZE) in;
 
-layout(constant_id = 0) const int OUTPUT_BLOCKS = 2; // 1 or 2
-// Loops over tiles end at a constant that only the driver knows: unrolled there, the module stays small.
-layout(constant_id = 1) const int TILES = 8;
+// Loops end at constants that only the driver knows: unrolled there, the module stays small. 8 x 2 where there are
+// tiles enough, 2 x 4 for the smallest maps.
+layout(constant_id = 0) const int OUTPUT_BLOCKS = 2; // 1, 2 or 4
+layout(constant_id = 1) const int TILES = 8;         // 2 or 8
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
@@ -35,14 +37,14 @@ void main() {
     uint number = dispatchGroup();
     uint unit = (pc.firstGroup + number) * 8 + eightNumber();
     uint outputGroups = (pc.outputBlocks + OUTPUT_BLOCKS - 1) / OUTPUT_BLOCKS;
-    uint columnGroups = (pc.columns + 63) >> 6;
+    uint columnGroups = (pc.columns + 8 * TILES - 1) / (8 * TILES);
     uint positionColumn = unit / outputGroups;
     uint firstBlock = (unit - positionColumn * outputGroups) * OUTPUT_BLOCKS;
     uint position = positionColumn / columnGroups;
-    uint first = (positionColumn - position * columnGroups) * 64 + lane;
+    uint first = (positionColumn - position * columnGroups) * (8 * TILES) + lane;
     bool live = number < pc.groupCount && position < 36;
 
-    float sums[2][8][8]; // [output block][output][tile]
+    float sums[4][8][8]; // [output block][output][tile]
     [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c)
         [[unroll]] for (int t = 0; t < TILES; ++t)
             [[unroll]] for (int o = 0; o < 8; ++o)
@@ -51,9 +53,10 @@ void main() {
     uint places[8];
     [[unroll]] for (int t = 0; t < TILES; ++t)
         places[t] = position * pc.blocks * 2 * pc.columns + min(first + 8 * t, pc.columns - 1);
-    uint weightIndex = (position * pc.outputBlocks + firstBlock) * pc.blocks * 8 + lane;
-    // Of a second block that is not there the first is made again.
-    uint secondBlock = firstBlock + 1 < pc.outputBlocks ? pc.blocks * 8 : 0;
+    uint weightIndex[4]; // blocks that are not there make the last again
+    [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c)
+        weightIndex[c] =
+            (position * pc.outputBlocks + min(firstBlock + c, pc.outputBlocks - 1)) * pc.blocks * 8 + lane;
     uint blocks = live ? pc.blocks : 0;
     for (uint block = 0; block < blocks; ++block) {
         uint offset = block * 2 * pc.columns;
@@ -67,7 +70,7 @@ void main() {
             }
         }
         [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
-            Eight own = unpackEight(FETCH(weights, weightIndex + block * 8 + c * secondBlock)); // of input `lane`
+            Eight own = unpackEight(FETCH(weights, weightIndex[c] + block * 8)); // of input `lane`
             [[unroll]] for (int o = 0; o < 8; ++o) {
                 float ownOutput = o < 4 ? own.low[o & 3] : own.high[o & 3];
                 [[unroll]] for (int i = 0; i < 8; ++i) {

@@ -25,8 +25,8 @@ constexpr Variant kVariants[] = {
     {"conv2d row3 8x8", ShaderId::Conv2dRow3Wide, 8, true, false, false},
     {"conv2d 4x8", ShaderId::Conv2dAny, 4, false, false, false},
     {"conv2d 8x8", ShaderId::Conv2dAnyWide, 8, false, false, false},
-    {"conv2d shuffle 8x16", ShaderId::Conv2dShuffle, 8, false, true, false},
-    {"conv2d texels 8x16", ShaderId::Conv2dTexels, 8, false, true, true},
+    {"conv2d shuffle", ShaderId::Conv2dShuffle, 8, false, true, false},
+    {"conv2d texels", ShaderId::Conv2dTexels, 8, false, true, true},
 };
 constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6; // the last is in winograd.cpp
 constexpr uint32_t kTexelBindings = 0x1f;                    // all that is read
@@ -59,7 +59,7 @@ ConvFacts factsOf(const OpView &view) {
 
 struct Geometry {
     uint32_t segmentsPerRow = 0;
-    uint64_t walks = 0;  // per image: of a workgroup over 64 segments, of eight invocations over 64 pixels
+    uint64_t walks = 0;  // per image: of a workgroup over 64 segments, of eight invocations
     uint32_t tiles = 0;  // sets of walks with one set of statistics, per image and group of output blocks
     uint64_t groups = 0; // workgroups, likewise
 };
@@ -68,7 +68,8 @@ Geometry geometryOf(const ConvFacts &facts, const Variant &variant, uint32_t til
     Geometry geometry;
     geometry.segmentsPerRow = static_cast<uint32_t>(divideUp(facts.output.w, variant.pixels));
     geometry.walks = variant.shuffle
-                         ? divideUp(planeOf(facts.output), 64)
+                         ? divideUp(planeOf(facts.output),
+                                    8 * laneShapeOf(planeOf(facts.output), facts.outputBlocks).columns)
                          : divideUp(uint64_t{facts.output.h} * geometry.segmentsPerRow, kLocalSize);
     geometry.tiles = static_cast<uint32_t>(divideUp(geometry.walks, tileLoops));
     geometry.groups = variant.shuffle ? divideUp(geometry.tiles, kLocalSize / 8) : geometry.tiles;
@@ -79,11 +80,6 @@ uint32_t residualConstant(const Op &op) {
     if (op.residual == kNone)
         return 0;
     return op.residualResample == Resample::None ? 1u : op.residualResample == Resample::NearestUp2 ? 2u : 3u;
-}
-
-// Output blocks that one invocation of the shuffle variant makes.
-uint32_t blocksTogether(const ConvFacts &facts) {
-    return std::min(facts.outputBlocks, 2u);
 }
 
 gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts, const Variant &variant,
@@ -98,8 +94,9 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts,
                                        facts.port ? 1u : 0u,
                                        statistics ? 1u : 0u};
     if (variant.shuffle) {
-        constants.push_back(blocksTogether(facts));
-        constants.push_back(variant.pixels);
+        const LaneShape shape = laneShapeOf(planeOf(facts.output), facts.outputBlocks);
+        constants.push_back(shape.blocks);
+        constants.push_back(shape.columns);
     }
     return pipelineOf(variant.shader, std::move(constants), kBindings, kPushWords,
                       variant.texels ? kTexelBindings : 0);
@@ -142,6 +139,13 @@ Status check(const OpView &view) {
 }
 
 } // namespace
+
+LaneShape laneShapeOf(uint64_t columns, uint32_t outputBlocks) {
+    const uint64_t wide = divideUp(columns, 64) * 64, narrow = divideUp(columns, 16) * 16 * 6 / 5;
+    if (narrow < wide)
+        return {2, outputBlocks > 2 ? 4 : outputBlocks, narrow};
+    return {8, std::min(outputBlocks, 2u), wide};
+}
 
 uint64_t directWeightBytes(const ConvFacts &facts) {
     return uint64_t{facts.outputBlocks} * facts.kernelHeight * facts.kernelWidth *
@@ -229,7 +233,9 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
     const Geometry geometry = geometryOf(facts, variant, kernel.tileLoops);
     const uint32_t row = rowsOf(view, op.bias) > 1 ? buffers.row : 0;
     const uint64_t outputGroups =
-        variant.shuffle ? divideUp(facts.outputBlocks, blocksTogether(facts)) : facts.outputBlocks;
+        variant.shuffle
+            ? divideUp(facts.outputBlocks, laneShapeOf(planeOf(facts.output), facts.outputBlocks).blocks)
+            : facts.outputBlocks;
 
     PushWords push;
     push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,

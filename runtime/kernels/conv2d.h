@@ -14,6 +14,14 @@ struct ConvFacts {
     TensorShape input, output, residual;
 };
 
+// What eight invocations of a shuffle kernel make at a time: 8 x columns pixels (or tiles) of 8 x blocks
+// outputs. Few columns where more would mostly be padding; then each costs about a fifth more.
+struct LaneShape {
+    uint32_t columns, blocks;
+    uint64_t padded; // what all columns cost, in columns of the wide shape
+};
+LaneShape laneShapeOf(uint64_t columns, uint32_t outputBlocks);
+
 // Bytes of the packed weights of the direct kernels.
 uint64_t directWeightBytes(const ConvFacts &facts);
 

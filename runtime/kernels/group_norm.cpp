@@ -56,11 +56,11 @@ Result<std::vector<OpKernel>> groupNormKernels(const OpView &view, const Traits 
     MOTE_TRY(requireShape(view, op.affine, {rowsOf(view, op.affine), 2, channels}, "affine table"));
     OpKernel kernel;
     kernel.affineBytes = uint64_t{rowsOf(view, op.affine)} * 2 * divideUp(channels, 8) * 8 * sizeof(float);
-    // A source, or its statistics: eight entries of 16 bytes for 32 pixels of a block at the least.
+    // A source, or its statistics: eight entries of 16 bytes for 16 pixels of a block at the most.
     bool texelsFit = fitsTexels(traits, kernel.affineBytes);
     for (uint32_t input : op.inputs) {
         const TensorShape &shape = view.shapes.tensors[input];
-        const uint64_t entries = uint64_t{shape.n} * blocksOf(shape.c) * 8 * divideUp(planeOf(shape), 32);
+        const uint64_t entries = uint64_t{shape.n} * blocksOf(shape.c) * 8 * divideUp(planeOf(shape), 16);
         texelsFit = texelsFit && fitsTexels(traits, tensorBytes(TensorKind::Activation, shape)) &&
                     fitsTexels(traits, 16 * entries);
     }

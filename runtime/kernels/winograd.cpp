@@ -53,8 +53,9 @@ gpu::PipelineDescription inputPipeline(const OpView &view, const ConvFacts &fact
         kInputPush, 3);
 }
 
-gpu::PipelineDescription productPipeline(const ConvFacts &facts) {
-    return pipelineOf(ShaderId::WinogradProduct, {std::min(facts.outputBlocks, 2u), 8}, 3, kProductPush, 3);
+gpu::PipelineDescription productPipeline(const ConvFacts &facts, const Bands &bands) {
+    const LaneShape shape = laneShapeOf(bands.columns, facts.outputBlocks);
+    return pipelineOf(ShaderId::WinogradProduct, {shape.blocks, shape.columns}, 3, kProductPush, 3);
 }
 
 gpu::PipelineDescription outputPipeline(const OpView &view, bool statistics) {
@@ -74,11 +75,11 @@ Costs costsOf(const ConvFacts &facts) {
     const uint64_t k = facts.blocks0 + facts.blocks1, n = facts.outputBlocks;
     const uint64_t tiles =
         divideUp(facts.output.h, 4) * divideUp(facts.output.w, 4) * uint64_t{facts.output.n};
-    const uint64_t groups = divideUp(tiles, 64);
     Costs costs;
-    costs.direct = divideUp(planeOf(facts.output), 64) * facts.output.n * 64 * n * (43 * k + 12);
+    costs.direct =
+        laneShapeOf(planeOf(facts.output), facts.outputBlocks).padded * facts.output.n * n * (43 * k + 12);
     costs.input = tiles * 16 * 61 * k;
-    costs.product = groups * 1024 * n * (12 * k + 25);
+    costs.product = laneShapeOf(tiles, facts.outputBlocks).padded * 16 * n * (12 * k + 25);
     costs.output = tiles * 16 * 41 * n;
     return costs;
 }
@@ -145,7 +146,8 @@ bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &tr
     if (uint64_t{kernel.tileLoops} * 2 > kMaxLoopIterations || !fitsTexels(traits, kernel.scratchBytes) ||
         kernel.scratchBytes > std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes))
         return false;
-    kernel.pipelines = {inputPipeline(view, facts), productPipeline(facts), outputPipeline(view, statistics)};
+    kernel.pipelines = {inputPipeline(view, facts), productPipeline(facts, bands),
+                        outputPipeline(view, statistics)};
     return true;
 }
 
@@ -159,6 +161,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
     const Op &op = view.op;
     const uint32_t blocks = facts.blocks0 + facts.blocks1;
     const Bands bands = bandsOf(facts, kernel.tileLoops);
+    const LaneShape shape = laneShapeOf(bands.columns, facts.outputBlocks);
     const Costs costs = costsOf(facts);
     const double sum = static_cast<double>(costs.input + costs.product + costs.output);
     const uint32_t row = rowsOf(view, op.bias) > 1 ? buffers.row : 0;
@@ -198,10 +201,10 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                      std::move(input), uint64_t{columns} / kLanes * blocks, costs.input));
         PushWords product;
         product.add({columns, blocks, facts.outputBlocks});
-        MOTE_TRY(add("product", productPipeline(facts),
+        MOTE_TRY(add("product", productPipeline(facts, bands),
                      {{v, Access::Read}, {u, Access::Read}, {m, Access::Write}}, std::move(product),
-                     kPositions * divideUp(columns, 64) *
-                         divideUp(facts.outputBlocks, std::min(facts.outputBlocks, 2u)),
+                     kPositions * divideUp(columns, 8 * shape.columns) *
+                         divideUp(facts.outputBlocks, shape.blocks),
                      costs.product));
         PushWords output;
         output.add({facts.output.h, facts.output.w, facts.outputBlocks, bands.tilesPerRow,

@@ -315,10 +315,11 @@ TEST_F(Conv2dWithSubgroups, WinogradIsChosenWhereThereAreChannelsAndTilesEnough)
     EXPECT_EQ(large.name, "conv2d winograd");
     // Of the same packed weights, whatever is chosen.
     const OpKernel small = chosen({"Small", {128}, 128, 1, 4, 4});
-    EXPECT_EQ(small.name, "conv2d texels 8x16");
+    EXPECT_EQ(chosen({"Sixteen", {128}, 128, 1, 16, 16}).name, "conv2d winograd");
+    EXPECT_EQ(small.name, "conv2d texels");
     EXPECT_EQ(small.weightBytes, large.weightBytes);
-    EXPECT_EQ(chosen({"Thin", {8}, 8, 1, 64, 64}).name, "conv2d texels 8x16");
-    EXPECT_EQ(chosen({"Strided", {128}, 128, 1, 64, 64, 3, 3, 2}).name, "conv2d texels 8x16");
+    EXPECT_EQ(chosen({"Thin", {8}, 8, 1, 64, 64}).name, "conv2d texels");
+    EXPECT_EQ(chosen({"Strided", {128}, 128, 1, 64, 64, 3, 3, 2}).name, "conv2d texels");
 }
 
 TEST_F(Conv2dWithSubgroups, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
@@ -471,10 +472,10 @@ TEST_F(Conv2d, RulesPreferShufflesAndTheWideTileOnSoftwareDevicesOnly) {
     EXPECT_EQ(chosen(narrow, true), "conv2d row3 4x8");
     EXPECT_EQ(chosen(strided, false), "conv2d 4x8");
     EXPECT_EQ(chosen(strided, true), "conv2d 8x8");
-    EXPECT_EQ(chosen(plain, true, 8), "conv2d texels 8x16");
-    EXPECT_EQ(chosen(strided, true, 16), "conv2d texels 8x16");
-    EXPECT_EQ(chosen(plain, true, 8, 256), "conv2d texels 8x16");
-    EXPECT_EQ(chosen(plain, true, 8, 255), "conv2d shuffle 8x16"); // 256 pixels of 8 channels
+    EXPECT_EQ(chosen(plain, true, 8), "conv2d texels");
+    EXPECT_EQ(chosen(strided, true, 16), "conv2d texels");
+    EXPECT_EQ(chosen(plain, true, 8, 256), "conv2d texels");
+    EXPECT_EQ(chosen(plain, true, 8, 255), "conv2d shuffle"); // 256 pixels of 8 channels
     EXPECT_EQ(chosen(plain, true, 4), "conv2d row3 8x8");
     EXPECT_EQ(chosen(plain, false, 32), "conv2d row3 4x8");
 }
