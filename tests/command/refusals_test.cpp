@@ -151,8 +151,9 @@ TEST_F(Refusals, AMissingDefaultModelSaysWhichFilesWereTried) {
 
 TEST_F(Refusals, StepsThatTheFileLacksAreAnsweredWithThoseItHas) {
     writePhoto();
-    expectRefused(runMote({"restore", in(), "-o", out(), "--steps", "3"}), 2,
-                  {"found no recipe of 3 steps", "expected one of: 1, 2, 4"});
+    expectRefused(
+        runMote({"restore", in(), "-o", out(), "--steps", "3"}), 2,
+        {"recipe: found none of 3 steps", "expected one of: '1' of 1 step, '2' of 2 steps, '4' of 4 steps"});
     EXPECT_EQ(scratch.names(), std::vector<std::string>{"in.png"});
 }
 

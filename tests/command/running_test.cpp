@@ -210,6 +210,52 @@ TEST_F(Running, AbsentTensorsAreDrawnFromTheSeed) {
     EXPECT_EQ(file.get("sample").shape, (std::vector<uint64_t>{1, 3, 16, 24}));
 }
 
+// Recipes by name, PyTorch's noise, and the inputs of a known region.
+TEST_F(Running, RecipesAreChosenByNameAndTakeTheirInputs) {
+    const std::string model = scratch.at("model.mote");
+    const ProcessResult converted = runProgram(
+        moteConvertPath(), {goldenCase("ddpm-uncond-32"), "-o", model, "--recipe",
+                            "fill=repaint:2,jump_length=1,jump_n_sample=1", "--recipe", "drawn=ddpm:2"});
+    ASSERT_EQ(converted.exitCode, 0) << converted.err;
+    const auto run = [&](std::vector<std::string> more) {
+        std::vector<std::string> arguments = {
+            "run", model, "--tensors", scratch.at("in"), "-o", scratch.at("out")};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        expectQuietSuccess(runMote(arguments));
+        return convert::SafetensorsFile(scratch.at("out"));
+    };
+    convert::TensorToWrite mask = {"mask", {1, 1, 32, 32}, {}}, known = {"known", {1, 3, 32, 32}, {}};
+    for (size_t i = 0; i < size_t{32} * 32; ++i)
+        mask.values.push_back(i % 32 < 16 ? 1.0f : 0.0f);
+    for (size_t i = 0; i < size_t{3} * 32 * 32; ++i)
+        known.values.push_back(std::sin(0.1f * static_cast<float>(i)));
+    convert::writeSafetensors(scratch.at("in"), {known});
+    const ProcessResult lacking =
+        runMote({"run", model, "--tensors", scratch.at("in"), "-o", scratch.at("out")});
+    EXPECT_EQ(lacking.exitCode, 3);
+    EXPECT_NE(lacking.err.find("found no 'mask'"), std::string::npos) << lacking.err;
+    convert::writeSafetensors(scratch.at("in"), {mask, known});
+    const auto filled = run({"--recipe", "fill"});
+    const std::vector<float> sample = filled.readFloats(filled.get("sample"));
+    for (size_t i = 0; i < sample.size(); ++i)
+        ASSERT_TRUE(mask.values[i % (32 * 32)] == 1 || sample[i] == known.values[i]) << i;
+
+    // The start alone says the size; its normals are PyTorch's.
+    convert::TensorToWrite noise = {
+        "step_noise", {2, 3, 32, 32}, std::vector<float>(size_t{2} * 3 * 32 * 32)};
+    convert::writeSafetensors(scratch.at("in"), {noise});
+    const auto torch = run({"--recipe", "drawn", "--noise", "torch", "--seed", "42", "--trace"});
+    const std::vector<float> states = torch.readFloats(torch.get("x"));
+    EXPECT_NEAR(states[0], 1.92691529f, 1e-6f); // torch.randn(1, 3, 32, 32) of seed 42
+    EXPECT_NEAR(states[1], 1.48728406f, 1e-6f);
+    const ProcessResult unknown =
+        runMote({"run", model, "--tensors", scratch.at("in"), "-o", scratch.at("out"), "--recipe", "third"});
+    EXPECT_EQ(unknown.exitCode, 2);
+    EXPECT_NE(unknown.err.find("found none 'third', expected one of: 'fill' of 2 steps, 'drawn' of 2 steps"),
+              std::string::npos)
+        << unknown.err;
+}
+
 TEST_F(Running, TheSelfCheckPassesAndRunsRepeatToTheBit) {
     const ProcessResult result = runMote({"check", shippedModel(), "--layers", "--repeat", "3"});
     EXPECT_EQ(result.exitCode, 0) << result.err;

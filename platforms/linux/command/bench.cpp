@@ -176,7 +176,7 @@ void runBench(const BenchOptions &options, Interrupts &interrupts) {
 
     const ModelHandle handle = openModel(device.get(), options.model);
     const ModelDescription model = describe(handle.get());
-    const RecipeDescription &recipe = chooseRecipe(model, options.steps, options.model);
+    const RecipeDescription &recipe = chooseRecipe(model, options.recipe, options.model);
     result.model = model.name;
     result.recipe = recipe.name;
     mote_session_desc desc = MOTE_SESSION_DESC_INIT;
@@ -199,7 +199,7 @@ void runBench(const BenchOptions &options, Interrupts &interrupts) {
         Progress progress("bench");
         for (uint32_t run = 0; run <= options.runs; ++run) {
             start = std::chrono::steady_clock::now();
-            runSession(session.get(), 0, progress, interrupts);
+            runSession(session.get(), {}, progress, interrupts);
             const double milliseconds = millisecondsSince(start);
             if (run == 0) {
                 result.firstMilliseconds = milliseconds;

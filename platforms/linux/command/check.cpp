@@ -42,7 +42,7 @@ void repeatRuns(mote_model *handle, const ModelDescription &model, uint32_t runs
         std::vector<float> &values = run == 0 ? first : again;
         output.data = values.data();
         check(mote_session_bind_output_tensor(session.get(), &output));
-        runSession(session.get(), 0, progress, interrupts);
+        runSession(session.get(), {}, progress, interrupts);
         if (run == 0 || std::memcmp(first.data(), again.data(), first.size() * sizeof(float)) == 0)
             continue;
         size_t at = 0;

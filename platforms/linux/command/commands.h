@@ -2,8 +2,10 @@
 // throw CommandError otherwise; main.cpp fills the options and translates.
 #pragma once
 
+#include "description.h"
 #include "handles.h"
 #include "interrupts.h"
+#include "progress.h"
 
 #include <cstdint>
 #include <string>
@@ -33,24 +35,25 @@ struct CheckOptions {
 struct RestoreOptions {
     DeviceOptions device;
     std::string input, output, model;
-    uint32_t steps = 0;
-    uint64_t seed = 0, memoryBudgetMegabytes = 0;
+    RecipeChoice recipe;
+    Noise noise;
+    uint64_t memoryBudgetMegabytes = 0;
     Size tile;
 };
 
 struct GenerateOptions {
     DeviceOptions device;
     std::string output, model;
-    uint32_t steps = 0;
-    uint64_t seed = 0;
+    RecipeChoice recipe;
+    Noise noise;
     Size size;
 };
 
 struct TensorOptions { // run and eval
     DeviceOptions device;
     std::string model, input, output;
-    uint32_t steps = 0;
-    uint64_t seed = 0;
+    RecipeChoice recipe;
+    Noise noise;
     bool trace = false;
 };
 
@@ -58,7 +61,8 @@ struct BenchOptions {
     DeviceOptions device;
     std::string model;
     Size size;
-    uint32_t steps = 0, runs = 5;
+    RecipeChoice recipe;
+    uint32_t runs = 5;
     bool json = false;
 };
 

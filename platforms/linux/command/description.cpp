@@ -38,6 +38,7 @@ RecipeDescription recipeOf(const ordered_json &json) {
     recipe.steps = json.at("steps").get<uint32_t>();
     recipe.timesteps = json.at("timesteps").get<std::vector<double>>();
     recipe.noiseDraws = json.at("noise_draws").get<uint32_t>();
+    recipe.flags = json.at("flags").get<std::vector<std::string>>();
     return recipe;
 }
 
@@ -106,18 +107,26 @@ ModelDescription describe(const mote_model *model) {
     return result;
 }
 
-const RecipeDescription &chooseRecipe(const ModelDescription &model, uint32_t steps,
+bool RecipeDescription::has(const std::string &flag) const {
+    return std::find(flags.begin(), flags.end(), flag) != flags.end();
+}
+
+const RecipeDescription &chooseRecipe(const ModelDescription &model, const RecipeChoice &choice,
                                       const std::string &path) {
-    if (steps == 0 && !model.recipes.empty())
-        return model.recipes.front();
     std::string available;
     for (const RecipeDescription &recipe : model.recipes) {
-        if (recipe.steps == steps)
+        const bool named = choice.name.empty() || recipe.name == choice.name;
+        const bool counted = choice.steps == 0 || recipe.steps == choice.steps;
+        if (named && counted)
             return recipe;
-        available += (available.empty() ? "" : ", ") + std::to_string(recipe.steps);
+        available += (available.empty() ? "'" : ", '") + recipe.name + "' of " +
+                     std::to_string(recipe.steps) + (recipe.steps == 1 ? " step" : " steps");
     }
-    throw CommandError(ExitCode::Usage, path + ": steps: found no recipe of " + std::to_string(steps) +
-                                            " steps, expected one of: " + available);
+    std::string wanted = choice.name.empty() ? "" : " '" + choice.name + "'";
+    if (choice.steps != 0)
+        wanted += " of " + std::to_string(choice.steps) + (choice.steps == 1 ? " step" : " steps");
+    throw CommandError(ExitCode::Usage,
+                       path + ": recipe: found none" + wanted + ", expected one of: " + available);
 }
 
 std::string modelPath(const std::string &given) {

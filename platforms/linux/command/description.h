@@ -24,8 +24,17 @@ struct PortDescription {
 struct RecipeDescription {
     std::string name, sampler;
     uint32_t steps = 0;
-    std::vector<double> timesteps; // one per forward pass
-    uint32_t noiseDraws = 0;       // normals per element that its steps draw
+    std::vector<double> timesteps;  // one per forward pass
+    uint32_t noiseDraws = 0;        // normals per element that its steps draw
+    std::vector<std::string> flags; // "known region", ...: what its rows do that depends on data
+
+    bool has(const std::string &flag) const;
+};
+
+// Which recipe of a file.
+struct RecipeChoice {
+    std::string name;   // empty: by steps
+    uint32_t steps = 0; // 0: by name, or the first
 };
 
 struct ModelDescription {
@@ -45,8 +54,9 @@ struct ModelDescription {
 
 ModelDescription describe(const mote_model *model);
 
-// The recipe of that many steps, 0: the first. Throws CommandError (Usage) with the list of those there are.
-const RecipeDescription &chooseRecipe(const ModelDescription &model, uint32_t steps, const std::string &path);
+// Throws CommandError (Usage) with the list of those there are.
+const RecipeDescription &chooseRecipe(const ModelDescription &model, const RecipeChoice &choice,
+                                      const std::string &path);
 
 // The given path, or, if that is empty, the model that comes with the command: ../share/mote/models beside
 // the executable's directory where it is installed, ../models in a build tree. Throws CommandError (BadInput)

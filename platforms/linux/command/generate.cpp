@@ -37,7 +37,7 @@ void runGenerate(const GenerateOptions &options, Interrupts &interrupts) {
     mote_session_desc desc = MOTE_SESSION_DESC_INIT;
     desc.width = image.width;
     desc.height = image.height;
-    desc.recipe = chooseRecipe(model, options.steps, path).name.c_str();
+    desc.recipe = chooseRecipe(model, options.recipe, path).name.c_str();
     const SessionHandle session = createSession(handle.get(), desc);
     image.pixels.resize(static_cast<size_t>(image.width) * image.height * image.channels);
     mote_image output = MOTE_IMAGE_INIT;
@@ -49,7 +49,7 @@ void runGenerate(const GenerateOptions &options, Interrupts &interrupts) {
     {
         Progress progress("generate");
         prepareSession(session.get(), progress);
-        runSession(session.get(), options.seed, progress, interrupts);
+        runSession(session.get(), options.noise, progress, interrupts);
     }
     writeImage(options.output, image);
 }

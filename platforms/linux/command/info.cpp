@@ -69,7 +69,10 @@ void printRecipes(const ModelDescription &model) {
                     recipe.sampler.c_str());
         for (const double timestep : recipe.timesteps)
             std::printf(" %g", timestep);
-        std::printf("%s\n", recipe.noiseDraws > 0 ? ", draws noise" : "");
+        std::printf("%s", recipe.noiseDraws > 0 ? ", draws noise" : "");
+        for (const std::string &flag : recipe.flags)
+            std::printf(", %s", flag.c_str());
+        std::printf("\n");
     }
 }
 
@@ -119,7 +122,7 @@ void runInfo(const InfoOptions &options) {
     const uint64_t bytes = fileBytes(options.file);
     const ModelHandle handle = openModel(nullptr, options.file);
     const ModelDescription model = describe(handle.get());
-    const RecipeDescription &recipe = chooseRecipe(model, 0, options.file);
+    const RecipeDescription &recipe = chooseRecipe(model, {}, options.file);
     const Need need = needAt(handle.get(), recipe, options.size);
     if (options.json)
         printJson(model.json, bytes, options.size, need);

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdio>
 #include <exception>
+#include <map>
 #include <new>
 
 #include <CLI/CLI.hpp>
@@ -70,14 +71,24 @@ void addNumber(CLI::App *command, const std::string &name, Integer &number, Inte
     command->add_option_function<std::string>(name, parse, help)->type_name("N");
 }
 
-void addSteps(CLI::App *command, uint32_t &steps) {
-    addNumber(command, "--steps", steps, 1u, 1'000'000u,
-              "forward passes; the file must have a recipe for it; default: its first");
+void addRecipe(CLI::App *command, RecipeChoice &recipe) {
+    addNumber(command, "--steps", recipe.steps, 1u, 1'000'000u,
+              "the recipe of so many steps, as the file has it; default: its first");
+    command->add_option("--recipe", recipe.name, "the recipe of this name; 'mote info' lists them")
+        ->type_name("NAME");
 }
 
-void addSeed(CLI::App *command, uint64_t &seed) {
-    addNumber(command, "--seed", seed, uint64_t{0}, UINT64_MAX,
+void addNoise(CLI::App *command, Noise &noise) {
+    addNumber(command, "--seed", noise.seed, uint64_t{0}, UINT64_MAX,
               "of everything that is drawn; the same on every device; default 0");
+    const std::map<std::string, mote_noise_source> sources = {{"philox", MOTE_NOISE_PHILOX},
+                                                              {"torch", MOTE_NOISE_TORCH}};
+    command
+        ->add_option(
+            "--noise", noise.source,
+            "philox: drawn by pixel, the default; torch: what PyTorch's CPU generator gives for the seed")
+        ->transform(CLI::CheckedTransformer(sources))
+        ->type_name("SOURCE");
 }
 
 // One subcommand with its options and what it does.
@@ -105,8 +116,8 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     restore->add_option("-o,--output", restoreOptions->output, ".png, .jpg or .jpeg")->required();
     restore->add_option("--model", restoreOptions->model,
                         "model file; default: the one that comes with mote");
-    addSteps(restore, restoreOptions->steps);
-    addSeed(restore, restoreOptions->seed);
+    addRecipe(restore, restoreOptions->recipe);
+    addNoise(restore, restoreOptions->noise);
     addNumber(restore, "--memory-budget", restoreOptions->memoryBudgetMegabytes, uint64_t{1},
               uint64_t{1} << 40, "megabytes of device memory to stay within; larger photos are tiled");
     addSize(restore, "--tile", restoreOptions->tile, "tile size; default: as large as memory allows");
@@ -116,12 +127,12 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     auto *generate = app.add_subcommand("generate", "Make an image from noise");
     auto generateOptions = std::make_shared<GenerateOptions>();
     generate->add_option("-o,--output", generateOptions->output, ".png, .jpg or .jpeg")->required();
-    addSeed(generate, generateOptions->seed);
+    addNoise(generate, generateOptions->noise);
     generate->get_option("--seed")->required();
     generate->add_option("--model", generateOptions->model,
                          "model file; default: the one that comes with mote");
     addSize(generate, "--size", generateOptions->size, "image size; default: what the model was trained at");
-    addSteps(generate, generateOptions->steps);
+    addRecipe(generate, generateOptions->recipe);
     addDevice(generate, generateOptions->device);
     generate->callback([generateOptions, &interrupts] { runGenerate(*generateOptions, interrupts); });
 
@@ -130,15 +141,17 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
         auto options = std::make_shared<TensorOptions>();
         command->add_option("MODEL", options->model, "model file")->required();
         command
-            ->add_option("--tensors", options->input, "safetensors: x_start, step_noise, and inputs by name")
+            ->add_option("--tensors", options->input,
+                         "safetensors: x_start, step_noise, and inputs by name (of a recipe with a "
+                         "known\nregion also mask and known)")
             ->required();
         command->add_option("-o,--output", options->output, "safetensors")->required();
-        addSteps(command, options->steps);
+        addRecipe(command, options->recipe);
         addDevice(command, options->device);
         return std::pair(command, options);
     };
     const auto [run, runOptions] = addTensors("run", "Run a model from tensors to tensors");
-    addSeed(run, runOptions->seed);
+    addNoise(run, runOptions->noise);
     run->add_flag("--trace", runOptions->trace, "write every state (x) and every model_output, too");
     run->callback([options = runOptions, &interrupts] { runTensors(*options, interrupts); });
     const auto [eval, evalOptions] = addTensors("eval", "One forward pass of x_start at each timestep");
@@ -149,7 +162,7 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     bench->add_option("MODEL", benchOptions->model, "model file")->required();
     addSize(bench, "--size", benchOptions->size, "image size");
     bench->get_option("--size")->required();
-    addSteps(bench, benchOptions->steps);
+    addRecipe(bench, benchOptions->recipe);
     addNumber(bench, "--runs", benchOptions->runs, 1u, 100'000u, "images after the first; default 5");
     bench->add_flag("--json", benchOptions->json, "for a program");
     addDevice(bench, benchOptions->device);

@@ -59,11 +59,12 @@ void prepareSession(mote_session *session, Progress &progress) {
     check(mote_session_prepare(session, &desc));
 }
 
-void runSession(mote_session *session, uint64_t seed, Progress &progress, Interrupts &interrupts,
+void runSession(mote_session *session, const Noise &noise, Progress &progress, Interrupts &interrupts,
                 const mote_trace *trace) {
     RunContext context = {&progress, &interrupts, session};
     mote_run_desc desc = MOTE_RUN_DESC_INIT;
-    desc.seed = seed;
+    desc.seed = noise.seed;
+    desc.noise = noise.source;
     desc.progress = onRun;
     desc.progress_user = &context;
     desc.trace = trace;

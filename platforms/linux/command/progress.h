@@ -26,9 +26,15 @@ private:
     std::chrono::steady_clock::time_point last = {};
 };
 
+// Where the normals of a run come from.
+struct Noise {
+    uint64_t seed = 0;
+    mote_noise_source source = MOTE_NOISE_PHILOX;
+};
+
 // Prepares and runs a session with progress and Ctrl-C. Throws CommandError.
 void prepareSession(mote_session *session, Progress &progress);
-void runSession(mote_session *session, uint64_t seed, Progress &progress, Interrupts &interrupts,
+void runSession(mote_session *session, const Noise &noise, Progress &progress, Interrupts &interrupts,
                 const mote_trace *trace = nullptr);
 
 } // namespace mote::command

@@ -48,7 +48,7 @@ void runRestore(const RestoreOptions &options, Interrupts &interrupts) {
     mote_session_desc desc = MOTE_SESSION_DESC_INIT;
     desc.width = photo.width;
     desc.height = photo.height;
-    desc.recipe = chooseRecipe(model, options.steps, path).name.c_str();
+    desc.recipe = chooseRecipe(model, options.recipe, path).name.c_str();
     desc.memory_budget = options.memoryBudgetMegabytes * 1'000'000;
     desc.tile_width = options.tile.width;
     desc.tile_height = options.tile.height;
@@ -61,7 +61,7 @@ void runRestore(const RestoreOptions &options, Interrupts &interrupts) {
     {
         Progress progress("restore");
         prepareSession(session.get(), progress);
-        runSession(session.get(), options.seed, progress, interrupts);
+        runSession(session.get(), options.noise, progress, interrupts);
     }
     writeImage(options.output, restored);
 }

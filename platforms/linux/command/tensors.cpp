@@ -17,7 +17,8 @@ using convert::SafetensorsEntry;
 using convert::SafetensorsFile;
 using convert::TensorToWrite;
 
-constexpr const char *kStart = "x_start", *kNoise = "step_noise";
+constexpr const char *kStart = "x_start", *kNoise = "step_noise", *kMask = "mask", *kKnown = "known";
+constexpr const char *kKnownRegion = "known region"; // the flag of a recipe that needs the last two
 
 struct NamedTensor {
     std::string name;
@@ -48,6 +49,10 @@ std::vector<KnownTensor> knownTensors(const ModelDescription &model, const Recip
     for (const PortDescription *port : model.appInputs())
         if (port->kind == "image" || port->kind == "tensor")
             known.push_back({port->name, 1, port->channels});
+    if (recipe.has(kKnownRegion)) {
+        known.push_back({kMask, 1, 1});
+        known.push_back({kKnown, 1, model.stateChannels()});
+    }
     known.push_back({kNoise, recipe.timesteps.size(), model.stateChannels()});
     return known;
 }
@@ -111,6 +116,10 @@ TensorInputs readInputs(const std::string &path, const ModelDescription &model,
         needed.push_back(kStart);
     for (const PortDescription *port : model.appInputs())
         needed.push_back(port->name);
+    if (recipe.has(kKnownRegion)) {
+        needed.push_back(kMask);
+        needed.push_back(kKnown);
+    }
     for (const std::string &name : needed)
         if (!file.find(name))
             throw CommandError(ExitCode::BadInput,
@@ -176,7 +185,7 @@ void open(const TensorOptions &options, bool needsStart, Opened &opened) {
     opened.device = openDevice(options.device);
     opened.handle = openModel(opened.device.get(), options.model);
     opened.model = describe(opened.handle.get());
-    opened.recipe = &chooseRecipe(opened.model, options.steps, options.model);
+    opened.recipe = &chooseRecipe(opened.model, options.recipe, options.model);
     try {
         opened.inputs = readInputs(options.input, opened.model, *opened.recipe, needsStart);
     } catch (const ReadError &error) {
@@ -224,7 +233,8 @@ void runTensors(const TensorOptions &options, Interrupts &interrupts) {
     desc.user = &trace;
     {
         Progress progress("run");
-        runSession(opened.session.get(), options.seed, progress, interrupts, options.trace ? &desc : nullptr);
+        runSession(opened.session.get(), options.noise, progress, interrupts,
+                   options.trace ? &desc : nullptr);
     }
     std::vector<TensorToWrite> tensors;
     tensors.push_back(std::move(sample));
