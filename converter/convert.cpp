@@ -54,10 +54,17 @@ std::vector<Recipe> compileRecipes(const ConvertOptions &options, const schedule
 }
 
 // The scheduler's variance_type makes half of the network's outputs a variance; a recipe reads it or not.
-void readVariance(const schedule::SchedulerConfig &config, const std::vector<Recipe> &recipes,
-                  Checkpoint &checkpoint) {
+void readVariance(const ConvertOptions &options, const schedule::SchedulerConfig &config,
+                  const std::vector<Recipe> &recipes, Checkpoint &checkpoint) {
     const auto type = config.values.find("variance_type");
-    const bool configured = type != config.values.end() && type->second.starts_with("\"learned");
+    bool configured = type != config.values.end() && type->second.starts_with("\"learned");
+    const auto look = [&](const schedule::NamedValues &settings) {
+        for (const auto &[name, value] : settings)
+            configured = configured || (name == "variance_type" && value.starts_with("learned"));
+    };
+    look(options.samplerOptions);
+    for (const RecipeRequest &recipe : options.recipes)
+        look(recipe.options);
     const bool used = std::any_of(recipes.begin(), recipes.end(), [](const Recipe &recipe) {
         return std::any_of(recipe.rows.begin(), recipe.rows.end(),
                            [](const StepRow &row) { return row.variance != VarianceKind::Fixed; });
@@ -167,7 +174,7 @@ Conversion convertCheckpoint(const ConvertOptions &options) {
     Model &model = result.model;
     const schedule::SchedulerConfig config = schedulerConfigOf(options, checkpoint);
     model.recipes = compileRecipes(options, config, model.timesteps);
-    readVariance(config, model.recipes, checkpoint);
+    readVariance(options, config, model.recipes, checkpoint);
 
     checkTimesteps(checkpoint.unet(), model.timesteps);
     result.network = lowerUNet(checkpoint);

@@ -7,12 +7,13 @@
 namespace mote::convert::schedule {
 namespace {
 
-// Keys of diffusers' DPM-Solver classes whose other values are refused.
-std::vector<SettingInfo> dpmFixedSettings() {
+// Both classes of DPM-Solver.
+std::vector<SettingInfo> dpmOwnSettings() {
     return {
-        {"lambda_min_clipped", SettingType::Choice, "\"-Infinity\"", 0, 0, "-Infinity",
-         "timesteps of the smallest lambdas left out"},
-        {"variance_type", SettingType::Choice, "null", 0, 0, "", "learned variance of the network"},
+        {"lambda_min_clipped", SettingType::Number, "null", -1e6, 1e6, "",
+         "timesteps whose lambda = log(alpha / sigma) is below it are left out; null or -Infinity: none"},
+        {"variance_type", SettingType::Choice, "null", 0, 0, "learned|learned_range",
+         "learned: the second half of the network's outputs is a variance, which is left out"},
     };
 }
 
@@ -32,7 +33,7 @@ std::vector<SettingInfo> dpmMultistepSettings() {
         {spacingSetting("\"linspace\""), stepsOffsetSetting(), finalSigmasSetting(), strengthSetting()},
         dpmSettings("dpmsolver|dpmsolver++|sde-dpmsolver|sde-dpmsolver++", "true"),
         {{"euler_at_final", SettingType::Boolean, "false", 0, 0, "", "first order in the last step"}},
-        dpmFixedSettings(),
+        dpmOwnSettings(),
     });
 }
 
@@ -63,7 +64,7 @@ std::vector<SettingInfo> dpmSinglestepSettings() {
         {{"timestep_spacing", SettingType::Choice, "\"linspace\"", 0, 0, "linspace", "spread of the steps"},
          finalSigmasSetting()},
         dpmSettings("dpmsolver|dpmsolver++", "false"),
-        dpmFixedSettings(),
+        dpmOwnSettings(),
     });
 }
 

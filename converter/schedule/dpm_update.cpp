@@ -6,7 +6,7 @@
 namespace mote::convert::schedule {
 namespace {
 
-constexpr int64_t kFewSteps = 15; // below this, diffusers lowers the order of the last steps
+constexpr size_t kFewSteps = 15; // below this, diffusers lowers the order of the last steps
 
 } // namespace
 
@@ -98,7 +98,7 @@ Table multistepTable(const Job &job, const char *name, const LambdaRun &run, con
                      FinalSigma end, const std::function<Step(size_t)> &begin,
                      const std::function<Form(size_t)> &quantity) {
     const int order = static_cast<int>(job.settings.integer("solver_order"));
-    const int64_t count = job.count();
+    const size_t count = run.count() + skippedSteps(job);
     const bool lowerFinal = job.settings.boolean("lower_order_final") && count < kFewSteps;
     const bool firstOrderEnd =
         job.settings.boolean("euler_at_final") || lowerFinal || end == FinalSigma::Zero;

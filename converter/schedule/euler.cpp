@@ -4,6 +4,8 @@
 // sample_euler_ancestral; see splitAncestral).
 #include "schedule/sigma_space.h"
 
+#include <cmath>
+
 namespace mote::convert::schedule {
 
 std::vector<SettingInfo> eulerSettings() {
@@ -13,10 +15,10 @@ std::vector<SettingInfo> eulerSettings() {
           "where the last step goes"},
          {"sigma_min", SettingType::Number, "null", 1e-6, 1e6, "", "smallest of the Karras sigmas"},
          {"sigma_max", SettingType::Number, "null", 1e-6, 1e6, "", "largest of the Karras sigmas"},
-         {"interpolation_type", SettingType::Choice, "\"linear\"", 0, 0, "linear",
-          "of sigmas between timesteps"},
-         {"timestep_type", SettingType::Choice, "\"discrete\"", 0, 0, "discrete",
-          "what the network is told"}},
+         {"interpolation_type", SettingType::Choice, "\"linear\"", 0, 0, "linear|log_linear",
+          "log_linear: sigmas fall evenly in their logarithm from the largest to the smallest of training"},
+         {"timestep_type", SettingType::Choice, "\"discrete\"", 0, 0, "discrete|continuous",
+          "continuous: a v_prediction network is told log(sigma) / 4"}},
     });
 }
 
@@ -24,10 +26,15 @@ Table compileEuler(const Job &job) {
     const NoiseSchedule noise = makeNoiseSchedule(job.settings, job.rounding, true);
     const SigmaRun run = makeSigmaRun(job, noise);
     const Prediction prediction = readPrediction(job.settings);
+    const bool continuous =
+        job.settings.choice("timestep_type") == "continuous" && prediction == Prediction::V;
+    if (continuous && !job.timesteps.empty())
+        job.settings.refuse("timestep_type", "with timesteps given; supported there: discrete");
     std::vector<Step> steps;
     for (size_t i = 0; i < run.timesteps.size(); ++i) {
         const double sigma = run.sigmas[i];
-        Step step = sigmaStep(run.timesteps[i], sigma, sigmaPrediction(prediction, sigma));
+        Step step = sigmaStep(continuous ? 0.25 * std::log(sigma) : run.timesteps[i], sigma,
+                              sigmaPrediction(prediction, sigma));
         step.next = kX + (run.sigmas[i + 1] - sigma) * sigmaDerivative(sigma);
         step.draws = 1; // diffusers draws noise in every step and, without churn, adds none
         steps.push_back(step);

@@ -34,12 +34,31 @@ void fillLambda(LambdaRun &run) {
         run.lambda.push_back(std::log(run.alpha[i]) - std::log(run.sigma[i]));
 }
 
+namespace {
+
+// The training timesteps before it have a lambda of at least lambda_min_clipped.
+std::optional<int64_t> clippedEnd(const Job &job, const NoiseSchedule &noise) {
+    if (!job.settings.declared("lambda_min_clipped"))
+        return {};
+    const std::optional<double> least = job.settings.optionalNumber("lambda_min_clipped");
+    if (!least)
+        return {};
+    const auto clipped = std::find_if(noise.logSigmas.begin(), noise.logSigmas.end(),
+                                      [&](double logSigma) { return -logSigma < *least; });
+    if (clipped == noise.logSigmas.begin())
+        job.settings.refuse("lambda_min_clipped", "which leaves no timestep");
+    return clipped - noise.logSigmas.begin();
+}
+
+} // namespace
+
 LambdaRun makeLambdaRun(const Job &job, const NoiseSchedule &noise, FinalSigma end, KarrasEnd karrasEnd) {
     LambdaRun run;
-    run.timesteps = jobTimesteps(job, noise, SpacingRule::OneMore);
+    run.timesteps = jobTimesteps(job, noise, SpacingRule::OneMore, clippedEnd(job, noise));
     const bool karras = job.settings.boolean("use_karras_sigmas");
     if (karras) {
         run.ratio = karrasSigmas(noise.sigmas.front(), noise.sigmas.back(), job.count());
+        run.timesteps.resize(run.ratio.size());
         std::transform(run.ratio.begin(), run.ratio.end(), run.timesteps.begin(),
                        [&](double sigma) { return std::nearbyint(noise.timestepOfSigma(sigma)); });
     } else {

@@ -90,7 +90,8 @@ std::vector<SettingInfo> clipSettings(const char *clipSampleFallback);
 Clip readClip(const Settings &settings);
 
 // The timesteps of a job: those given, checked against the schedule, or spaced ones.
-std::vector<double> jobTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule);
+std::vector<double> jobTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule,
+                                 std::optional<int64_t> end = {});
 // Whole timesteps, as indices into the schedule's tables, less the skipped ones.
 std::vector<int64_t> jobWholeTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule);
 

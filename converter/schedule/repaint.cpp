@@ -1,6 +1,7 @@
 // RePaint: Lugmayr et al. 2022, "RePaint: inpainting using denoising diffusion probabilistic models",
 // algorithm 1. DDPM steps; inside the mask the state is the noised known image:
 //   x' = M (sqrt(B) y + sqrt(1 - B) z) + (1 - M) x'
+// With eta the step is DDIM's (Song, Meng and Ermon 2021, equation 12), as in diffusers.
 // Resampling goes back up by jump_length steps, jump_n_sample - 1 times at each multiple of it. Going up is
 // no row of its own: it scales the row before by sqrt(R) and adds variance 1 - R, R the ratio of
 // alphasCumprod, in both parts of the mask.
@@ -15,7 +16,9 @@ std::vector<SettingInfo> repaintSettings() {
         noiseSettings(),
         {predictionSetting(), spacingSetting("\"leading\""), stepsOffsetSetting()},
         clipSettings("true"),
-        {{"jump_length", SettingType::Integer, "10", 1, 10000, "", "option: steps that resampling goes back"},
+        {{"eta", SettingType::Number, "null", 0, 1, "",
+          "share of noise in a DDIM step, as diffusers takes it; null: the paper's DDPM step"},
+         {"jump_length", SettingType::Integer, "10", 1, 10000, "", "option: steps that resampling goes back"},
          {"jump_n_sample", SettingType::Integer, "10", 1, 1000, "",
           "option: times that each stretch is sampled"}},
     });
@@ -28,6 +31,7 @@ Table compileRepaint(const Job &job) {
     const std::vector<int64_t> timesteps = jobWholeTimesteps(job, noise, SpacingRule::Whole);
     const Prediction prediction = readPrediction(settings);
     const Clip clip = readClip(settings);
+    const std::optional<double> eta = settings.optionalNumber("eta");
     const int64_t count = job.count(), jump = settings.integer("jump_length");
     // Level k = 1 .. count is the state at the k-th smallest timestep; level 0 is the image.
     auto timestep = [&](int64_t level) { return timesteps[static_cast<size_t>(count - level)]; };
@@ -44,13 +48,17 @@ Table compileRepaint(const Job &job) {
         int64_t &left = jumpsLeft[static_cast<size_t>(level) - 1];
         const int64_t upTo = left > 0 ? level - 1 + jump : level - 1;
         const double R = alphaCumprod(upTo) / B; // 1 without a jump
-        const double variance = (1 - B) / (1 - A) * (1 - A / B);
+        double variance = (1 - B) / (1 - A) * (1 - A / B);
         Step step;
         step.timestep = static_cast<double>(timestep(level));
-        step.prediction = estimateAt(prediction, std::sqrt(A), std::sqrt(1 - A), step.timestep).x0;
+        const Estimate estimate = estimateAt(prediction, std::sqrt(A), std::sqrt(1 - A), step.timestep);
+        step.prediction = estimate.x0;
         step.clip = clip;
-        const Form mean =
-            std::sqrt(B) * (1 - A / B) / (1 - A) * kX0 + std::sqrt(A / B) * (1 - B) / (1 - A) * kX;
+        Form mean = std::sqrt(B) * (1 - A / B) / (1 - A) * kX0 + std::sqrt(A / B) * (1 - B) / (1 - A) * kX;
+        if (eta) {
+            variance *= *eta * *eta;
+            mean = std::sqrt(B) * kX0 + std::sqrt(1 - B - variance) * estimate.epsilon;
+        }
         step.next = std::sqrt(R) * mean + std::sqrt(R * variance + 1 - R) * kZ;
         step.known = std::sqrt(R * B) * kY + std::sqrt(R * (1 - B) + 1 - R) * kZ;
         steps.push_back(step);

@@ -234,7 +234,8 @@ Start startOf(const Job &job, double alpha, double sigma, const Start &fromNoise
     return {.noise = sigma, .condition = alpha};
 }
 
-std::vector<double> jobTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule) {
+std::vector<double> jobTimesteps(const Job &job, const NoiseSchedule &noise, SpacingRule rule,
+                                 std::optional<int64_t> end) {
     const double last = static_cast<double>(noise.trainTimesteps() - 1);
     const char *what = "timesteps";
     std::vector<double> timesteps = job.timesteps;
@@ -246,7 +247,7 @@ std::vector<double> jobTimesteps(const Job &job, const NoiseSchedule &noise, Spa
                 ", expected at most num_train_timesteps = " + std::to_string(noise.trainTimesteps()));
         const int64_t offset =
             job.settings.declared("steps_offset") ? job.settings.integer("steps_offset") : 0;
-        timesteps = spacedTimesteps(noise, readSpacing(job.settings), rule, job.steps, offset);
+        timesteps = spacedTimesteps(noise, readSpacing(job.settings), rule, job.steps, offset, end);
     }
     for (const double timestep : timesteps)
         if (timestep < 0 || timestep > last)

@@ -232,8 +232,8 @@ std::vector<double> linspace(double first, double last, int64_t count) {
 }
 
 std::vector<double> spacedTimesteps(const NoiseSchedule &noise, Spacing spacing, SpacingRule rule,
-                                    int64_t steps, int64_t stepsOffset) {
-    const int64_t total = noise.trainTimesteps();
+                                    int64_t steps, int64_t stepsOffset, std::optional<int64_t> end) {
+    const int64_t total = end.value_or(noise.trainTimesteps());
     const int64_t points = rule == SpacingRule::OneMore && spacing != Spacing::Trailing ? steps + 1 : steps;
     std::vector<double> timesteps;
     switch (spacing) {
@@ -248,12 +248,14 @@ std::vector<double> spacedTimesteps(const NoiseSchedule &noise, Spacing spacing,
             timesteps.push_back(static_cast<double>(i * (total / points) + stepsOffset));
         break;
     case Spacing::Trailing: {
-        // numpy.arange(T, 0, -T / n): its increment is the rounded difference of the first two values
+        // numpy.arange(end, 0, -T / n): its increment is the rounded difference of the first two values
         const double first = static_cast<double>(total);
-        const double increment = (first - first / static_cast<double>(steps)) - first;
-        for (int64_t i = 0; i < steps; ++i)
+        const double stride = static_cast<double>(noise.trainTimesteps()) / static_cast<double>(steps);
+        const double increment = (first - stride) - first;
+        const int64_t count = end ? static_cast<int64_t>(std::ceil(first / stride)) : steps;
+        for (int64_t i = 0; i < count; ++i)
             timesteps.push_back(std::nearbyint(first + static_cast<double>(i) * increment) - 1);
-        break;
+        return timesteps;
     }
     }
     timesteps.resize(static_cast<size_t>(steps));

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "schedule/settings.h"
@@ -52,8 +53,10 @@ enum class SpacingRule {
     Fractional, // samplers on sigma: linspace gives fractions
     OneMore,    // DPM-Solver, UniPC, DEIS: steps + 1 points, the last dropped
 };
+// `end`: the training timesteps before it are used, all of them by default. Trailing spacing keeps its
+// stride, so that there may be fewer than `steps`.
 std::vector<double> spacedTimesteps(const NoiseSchedule &noise, Spacing spacing, SpacingRule rule,
-                                    int64_t steps, int64_t stepsOffset);
+                                    int64_t steps, int64_t stepsOffset, std::optional<int64_t> end = {});
 
 // numpy.linspace and numpy.arange as they round.
 std::vector<double> linspace(double first, double last, int64_t count);

@@ -13,26 +13,26 @@ namespace {
 
 using nlohmann::json;
 
-// Python writes an infinite number as a bare word, which is no JSON (lambda_min_clipped of the DPM-Solvers):
-// quoted here.
+// Python writes an infinite number as a bare word, which is no JSON. It stands where nothing is clipped
+// (lambda_min_clipped of the DPM-Solvers), which is what null says.
 std::string withoutInfinities(std::string_view document) {
     constexpr std::string_view kWord = "-Infinity";
-    std::string quoted;
+    std::string text;
     bool inString = false;
     for (size_t i = 0; i < document.size(); ++i) {
         const char character = document[i];
         if (!inString && document.substr(i).starts_with(kWord)) {
-            quoted += '"' + std::string(kWord) + '"';
+            text += "null";
             i += kWord.size() - 1;
             continue;
         }
         if (character == '"')
             inString = !inString;
-        quoted += character;
+        text += character;
         if (inString && character == '\\' && i + 1 < document.size())
-            quoted += document[++i];
+            text += document[++i];
     }
-    return quoted;
+    return text;
 }
 
 std::string plain(double value) {

@@ -22,6 +22,14 @@ SigmaRun makeSigmaRun(const Job &job, const NoiseSchedule &noise) {
     run.timesteps = jobTimesteps(job, noise, SpacingRule::Fractional);
     for (const double timestep : run.timesteps)
         run.sigmas.push_back(noise.sigmaAt(timestep));
+    // One sigma more than timesteps: the last step goes to the smallest one.
+    const bool logLinear = job.settings.declared("interpolation_type") &&
+                           job.settings.choice("interpolation_type") == "log_linear";
+    if (logLinear) {
+        run.sigmas = linspace(noise.logSigmas.back(), noise.logSigmas.front(), job.count() + 1);
+        for (double &sigma : run.sigmas)
+            sigma = std::exp(sigma);
+    }
     if (job.settings.boolean("use_karras_sigmas")) {
         double low = run.sigmas.back(), high = run.sigmas.front();
         if (job.settings.declared("sigma_min")) {
@@ -34,7 +42,8 @@ SigmaRun makeSigmaRun(const Job &job, const NoiseSchedule &noise) {
     }
     const bool least =
         job.settings.declared("final_sigmas_type") && job.settings.choice("final_sigmas_type") == "sigma_min";
-    run.sigmas.push_back(least ? noise.sigmas.front() : 0.0);
+    if (run.sigmas.size() == run.timesteps.size())
+        run.sigmas.push_back(least ? noise.sigmas.front() : 0.0);
     for (double &sigma : run.sigmas)
         sigma = noise.round(sigma);
     const double top = *std::max_element(run.sigmas.begin(), run.sigmas.end());

@@ -306,6 +306,72 @@ TEST(StepTable, SettingsOfAnotherSchedulerAreIgnoredAsFromConfigDoes) {
     EXPECT_EQ(compile(config, "", {.steps = 4, .timesteps = {}, .options = {}}).rows.size(), 5u);
 }
 
+// Timesteps as diffusers 0.29.2 has them. Trailing spacing keeps its stride, so that steps are lost.
+TEST(StepTable, LambdaMinClippedLeavesNoisyTimestepsOut) {
+    const auto timesteps = [](const char *config) {
+        std::vector<double> all;
+        for (const Row &row : tableOf(config, 8).rows)
+            all.push_back(row.timestep);
+        return all;
+    };
+    using Timesteps = std::vector<double>;
+    EXPECT_EQ(timesteps(R"({"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -5.1,
+                            "beta_schedule": "squaredcos_cap_v2"})"),
+              (Timesteps{995, 871, 746, 622, 498, 373, 249, 124}));
+    EXPECT_EQ(timesteps(R"({"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -3.0,
+                            "timestep_spacing": "leading", "steps_offset": 1})"),
+              (Timesteps{681, 596, 511, 426, 341, 256, 171, 86}));
+    EXPECT_EQ(timesteps(R"({"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -3.0,
+                            "timestep_spacing": "trailing"})"),
+              (Timesteps{768, 643, 518, 393, 268, 143, 18}));
+    EXPECT_EQ(timesteps(R"({"_class_name": "DPMSolverSinglestepScheduler", "lambda_min_clipped": -5.1,
+                            "beta_schedule": "squaredcos_cap_v2"})"),
+              (Timesteps{995, 871, 746, 622, 498, 373, 249, 124}));
+}
+
+// In the state's own scale an Euler step on x0 = m goes from sigma to sigma' by x' = x0 + sigma' / sigma (x -
+// x0).
+TEST(StepTable, LogLinearSigmasFallByOneFactor) {
+    const Table table = tableOf(
+        R"({"_class_name": "EulerDiscreteScheduler", "interpolation_type": "log_linear", "prediction_type": "sample"})",
+        6);
+    const Table linear =
+        tableOf(R"({"_class_name": "EulerDiscreteScheduler", "prediction_type": "sample"})", 6);
+    double before = table.initScale, factor = 0;
+    for (size_t i = 0; i < table.rows.size(); ++i) {
+        const Row &row = table.rows[i];
+        EXPECT_EQ(row.timestep, linear.rows[i].timestep);
+        const double ratio = row.a * before / row.scale; // sigma' / sigma
+        EXPECT_NEAR(ratio, i == 0 ? ratio : factor, 1e-12);
+        factor = ratio;
+        before = row.scale;
+    }
+    EXPECT_GT(factor, 0); // the last step goes to the smallest sigma, not to 0
+}
+
+TEST(StepTable, ContinuousTimestepsAreAQuarterOfTheLogarithmOfSigma) {
+    const Table table = tableOf(R"({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous",
+                                    "prediction_type": "v_prediction"})",
+                                4);
+    double scale = table.initScale; // 1 / sqrt(sigma^2 + 1)
+    for (const Row &row : table.rows) {
+        EXPECT_NEAR(row.timestep, 0.125 * std::log(1 / (scale * scale) - 1), 1e-12);
+        scale = row.scale;
+    }
+}
+
+TEST(StepTable, RePaintWithEtaTakesTheStepOfDdim) {
+    const Table painted = tableOf(R"({"_class_name": "RePaintScheduler", "eta": 0.5})", 4,
+                                  {{"jump_length", "1"}, {"jump_n_sample", "1"}});
+    const Table ddim = tableOf(R"({"_class_name": "DDIMScheduler"})", 4, {{"eta", "0.5"}});
+    for (size_t i = 0; i < 4; ++i) {
+        EXPECT_NEAR(painted.rows[i].g, ddim.rows[i].g, 1e-14);
+        EXPECT_NEAR(painted.rows[i].b, ddim.rows[i].b, 1e-14);
+        EXPECT_NEAR(painted.rows[i].c, ddim.rows[i].c, 1e-14);
+        EXPECT_EQ(painted.rows[i].clip.kind, ClipKind::Clamp);
+    }
+}
+
 TEST(StepTable, ReadsTheInfinityThatPythonWrites) {
     const SchedulerConfig config = configOf(R"({"_class_name": "DPMSolverMultistepScheduler",
         "lambda_min_clipped": -Infinity, "variance_type": null})");
