@@ -95,17 +95,35 @@ float floatFromHalf(uint16_t half) {
 
 // As halfBits in shaders/lanes.glsl.
 uint16_t halfFromFloat(float value) {
-    uint32_t bits = 0;
+    uint32_t bits = 0, subnormal = 0;
     std::memcpy(&bits, &value, sizeof bits);
     const uint32_t sign = bits >> 16 & 0x8000;
     bits &= 0x7fffffff;
-    uint32_t half = std::min((bits + 0xc8000fff + (bits >> 13 & 1)) >> 13, 0x7c00u);
-    if (bits < 0x38800000) {
-        const float shifted = std::fabs(value) + 0.5f;
-        std::memcpy(&half, &shifted, sizeof half);
-        half -= 0x3f000000;
+    const float shifted = std::fabs(value) + 0.5f;
+    std::memcpy(&subnormal, &shifted, sizeof subnormal);
+    subnormal -= 0x3f000000;
+    const uint32_t normal = std::min((bits + 0xc8000fff + (bits >> 13 & 1)) >> 13, 0x7c00u);
+    return static_cast<uint16_t>((bits < 0x38800000 ? subnormal : normal) | sign);
+}
+
+// 64 weights, of 8 inputs for 8 outputs, transformed together.
+struct Many {
+    float at[64];
+};
+
+// G g, see shaders/winograd.glsl.
+void transform(const Many &g0, const Many &g1, const Many &g2, Many out[6]) {
+    const float a = std::sqrt(0.5f) * 2 / 3, b = std::sqrt(2.0f) / 3, c = 2.0f / 3, d = 1.0f / 3;
+    for (size_t e = 0; e < 64; ++e) {
+        const float evenA = -c * g0.at[e] - d * g2.at[e], oddA = a * g1.at[e];
+        const float evenB = d * g0.at[e] + c * g2.at[e], oddB = b * g1.at[e];
+        out[0].at[e] = g0.at[e];
+        out[1].at[e] = evenA - oddA;
+        out[2].at[e] = evenA + oddA;
+        out[3].at[e] = evenB + oddB;
+        out[4].at[e] = evenB - oddB;
+        out[5].at[e] = g2.at[e];
     }
-    return static_cast<uint16_t>(half | sign);
 }
 
 } // namespace
@@ -226,15 +244,6 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
 // U = G g G^T, [36][outputBlock][source, block][8 inputs][8 outputs]
 void packWinograd(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
                   uint16_t *packed) {
-    const float a = std::sqrt(0.5f) * 2 / 3, b = std::sqrt(2.0f) / 3, c = 2.0f / 3, d = 1.0f / 3;
-    const auto transform = [&](float g0, float g1, float g2, float out[6]) {
-        out[0] = g0;
-        out[1] = -c * g0 - a * g1 - d * g2;
-        out[2] = -c * g0 + a * g1 - d * g2;
-        out[3] = d * g0 + b * g1 + c * g2;
-        out[4] = d * g0 - b * g1 + c * g2;
-        out[5] = g2;
-    };
     const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
     const size_t outputs = shape[0], inputs = shape[3];
     const size_t outputBlocks = divideUp(outputs, 8);
@@ -242,26 +251,31 @@ void packWinograd(const Model &model, const Graph &graph, const Op &op, const ui
     for (uint32_t source : op.inputs)
         blocks += divideUp(graph.tensors[source].channels, 8);
     const size_t step = outputBlocks * blocks * 64; // from one of the 36 positions to the next
-    for (size_t o = 0; o < outputs; ++o) {
-        size_t firstInput = 0, firstBlock = 0;
+    for (size_t outputBlock = 0; outputBlock < outputBlocks; ++outputBlock) {
+        const size_t outputEnd = std::min<size_t>(8, outputs - 8 * outputBlock);
+        size_t firstInput = 0;
         for (uint32_t source : op.inputs) {
             const size_t channels = graph.tensors[source].channels;
-            for (size_t i = 0; i < channels; ++i) {
-                float rows[3][6], columns[6];
-                for (size_t y = 0; y < 3; ++y) {
-                    const uint16_t *from = canonical + (o * 3 + y) * 3 * inputs + firstInput + i;
-                    transform(floatFromHalf(from[0]), floatFromHalf(from[inputs]),
-                              floatFromHalf(from[2 * inputs]), rows[y]);
+            for (size_t first = 0; first < channels; first += 8, packed += 64) {
+                Many g[9] = {}; // [input][output], padding zero
+                for (size_t o = 0; o < outputEnd; ++o) {
+                    const uint16_t *from =
+                        canonical + (8 * outputBlock + o) * 9 * inputs + firstInput + first;
+                    for (size_t tap = 0; tap < 9; ++tap)
+                        for (size_t i = 0; i < std::min<size_t>(8, channels - first); ++i)
+                            g[tap].at[8 * i + o] = floatFromHalf(from[tap * inputs + i]);
                 }
-                uint16_t *to = packed + ((o / 8) * blocks + firstBlock + i / 8) * 64 + i % 8 * 8 + o % 8;
+                Many rows[3][6], columns[6];
+                for (size_t y = 0; y < 3; ++y)
+                    transform(g[3 * y], g[3 * y + 1], g[3 * y + 2], rows[y]);
                 for (size_t x = 0; x < 6; ++x) {
                     transform(rows[0][x], rows[1][x], rows[2][x], columns);
                     for (size_t y = 0; y < 6; ++y)
-                        to[(y * 6 + x) * step] = halfFromFloat(columns[y]);
+                        for (size_t e = 0; e < 64; ++e)
+                            packed[(y * 6 + x) * step + e] = halfFromFloat(columns[y].at[e]);
                 }
             }
             firstInput += channels;
-            firstBlock += divideUp(channels, 8);
         }
     }
 }
