@@ -21,6 +21,7 @@ layout(push_constant) uniform Push {
     uint firstBlock, blocks; // that this dispatch writes
     uint firstChannel;
     uint tiles;              // of 64 pixels
+    uint inputImages;        // of each input; image n reads image n modulo this
     uint channels[4];        // 0: no such input
     float scale[4], offset[4];
 } pc;
@@ -45,13 +46,14 @@ void main() {
         Eight value = Eight(vec4(0), vec4(0));
         if (8 * block < pc.firstChannel)
             value = unpackEight(target[index]);
+        uint inputImage = image % pc.inputImages;
         uint first = pc.firstChannel; // of the input, in the output
         for (int i = 0; i < 4; ++i) {
             uint end = first + pc.channels[i];
             for (uint j = 0; j < 8; ++j) {
                 uint channel = 8 * block + j;
                 if (channel >= first && channel < end) {
-                    uint at = (image * pc.channels[i] + channel - first) * plane + pixel;
+                    uint at = (inputImage * pc.channels[i] + channel - first) * plane + pixel;
                     float v = 0;
                     switch (i) {
                     case 0: v = input0[at]; break;

@@ -5,7 +5,7 @@
 //
 //   source0, source1  [N][blocks][H][W] uvec4      each source is padded to its own blocks of 8 channels
 //   weights           [outputBlock][ky][source, block][kx][8 inputs] uvec4 of 8 outputs
-//   bias              [rows][outputBlocks] two vec4
+//   bias              [rows][images or 1][outputBlocks] two vec4
 //   residual          activation, of the output's size, half of it (nearest x2) or double (average 2x2)
 //   target            activation, or planar fp32 when OUTPUT_PORT
 //   statistics        [N][outputBlocks][tiles][8] vec4 (count, mean, sum of squared deviations, 0), of stored values
@@ -48,7 +48,7 @@ void main() {
 
         Eight sums[PIXELS];
         {
-            Eight start = biasOf(outputBlock);
+            Eight start = biasOf(image, outputBlock);
             [[unroll]] for (int p = 0; p < PIXELS; ++p)
                 sums[p] = start;
         }

@@ -24,7 +24,8 @@ layout(push_constant) uniform Push {
     uint tileLoops;      // walks of a workgroup
     uint segmentsPerRow; // ceil(outputWidth / PIXELS)
     int padTop, padLeft;
-    uint biasIndex; // of the row's first vec4
+    uint biasIndex;  // of the row's first vec4
+    uint biasStride; // vec4 from an image's row to the next one's; 0: one row for all
     float outputScale;
     uint residualHeight, residualWidth;
 } pc;
@@ -49,8 +50,8 @@ uvec4 loadInput(bool second, bool inside, uint index) {
     return inside ? loaded : uvec4(0);
 }
 
-Eight biasOf(uint outputBlock) {
-    uint index = pc.biasIndex + 2 * outputBlock;
+Eight biasOf(uint image, uint outputBlock) {
+    uint index = pc.biasIndex + image * pc.biasStride + 2 * outputBlock;
     return Eight(uintBitsToFloat(FETCH(bias, index)), uintBitsToFloat(FETCH(bias, index + 1)));
 }
 

@@ -64,7 +64,7 @@ void main() {
 
         float sums[4][8][8]; // [output block][output][pixel]
         [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
-            Eight begin = biasOf(min(firstBlock + c, pc.outputBlocks - 1));
+            Eight begin = biasOf(image, min(firstBlock + c, pc.outputBlocks - 1));
             [[unroll]] for (int p = 0; p < PIXELS; ++p) {
                 [[unroll]] for (int o = 0; o < 4; ++o) {
                     sums[c][o][p] = begin.low[o];

@@ -2,7 +2,7 @@
 // over the channel-concatenated sources; statistics over the group's channels and all pixels.
 //
 //   source0, source1          [N][blocks][H][W] uvec4; source1's channels follow source0's without padding between
-//   affine                    [rows][gamma, beta][outputBlocks] two vec4
+//   affine                    [rows][images or 1][gamma, beta][outputBlocks] two vec4
 //   statistics0, statistics1  of the sources, see statistics.glsl
 //   target                    [N][outputBlocks][H or H/2][W or W/2] uvec4
 //   session                   a non-finite mean or variance lowers the error code there
@@ -71,7 +71,7 @@ void main() {
         bool real = channel < pc.channels;
         uint entry = real ? (channel / pc.groupChannels - firstNorm) << lanesLog : 0;
         float variance = sharedDeviations[entry] / max(sharedCount[entry], 1.0);
-        uint gamma = pc.affineIndex + 2 * block + (local >> 2);
+        uint gamma = pc.affineIndex + image * pc.affineStride + 2 * block + (local >> 2);
         float scale = affineAt(gamma)[local & 3] * inversesqrt(variance + pc.epsilon);
         float beta = affineAt(gamma + 2 * pc.outputBlocks)[local & 3];
         channelMean[local] = real ? sharedMean[entry] : 0;

@@ -21,6 +21,7 @@ layout(push_constant) uniform Push {
     uint outputHeight, outputWidth;
     uint chunks, chunkLoops;
     uint affineIndex;           // of the row's first vec4
+    uint affineStride;          // vec4 from an image's row to the next one's; 0: one row for all
     float epsilon;
     uint errorCode;
     uint images;                // N

@@ -30,7 +30,7 @@ void main() {
     Eight centre = Eight(vec4(0), vec4(0)), scale = centre, beta = centre;
     uint firstNorm = 8 * block / pc.groupChannels;
     uint endNorm = live ? min(8 * block + 7, pc.channels - 1) / pc.groupChannels + 1 : firstNorm;
-    uint gamma = pc.affineIndex + 2 * min(block, pc.outputBlocks - 1);
+    uint gamma = pc.affineIndex + min(image, pc.images - 1) * pc.affineStride + 2 * min(block, pc.outputBlocks - 1);
     Eight gammas = Eight(affineAt(gamma), affineAt(gamma + 1));
     Eight betas = Eight(affineAt(gamma + 2 * pc.outputBlocks), affineAt(gamma + 2 * pc.outputBlocks + 1));
     for (uint norm = firstNorm; norm < endNorm; ++norm) {

@@ -2,7 +2,7 @@
 //   ADD=0   tile[y][x] = whole[tileY + y][tileX + x]
 //   ADD=1   whole[tileY + y][tileX + x] += tile[y][x] * columnWeight[x] * rowWeight[y]
 //
-//   tile     [N][C][H][W] float
+//   tile     [N or more][C][H][W] float
 //   whole    [N][C][bandHeight][wholeWidth] float
 //   feather  weights, of columns from featherX on, of rows from featherY on
 //
@@ -22,7 +22,8 @@ layout(push_constant) uniform Push {
     uint height, width;
     uint bandHeight, wholeWidth;
     uint tileX;
-    uint tileY; // from the band's first row; wraps where the tile begins above it
+    uint tileY;       // from the band's first row; wraps where the tile begins above it
+    uint wholePlanes; // images times channels of the whole; a tile of more images reads them again
 #if ADD
     uint featherX, featherY;
 #endif
@@ -58,7 +59,7 @@ void main() {
             uint row = i / pc.width, x = i - row * pc.width;
             uint plane = row / pc.rows, y = pc.firstRow + row - plane * pc.rows;
             uint inTile = (plane * pc.height + y) * pc.width + x;
-            uint inWhole = (plane * pc.bandHeight + pc.tileY + y) * pc.wholeWidth + pc.tileX + x;
+            uint inWhole = (plane % pc.wholePlanes * pc.bandHeight + pc.tileY + y) * pc.wholeWidth + pc.tileX + x;
 #if ADD
             whole[inWhole] += tile[inTile] * (feather[pc.featherX + x] * feather[pc.featherY + y]);
 #else

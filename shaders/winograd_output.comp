@@ -31,7 +31,8 @@ layout(push_constant) uniform Push {
     uint entriesPerImage, tileLoops;
     uint firstEntry; // of the band
     uint columns;
-    uint biasIndex; // of the row's first vec4
+    uint biasIndex;  // of the row's first vec4
+    uint biasStride; // vec4 from an image's row to the next one's; 0: one row for all
     float outputScale;
     uint residualHeight, residualWidth;
 } pc;
@@ -55,7 +56,7 @@ void main() {
     uint imageEntry = entry - image * pc.entriesPerImage;
     uint outputBase = (image * pc.outputBlocks + block) * pc.outputHeight * pc.outputWidth;
     uint residualBase = (image * pc.outputBlocks + block) * pc.residualHeight * pc.residualWidth;
-    uint biasBlock = pc.biasIndex + 2 * min(block, pc.outputBlocks - 1);
+    uint biasBlock = pc.biasIndex + image * pc.biasStride + 2 * min(block, pc.outputBlocks - 1);
 
     float count = 0;
     float means[8], deviations[8]; // of the tiles walked so far

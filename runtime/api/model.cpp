@@ -68,6 +68,7 @@ Status readSessionDesc(const mote_session_desc *desc, pipeline::SessionOptions &
     options.tileWidth = given.tile_width;
     options.tileHeight = given.tile_height;
     options.submissionMilliseconds = given.submission_milliseconds;
+    options.batch = given.batch;
     return {};
 }
 

@@ -55,6 +55,22 @@ Status readImage(const mote_image *from, pipeline::ImageView &image) {
     return {};
 }
 
+// Elements are as far apart as the first says that they are long.
+Status readImages(const mote_image *from, uint32_t count, std::vector<pipeline::ImageView> &images) {
+    if (from == nullptr)
+        return {};
+    if (count == 0)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "images: found none, expected one for each of the batch");
+    const auto *bytes = reinterpret_cast<const char *>(from);
+    size_t size = 0;
+    std::memcpy(&size, from, sizeof size);
+    images.resize(count);
+    for (uint32_t i = 0; i < count; ++i)
+        MOTE_TRY(readImage(reinterpret_cast<const mote_image *>(bytes + i * size), images[i]));
+    return {};
+}
+
 Status readTensor(const mote_tensor *from, pipeline::TensorView &tensor) {
     mote_tensor given = MOTE_TENSOR_INIT;
     MOTE_TRY(readDescriptor(from, given, "mote_tensor"));
@@ -104,17 +120,20 @@ mote_status mote_session_prepare(mote_session *session, const mote_prepare_desc 
 }
 
 mote_status mote_session_bind_image(mote_session *session, const char *port, const mote_image *image) {
+    return mote_session_bind_images(session, port, image, 1);
+}
+
+mote_status mote_session_bind_images(mote_session *session, const char *port, const mote_image *images,
+                                     uint32_t count) {
     return guarded([&]() -> Status {
         if (session == nullptr)
-            return nullArgument("mote_session_bind_image", "session");
+            return nullArgument("mote_session_bind_images", "session");
         if (port == nullptr)
-            return nullArgument("mote_session_bind_image", "port");
-        pipeline::ImageView view;
-        if (image != nullptr)
-            MOTE_TRY(readImage(image, view));
-        return session->worker.exclusive([&](pipeline::Session &of, const std::atomic<bool> *) {
-            return of.bindImage(port, image != nullptr ? &view : nullptr);
-        });
+            return nullArgument("mote_session_bind_images", "port");
+        std::vector<pipeline::ImageView> views;
+        MOTE_TRY(readImages(images, count, views));
+        return session->worker.exclusive(
+            [&](pipeline::Session &of, const std::atomic<bool> *) { return of.bindImages(port, views); });
     });
 }
 
@@ -134,15 +153,52 @@ mote_status mote_session_bind_tensor(mote_session *session, const char *port, co
 }
 
 mote_status mote_session_bind_output_image(mote_session *session, const mote_image *image) {
+    return mote_session_bind_output_images(session, image, 1);
+}
+
+mote_status mote_session_bind_output_images(mote_session *session, const mote_image *images, uint32_t count) {
     return guarded([&]() -> Status {
         if (session == nullptr)
-            return nullArgument("mote_session_bind_output_image", "session");
-        pipeline::ImageView view;
-        if (image != nullptr)
-            MOTE_TRY(readImage(image, view));
+            return nullArgument("mote_session_bind_output_images", "session");
+        std::vector<pipeline::ImageView> views;
+        MOTE_TRY(readImages(images, count, views));
+        return session->worker.exclusive(
+            [&](pipeline::Session &of, const std::atomic<bool> *) { return of.bindOutputImages(views); });
+    });
+}
+
+mote_status mote_session_set_class_labels(mote_session *session, const int64_t *labels, uint32_t count) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_set_class_labels", "session");
+        std::vector<int64_t> copied;
+        if (labels != nullptr)
+            copied.assign(labels, labels + count);
+        if (labels != nullptr && count == 0)
+            return makeStatus(StatusCode::InvalidArgument,
+                              "class labels: found none, expected one for each image");
+        return session->worker.exclusive(
+            [&](pipeline::Session &of, const std::atomic<bool> *) { return of.setClassLabels(copied); });
+    });
+}
+
+mote_status mote_session_set_class_vectors(mote_session *session, const float *vectors, uint32_t count,
+                                           uint32_t length) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_set_class_vectors", "session");
         return session->worker.exclusive([&](pipeline::Session &of, const std::atomic<bool> *) {
-            return of.bindOutputImage(image != nullptr ? &view : nullptr);
+            return of.setClassVectors(vectors, count, length);
         });
+    });
+}
+
+mote_status mote_session_set_guidance(mote_session *session, const float *scale) {
+    return guarded([&]() -> Status {
+        if (session == nullptr)
+            return nullArgument("mote_session_set_guidance", "session");
+        return session->worker.exclusive(
+            [&](pipeline::Session &of, const std::atomic<bool> *) { return of.setGuidance(scale); });
     });
 }
 
@@ -222,6 +278,7 @@ mote_status mote_session_get_info(const mote_session *session, mote_session_info
         out.padded_width = plan.paddedWidth;
         out.padded_height = plan.paddedHeight;
         out.steps = of.steps();
+        out.batch = plan.batch;
         out.tile_width = plan.columns.tile;
         out.tile_height = plan.rows.tile;
         out.tile_count = plan.tileCount();

@@ -38,6 +38,18 @@ uint32_t rowsOf(const OpView &view, uint32_t weight) {
     return view.model.weights[weight].shape[0];
 }
 
+TableRow tableRow(uint32_t rows, const OpBuffers &buffers, uint32_t quads) {
+    if (buffers.tableImages != 0)
+        return {uint64_t{buffers.madeRow} * buffers.tableImages * quads, quads};
+    return {rows > 1 ? uint64_t{buffers.row} * quads : 0, 0};
+}
+
+uint64_t projectionBytesOf(const OpView &view, uint64_t rowBytes) {
+    if (view.op.projection == kNone)
+        return 0;
+    return rowBytes / sizeof(float) * sizeof(uint16_t) * view.model.weights[view.op.projection].shape[1];
+}
+
 } // namespace kernels
 
 namespace {

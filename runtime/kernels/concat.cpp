@@ -7,7 +7,7 @@ namespace mote::kernels {
 
 namespace {
 
-constexpr uint32_t kBindings = 5, kPushWords = 21, kInputs = 4;
+constexpr uint32_t kBindings = 5, kPushWords = 22, kInputs = 4;
 
 gpu::PipelineDescription pipeline() {
     return pipelineOf(ShaderId::Concat, {}, kBindings, kPushWords);
@@ -48,7 +48,8 @@ Result<std::vector<Dispatch>> buildConcat(const OpView &view, const OpBuffers &b
         const uint64_t tiles = divideUp(planeOf(output), kLocalSize);
 
         PushWords push;
-        push.add({output.h, output.w, blocksOf(output.c), firstBlock, blocks, firstChannel, tiles});
+        push.add({output.h, output.w, blocksOf(output.c), firstBlock, blocks, firstChannel, tiles,
+                  buffers.inputImages != 0 ? buffers.inputImages : output.n});
         for (size_t i = 0; i < kInputs; ++i)
             push.add(i < count ? view.input(first + i).c : 0);
         for (size_t i = 0; i < kInputs; ++i)

@@ -10,7 +10,7 @@ namespace kernels {
 
 namespace {
 
-constexpr uint32_t kBindings = 7, kPushWords = 19;
+constexpr uint32_t kBindings = 7, kPushWords = 20;
 
 struct Variant {
     const char *name;
@@ -178,6 +178,7 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
     OpKernel common;
     common.weightBytes = winograd ? winogradWeightOffset(facts) + winogradWeightBytes(facts) : directBytes;
     common.biasBytes = uint64_t{rowsOf(view, view.op.bias)} * facts.outputBlocks * 8 * sizeof(float);
+    common.projectionBytes = projectionBytesOf(view, common.biasBytes);
     OpKernel transformed = common;
     const bool canTransform =
         winograd && texelsFit && winogradKernel(view, facts, traits, statistics, transformed);
@@ -231,7 +232,7 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
         return buildWinograd(view, facts, kernel, buffers, statistics, traits);
     const Variant &variant = kVariants[kernel.variant];
     const Geometry geometry = geometryOf(facts, variant, kernel.tileLoops);
-    const uint32_t row = rowsOf(view, op.bias) > 1 ? buffers.row : 0;
+    const TableRow bias = tableRow(rowsOf(view, op.bias), buffers, 2 * facts.outputBlocks);
     const uint64_t outputGroups =
         variant.shuffle
             ? divideUp(facts.outputBlocks, laneShapeOf(planeOf(facts.output), facts.outputBlocks).blocks)
@@ -240,7 +241,7 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
     PushWords push;
     push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,
               facts.outputBlocks, facts.blocks0, facts.blocks1, geometry.tiles, kernel.tileLoops,
-              geometry.segmentsPerRow, op.padTop, op.padLeft, uint64_t{row} * facts.outputBlocks * 2});
+              geometry.segmentsPerRow, op.padTop, op.padLeft, bias.index, bias.stride});
     push.addFloat(outputFactor(op, buffers.row));
     push.add({facts.residual.h, facts.residual.w});
 

@@ -9,17 +9,16 @@ namespace kernels {
 
 namespace {
 
-constexpr uint32_t kBindings = 7, kPushWords = 20;
+constexpr uint32_t kBindings = 7, kPushWords = 21;
 constexpr uint32_t kLanes = 0, kDefault = 1; // variants
 constexpr uint32_t kTexelBindings = 0x1f;    // of the first: all that is read
 constexpr uint32_t kLanePixels = 4;          // of an invocation in a loop
 
 gpu::PipelineDescription pipelineFor(const OpView &view, uint32_t variant) {
     const Op &op = view.op;
-    std::vector<uint32_t> constants = {static_cast<uint32_t>(op.activation),
-                                       op.outputResample == Resample::AverageDown2 ? 1u : 0u,
-                                       static_cast<uint32_t>(op.inputs.size()),
-                                       op.inputs.size() > 1 ? view.input(0).c % 8 : 0};
+    std::vector<uint32_t> constants = {
+        static_cast<uint32_t>(op.activation), op.outputResample == Resample::AverageDown2 ? 1u : 0u,
+        static_cast<uint32_t>(op.inputs.size()), op.inputs.size() > 1 ? view.input(0).c % 8 : 0};
     if (variant == kDefault)
         return pipelineOf(ShaderId::GroupNorm, std::move(constants), kBindings, kPushWords);
     constants.push_back(kLanePixels);
@@ -56,6 +55,7 @@ Result<std::vector<OpKernel>> groupNormKernels(const OpView &view, const Traits 
     MOTE_TRY(requireShape(view, op.affine, {rowsOf(view, op.affine), 2, channels}, "affine table"));
     OpKernel kernel;
     kernel.affineBytes = uint64_t{rowsOf(view, op.affine)} * 2 * divideUp(channels, 8) * 8 * sizeof(float);
+    kernel.projectionBytes = projectionBytesOf(view, kernel.affineBytes);
     // A source, or its statistics: eight entries of 16 bytes for 16 pixels of a block at the most.
     bool texelsFit = fitsTexels(traits, kernel.affineBytes);
     for (uint32_t input : op.inputs) {
@@ -110,11 +110,11 @@ Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKern
     const uint64_t chunks = divideUp(walks, chunkLoops);
     const uint64_t units = output.n * blocksOf(channels) * chunks;
 
-    const uint32_t row = rowsOf(view, op.affine) > 1 ? buffers.row : 0;
+    const TableRow affine = tableRow(rowsOf(view, op.affine), buffers, 4 * blocksOf(channels));
     PushWords push;
     push.add({channels0, channels, blocksOf(channels0), two ? blocksOf(view.input(1).c) : 0,
               blocksOf(channels), groupChannels, tiles0, tiles1, input.h, input.w, output.h, output.w, chunks,
-              chunkLoops, uint64_t{row} * 4 * blocksOf(channels)});
+              chunkLoops, affine.index, affine.stride});
     push.addFloat(op.epsilon);
     push.add({buffers.errorCode, output.n});
 

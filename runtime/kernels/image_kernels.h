@@ -73,6 +73,24 @@ Result<Dispatch> buildNoise(const ImageExtent &extent, BufferRange target, Buffe
 Result<Dispatch> buildClear(const ImageExtent &extent, BufferRange target, BufferRange session,
                             const Traits &traits);
 
+// ---- guidance
+// A band's outputs hold two passes, [2N][C][rows][W]; `extent` is that of one, N images. The guided output
+// replaces the first half. rescale above 0: followed, once all bands have been guided, by the rescaling of
+// each band.
+struct GuidanceBuffers {
+    BufferRange outputs;
+    BufferRange scales;     // [rows of the step table] floats
+    BufferRange statistics; // guidanceStatisticsBytes(), where there is a rescaling
+};
+// Entries of statistics that a band takes for each image.
+uint32_t guidanceEntries(const ImageExtent &band);
+uint64_t guidanceStatisticsBytes(uint32_t images, uint32_t entriesOfAllBands);
+Result<Dispatch> buildGuidance(const ImageExtent &extent, const GuidanceBuffers &buffers, uint32_t row,
+                               float rescale, uint32_t firstEntry, uint32_t entries, const Traits &traits);
+Result<Dispatch> buildGuidanceRescale(const ImageExtent &extent, const GuidanceBuffers &buffers,
+                                      float rescale, uint32_t firstEntry, uint32_t entries,
+                                      const Traits &traits);
+
 // ---- tiles
 // Weights of tiles along one axis: a partition of unity. Tile i covers [origins[i], origins[i] + length) of
 // [0, total); neighbours overlap (origins ascend, gaps are not allowed). weights[i * length + k] belongs to
@@ -108,9 +126,10 @@ struct PackedRows {
     uint32_t firstRow = 0, rows = 0; // of the band's planes
     uint32_t width = 0, bytesPerPixel = 3;
     uint64_t strideBytes = 0;
+    uint32_t image = 0; // of the batch
 };
 
-// planes[n = 0][c][y][x] = low + (high - low) / 255 * pixel, reflected at the right up to the padded width
+// planes[image][c][y][x] = low + (high - low) / 255 * pixel, reflected at the right up to the padded width
 // (images one pixel wide too). Gray feeds every channel; RGB(A) feeds channel c from byte min(c, 2), the only
 // channel from luma.
 Result<Dispatch> buildImageImport(const PackedRows &image, const ImageExtent &band, float low, float high,

@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint32_t kElementsPerGroup = 256;
 
-constexpr uint32_t kTileWords = 11; // of push constants that reading and adding a tile have in common
+constexpr uint32_t kTileWords = 12; // of push constants that reading and adding a tile have in common
 
 gpu::PipelineDescription readPipeline() {
     return pipelineOf(ShaderId::TileRead, {}, 2, kTileWords);
@@ -64,7 +64,8 @@ PushWords tileWords(const TilePlace &place, const ImageExtent &band) {
     PushWords push;
     // The tile's row 0 may lie above the band: the difference wraps, and so does its sum with a row.
     push.add({commonElements(place, band), rows.first, rows.count, place.tile.height, place.tile.width,
-              band.height, band.width, place.x, static_cast<uint32_t>(place.y - band.firstRow)});
+              band.height, band.width, place.x, static_cast<uint32_t>(place.y - band.firstRow),
+              uint64_t{band.batch} * band.channels});
     return push;
 }
 
@@ -143,12 +144,21 @@ Result<Dispatch> buildTileAdd(const TilePlace &place, const ImageExtent &band, B
     return dispatch;
 }
 
+namespace {
+
+// Of the image in its band, counted over the planes of all images.
+uint64_t firstRowOf(const PackedRows &image, const ImageExtent &band) {
+    return uint64_t{image.image} * band.channels * band.height + image.firstRow;
+}
+
+} // namespace
+
 Result<Dispatch> buildImageImport(const PackedRows &image, const ImageExtent &band, float low, float high,
                                   BufferRange planes, const Traits &traits) {
     const uint64_t elements = uint64_t{band.channels} * image.rows * band.width;
     PushWords push;
-    push.add({elements, band.height, band.width, image.firstRow, image.rows, image.width, image.bytesPerPixel,
-              image.strideBytes, lastColour(band.channels, image.bytesPerPixel)});
+    push.add({elements, band.height, band.width, firstRowOf(image, band), image.rows, image.width,
+              image.bytesPerPixel, image.strideBytes, lastColour(band.channels, image.bytesPerPixel)});
     push.addFloat((high - low) / 255);
     push.addFloat(low);
     MOTE_TRY_ASSIGN(Dispatch dispatch,
@@ -218,7 +228,8 @@ Result<Dispatch> buildImageExport(const PackedRows &image, const ImageExtent &ba
     const uint64_t words = image.strideBytes / 4 * image.rows;
     const bool estimate = planes.modelOutput.end != 0;
     PushWords push;
-    push.add({band.height, band.width, band.channels, image.firstRow, image.firstRow, image.rows, image.width,
+    push.add({band.height, band.width, band.channels, firstRowOf(image, band),
+              uint64_t{image.image} * band.height + image.firstRow, image.rows, image.width,
               image.bytesPerPixel, image.strideBytes / 4});
     push.addFloat(255 / (planes.high - planes.low));
     push.addFloat(-planes.low * 255 / (planes.high - planes.low));

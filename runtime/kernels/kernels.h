@@ -87,6 +87,7 @@ struct OpKernel {
     uint64_t weightBytes = 0;                        // packed
     uint64_t biasBytes = 0;                          // whole table, all rows
     uint64_t affineBytes = 0;                        // whole table, all rows
+    uint64_t projectionBytes = 0;                    // packed; 0: the op has none
     uint64_t scratchBytes = 0;                       // needed while the op runs
     uint32_t tileLoops = 1;                          // Conv2d: walks of one tile
 };
@@ -116,6 +117,10 @@ void packBias(const OpKernel &kernel, const Model &model, const Graph &graph, ui
 void packAffine(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t op,
                 const float *canonical, void *packed);
 
+// Op::projection, [outputs][E] fp16 bit patterns, to [E][outputs padded as the op's row of a table is].
+void packProjection(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t op,
+                    const uint16_t *canonical, void *packed);
+
 // ------------------------------------------------------------------------------------------------ recording
 // Where everything of one op is. Ranges of things that the op does not have stay empty (end = 0).
 struct OpBuffers {
@@ -125,7 +130,13 @@ struct OpBuffers {
     BufferRange outputStatistics; // where kernels.statistics[op.output].tiles is not 0
     BufferRange weights, bias, affine, scratch;
     BufferRange session;
-    uint32_t row = 0;       // of tables with more than one row: StepRow::timestepIndex
+    uint32_t row = 0; // of tables with more than one row: StepRow::timestepIndex
+    // Not 0: the bias or affine table was made for this many images, [rows][tableImages][...], and its row to
+    // use is madeRow.
+    uint32_t tableImages = 0, madeRow = 0;
+    // Concat: images that each input has; image n of the output reads image n modulo this. 0: as many as the
+    // output.
+    uint32_t inputImages = 0;
     uint32_t errorCode = 0; // what is reported when this op meets infinities or NaNs: step << 16 | op
 };
 

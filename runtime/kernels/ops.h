@@ -105,4 +105,14 @@ Status requireShape(const OpView &view, uint32_t weight, std::initializer_list<u
 uint32_t rowsOf(const OpView &view, uint32_t weight); // of a table; 1 where there is none
 float outputFactor(const Op &op, uint32_t row);       // of a Conv2d
 
+// Where an op reads its row of a table of `rows` rows of `quads` vec4 each, in vec4.
+struct TableRow {
+    uint64_t index = 0;
+    uint32_t stride = 0; // from an image to the next
+};
+TableRow tableRow(uint32_t rows, const OpBuffers &buffers, uint32_t quads);
+
+// Of an op whose packed row takes rowBytes of floats; 0 without a projection.
+uint64_t projectionBytesOf(const OpView &view, uint64_t rowBytes);
+
 } // namespace mote::kernels

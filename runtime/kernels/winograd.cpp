@@ -16,7 +16,7 @@ constexpr uint64_t kTexelBytes = 16;
 // What V and M of a band may take: about the caches of two cores, so that staging seldom reaches memory.
 constexpr uint64_t kStagingBytes = 8u << 20;
 
-constexpr uint32_t kInputPush = 14, kProductPush = 5, kOutputPush = 15;
+constexpr uint32_t kInputPush = 14, kProductPush = 5, kOutputPush = 16;
 
 struct Bands {
     uint32_t tilesPerRow = 0, tilesPerImage = 0;
@@ -64,8 +64,9 @@ gpu::PipelineDescription outputPipeline(const OpView &view, bool statistics) {
     return pipelineOf(ShaderId::WinogradOutput, {residual, statistics ? 1u : 0u, 6, 4}, 5, kOutputPush, 7);
 }
 
-// Core time of the parts in nanoseconds, measured on lavapipe with 256-bit vectors at about 2.9 GHz. Only
-// their ratios matter.
+// Core time of the parts for one image in nanoseconds, measured on lavapipe with 256-bit vectors at about 2.9
+// GHz. Only their ratios matter. Not of the whole batch: an image of it has the bits of a single run, so the
+// choice must not depend on how many there are.
 struct Costs {
     uint64_t direct = 0;
     uint64_t input = 0, product = 0, output = 0;
@@ -73,11 +74,9 @@ struct Costs {
 
 Costs costsOf(const ConvFacts &facts) {
     const uint64_t k = facts.blocks0 + facts.blocks1, n = facts.outputBlocks;
-    const uint64_t tiles =
-        divideUp(facts.output.h, 4) * divideUp(facts.output.w, 4) * uint64_t{facts.output.n};
+    const uint64_t tiles = divideUp(facts.output.h, 4) * divideUp(facts.output.w, 4);
     Costs costs;
-    costs.direct =
-        laneShapeOf(planeOf(facts.output), facts.outputBlocks).padded * facts.output.n * n * (43 * k + 12);
+    costs.direct = laneShapeOf(planeOf(facts.output), facts.outputBlocks).padded * n * (43 * k + 12);
     costs.input = tiles * 16 * 61 * k;
     costs.product = laneShapeOf(tiles, facts.outputBlocks).padded * 16 * n * (12 * k + 25);
     costs.output = tiles * 16 * 41 * n;
@@ -182,7 +181,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
     const LaneShape shape = laneShapeOf(bands.columns, facts.outputBlocks);
     const Costs costs = costsOf(facts);
     const double sum = static_cast<double>(costs.input + costs.product + costs.output);
-    const uint32_t row = rowsOf(view, op.bias) > 1 ? buffers.row : 0;
+    const TableRow bias = tableRow(rowsOf(view, op.bias), buffers, 2 * facts.outputBlocks);
     BufferRange v = buffers.scratch, m = buffers.scratch, u = buffers.weights;
     v.end = v.begin + bands.vBytes;
     m.begin += divideUp(bands.vBytes, 256) * 256;
@@ -226,8 +225,8 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                      costs.product));
         PushWords output;
         output.add({facts.output.h, facts.output.w, facts.outputBlocks, bands.tilesPerRow,
-                    bands.tilesPerImage, bands.entriesPerImage, kernel.tileLoops, entry, columns,
-                    uint64_t{row} * facts.outputBlocks * 2});
+                    bands.tilesPerImage, bands.entriesPerImage, kernel.tileLoops, entry, columns, bias.index,
+                    bias.stride});
         output.addFloat(outputFactor(op, buffers.row));
         output.add({facts.residual.h, facts.residual.w});
         MOTE_TRY(add("output", outputPipeline(view, statistics),

@@ -1,5 +1,6 @@
 #include "pipeline/forward.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -22,14 +23,15 @@ BufferRange placed(const ForwardPlan &plan, const ForwardBuffers &buffers, uint3
 
 } // namespace
 
-Result<ForwardPlan> planForward(const Model &model, const Graph &graph, uint32_t height, uint32_t width,
-                                bool portsInArena, const Traits &traits,
+Result<ForwardPlan> planForward(const Model &model, const Graph &graph, uint32_t images, uint32_t height,
+                                uint32_t width, bool portsInArena, const Traits &traits,
                                 const std::function<Status(const gpu::PipelineDescription &)> &usable,
                                 uint64_t maxChunkBytes) {
     ForwardPlan plan;
+    plan.images = images;
     plan.height = height;
     plan.width = width;
-    MOTE_TRY_ASSIGN(plan.shapes, inferShapes(model, graph, 1, height, width));
+    MOTE_TRY_ASSIGN(plan.shapes, inferShapes(model, graph, images, height, width));
     MOTE_TRY_ASSIGN(plan.kernels, chooseKernels(model, graph, plan.shapes, traits, usable));
 
     std::vector<PlanBuffer> buffers;
@@ -95,8 +97,8 @@ BufferRange statisticsRange(const ForwardPlan &plan, const ForwardBuffers &buffe
 }
 
 Result<std::vector<Command>> buildForward(const Model &model, const Graph &graph, const ForwardPlan &plan,
-                                          const ForwardBuffers &buffers, uint32_t row, uint32_t step,
-                                          const Traits &traits) {
+                                          const GraphShapes &shapes, const ForwardBuffers &buffers,
+                                          uint32_t row, uint32_t step, const Traits &traits) {
     const auto constant = [&](BufferRange range) {
         if (range.end != 0)
             range.buffer += buffers.firstWeightChunk;
@@ -122,9 +124,16 @@ Result<std::vector<Command>> buildForward(const Model &model, const Graph &graph
         bound.scratch = placed(plan, buffers, plan.scratch[i], plan.kernels.ops[i].scratchBytes);
         bound.session = buffers.session;
         bound.row = row;
+        bound.inputImages = buffers.inputImages;
+        if (op.projection != kNone) {
+            const auto made = std::find(buffers.madeRows.begin(), buffers.madeRows.end(), row);
+            (op.kind == OpKind::Conv2d ? bound.bias : bound.affine) = buffers.madeTables[i];
+            bound.madeRow = static_cast<uint32_t>(made - buffers.madeRows.begin());
+            bound.tableImages = plan.images;
+        }
         bound.errorCode = step << 16 | i;
         MOTE_TRY_ASSIGN(std::vector<Dispatch> dispatches,
-                        buildDispatches(plan.kernels, model, graph, plan.shapes, i, bound, traits));
+                        buildDispatches(plan.kernels, model, graph, shapes, i, bound, traits));
         for (Dispatch &dispatch : dispatches) {
             Command command = dispatchCommand(std::move(dispatch), i);
             command.whole = whole++;

@@ -44,10 +44,6 @@ Status checkRunnable(const Model &model, const std::string &file) {
         return makeStatus(StatusCode::Unsupported, "%s: it has no recipe, so there is nothing to run",
                           file.c_str());
     const Graph &graph = model.graphs[0];
-    if (graph.conditioning.kind != ConditioningKind::None)
-        return makeStatus(StatusCode::Unsupported,
-                          "%s: graph '%s' is conditioned on vectors, this version runs none", file.c_str(),
-                          graph.name.c_str());
     uint32_t states = 0, outputs = 0, stateChannels = 0, outputChannels = 0;
     for (const Port &port : graph.ports) {
         const char *name = port.name.c_str();
@@ -145,7 +141,8 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::open(std::shared_ptr<gpu::Devi
     MOTE_TRY_ASSIGN(const GraphShapes shapes, inferShapes(loaded->model_, graph, 1, nominal, nominal));
     MOTE_TRY_ASSIGN(const GraphKernels kernels,
                     chooseKernels(loaded->model_, graph, shapes, loaded->traits_, loaded->usable()));
-    MOTE_TRY_ASSIGN(loaded->weightPlan_, planWeights(graph, kernels, loaded->maxChunkBytes()));
+    MOTE_TRY_ASSIGN(loaded->weightPlan_,
+                    planWeights(loaded->model_, graph, kernels, loaded->maxChunkBytes()));
     if (loaded->device_) {
         MOTE_TRY_ASSIGN(loaded->weightChunks_, uploadWeights(*loaded->device_, source, loaded->model_, graph,
                                                              kernels, loaded->weightPlan_));

@@ -2,6 +2,7 @@
 
 #include "kernels/session.h"
 #include "model/describe.h"
+#include "pipeline/conditioning.h"
 #include "pipeline/forward.h"
 #include "pipeline/io.h"
 #include "pipeline/staging.h"
@@ -89,7 +90,7 @@ Status playSelfCheck(LoadedModel &loaded, const BorrowedMemory &borrowed, const 
 
     ForwardPlan plan;
     for (;;) {
-        MOTE_TRY_ASSIGN(plan, planForward(model, graph, check.height, check.width, true, traits,
+        MOTE_TRY_ASSIGN(plan, planForward(model, graph, 1, check.height, check.width, true, traits,
                                           loaded.usable(), loaded.maxChunkBytes()));
         bool choiceChanged = false;
         const Status made = loaded.makePipelines(pipelinesOf(plan.kernels), choiceChanged);
@@ -144,8 +145,28 @@ Status playSelfCheck(LoadedModel &loaded, const BorrowedMemory &borrowed, const 
     std::memcpy(words.data(), &initial, sizeof initial);
     MOTE_TRY(staging.runNow(pool.table, {updateCommand(buffers.session, words)}));
 
+    MOTE_TRY_ASSIGN(const ConditioningPlan conditioning,
+                    planConditioning(model, graph, loaded.weightPlan(), {check.timestepIndex}, 1,
+                                     loaded.maxChunkBytes()));
+    if (conditioning.length != 0) {
+        const uint32_t first = static_cast<uint32_t>(pool.table.entries.size());
+        for (uint64_t bytes : conditioning.chunkBytes)
+            MOTE_TRY(pool.add(bytes).status());
+        std::vector<Command> prepare = {updateCommand(inChunks(conditioning.chosen, first), {check.label})};
+        MOTE_TRY(staging.runNow(pool.table, std::move(prepare)));
+        if (conditioning.given.end != 0) // the check is played with a vector of zeros
+            MOTE_TRY(
+                staging.write(pool.table.bound(inChunks(conditioning.given, first)), conditioning.length,
+                              [](uint64_t, uint64_t count, float *to) { std::fill_n(to, count, 0.0f); }));
+        MOTE_TRY_ASSIGN(std::vector<Command> make,
+                        buildConditioning(graph, conditioning, loaded.weightPlan(), first, 0, traits));
+        MOTE_TRY(staging.runNow(pool.table, std::move(make)));
+        buffers.madeRows = conditioning.rows;
+        for (const BufferRange &table : conditioning.tables)
+            buffers.madeTables.push_back(inChunks(table, first));
+    }
     MOTE_TRY_ASSIGN(const std::vector<Command> commands,
-                    buildForward(model, graph, plan, buffers, check.timestepIndex, 0, traits));
+                    buildForward(model, graph, plan, plan.shapes, buffers, check.timestepIndex, 0, traits));
     const auto readTensor = [&](uint32_t tensor, std::vector<float> &values) -> Status {
         const TensorShape &shape = plan.shapes.tensors[tensor];
         std::vector<uint8_t> raw(plan.tensorBytes[tensor]);

@@ -59,7 +59,8 @@ Status Session::checkPacking() const {
         const auto bytes = [](const BufferRange &range) { return range.end - range.begin; };
         if (kernel.weightBytes != bytes(packed.ops[i].weights) ||
             kernel.biasBytes != bytes(packed.ops[i].bias) ||
-            kernel.affineBytes != bytes(packed.ops[i].affine))
+            kernel.affineBytes != bytes(packed.ops[i].affine) ||
+            kernel.projectionBytes != bytes(packed.ops[i].projection))
             return makeStatus(StatusCode::Internal, "op '%s': kernel '%s' wants weights packed differently",
                               graph().ops[i].name.c_str(), kernel.name.c_str());
     }
@@ -92,9 +93,16 @@ Status Session::allocate() {
     forward_.weights = &model_->weightPlan();
     forward_.ports.resize(net.tensors.size());
     for (size_t i = 0; i < net.ports.size() && !plan_.copiesTiles(); ++i) {
-        const uint32_t tensor = net.ports[i].tensor;
-        forward_.ports[tensor] = plan_.band(plan_.portPlanes[i], 0, net.tensors[tensor].channels);
+        const Port &port = net.ports[i];
+        forward_.ports[port.tensor] = plan_.band(plan_.portPlanes[i], 0,
+                                                 uint64_t{port.output ? plan_.images() : plan_.batch} *
+                                                     net.tensors[port.tensor].channels);
     }
+    // Planes of the arena are read once for each pass.
+    forward_.inputImages = plan_.copiesTiles() ? plan_.images() : plan_.batch;
+    forward_.madeRows = plan_.conditioning.rows;
+    for (const BufferRange &table : plan_.conditioning.tables)
+        forward_.madeTables.push_back(inChunks(table, plan_.firstConditioning));
     forward_.session = {plan_.session, 0, sizeof(SessionWords)};
 
     const uint32_t first = plan_.firstBuffer;
@@ -103,6 +111,11 @@ Status Session::allocate() {
     staging_ = std::make_unique<Staging>(std::move(staging));
     MOTE_TRY_ASSIGN(Submitter submitter, Submitter::create(device()));
     submitter_ = std::make_unique<Submitter>(std::move(submitter));
+    // What chooses among conditions must never lie beyond them, also before the first run.
+    if (plan_.conditioning.length != 0)
+        return staging_->runNow(table_,
+                                {updateCommand(inChunks(plan_.conditioning.chosen, plan_.firstConditioning),
+                                               std::vector<uint32_t>(plan_.images(), 0))});
     return {};
 }
 
@@ -122,15 +135,15 @@ Status Session::writeFeather() {
                            });
 }
 
-ImageExtent Session::bandExtent(size_t band, uint32_t channels) const {
-    return {1, channels, plan_.bands[band].count, plan_.paddedWidth, plan_.bands[band].first};
+ImageExtent Session::bandExtent(size_t band, uint32_t channels, uint32_t images) const {
+    return {images, channels, plan_.bands[band].count, plan_.paddedWidth, plan_.bands[band].first};
 }
 
-TilePlace Session::tilePlace(uint32_t tile, uint32_t channels) const {
+TilePlace Session::tilePlace(uint32_t tile, uint32_t channels, uint32_t images) const {
     const uint32_t tileColumns = static_cast<uint32_t>(plan_.columns.origins.size());
     const uint32_t column = tile % tileColumns, row = tile / tileColumns;
     TilePlace place;
-    place.tile = {1, channels, plan_.rows.tile, plan_.columns.tile};
+    place.tile = {images, channels, plan_.rows.tile, plan_.columns.tile};
     place.x = plan_.columns.origins[column];
     place.y = plan_.rows.origins[row];
     place.featherX = column * plan_.columns.tile;
@@ -140,7 +153,8 @@ TilePlace Session::tilePlace(uint32_t tile, uint32_t channels) const {
 
 // What comes before a tile's forward pass: the model output cleared before the first tile, that of the tile
 // before added to it, the tile's inputs read. For the number after the last tile: what comes after all.
-Result<std::vector<Command>> Session::tileCommands(uint32_t tile) const {
+Result<std::vector<Command>> Session::tileCommands(uint32_t tile, uint32_t passes) const {
+    const uint32_t images = plan_.batch * passes;
     std::vector<Command> commands;
     const auto append = [&](Result<Dispatch> dispatch) -> Status {
         MOTE_TRY(dispatch.status());
@@ -154,16 +168,17 @@ Result<std::vector<Command>> Session::tileCommands(uint32_t tile) const {
             continue; // no op touches it
         const BufferRange ofTile = tensorRange(plan_.forward, forward_, port.tensor);
         for (size_t band = 0; band < plan_.bands.size(); ++band) {
-            const ImageExtent extent = bandExtent(band, channels);
-            const BufferRange whole = plan_.band(planes, band, channels);
+            const uint32_t ofWhole = port.output ? images : plan_.batch;
+            const ImageExtent extent = bandExtent(band, channels, ofWhole);
+            const BufferRange whole = plan_.band(planes, band, uint64_t{ofWhole} * channels);
             if (!port.output) {
-                const TilePlace place = tilePlace(tile, channels);
+                const TilePlace place = tilePlace(tile, channels, images);
                 if (tile < plan_.tileCount() && tileTouches(place, extent))
                     MOTE_TRY(append(buildTileRead(place, extent, ofTile, whole, model_->traits())));
             } else if (tile == 0) {
                 MOTE_TRY(append(buildClear(extent, whole, forward_.session, model_->traits())));
             } else {
-                const TilePlace place = tilePlace(tile - 1, channels);
+                const TilePlace place = tilePlace(tile - 1, channels, images);
                 if (tileTouches(place, extent))
                     MOTE_TRY(append(buildTileAdd(place, extent, ofTile, whole, plan_.all(plan_.feather),
                                                  model_->traits())));
@@ -174,41 +189,77 @@ Result<std::vector<Command>> Session::tileCommands(uint32_t tile) const {
     return commands;
 }
 
-Result<std::vector<Command>> Session::forwardCommands(uint32_t step) const {
+float Session::guidanceOf(uint32_t step) const {
+    return hasGuidance_ ? guidanceScale_ : recipe().rows[step].guidance;
+}
+
+uint32_t Session::passesOf(uint32_t step) const {
+    return recipe().rows[step].guided && guidanceOf(step) != 1 ? 2 : 1;
+}
+
+Result<std::vector<Command>> Session::guidanceCommands(uint32_t step) const {
+    const uint32_t channels = stateChannels();
+    const float rescale = recipe().rows[step].guidanceRescale;
+    const std::vector<uint32_t> &entries = plan_.guidanceEntries;
+    std::vector<Command> commands;
+    for (const bool rescaling : {false, true}) {
+        for (size_t band = 0; band < plan_.bands.size() && (!rescaling || rescale > 0); ++band) {
+            const ImageExtent extent = bandExtent(band, channels, plan_.batch);
+            GuidanceBuffers buffers;
+            buffers.outputs = plan_.band(plan_.modelOutput, band, uint64_t{plan_.images()} * channels);
+            buffers.scales = plan_.all(plan_.guidanceScales);
+            if (plan_.guidanceStatistics != kNone)
+                buffers.statistics = plan_.all(plan_.guidanceStatistics);
+            MOTE_TRY_ASSIGN(Dispatch dispatch,
+                            rescaling ? buildGuidanceRescale(extent, buffers, rescale, entries[band],
+                                                             entries.back(), model_->traits())
+                                      : buildGuidance(extent, buffers, step, rescale, entries[band],
+                                                      entries.back(), model_->traits()));
+            commands.push_back(dispatchCommand(std::move(dispatch)));
+        }
+    }
+    estimateByBytes(commands);
+    return commands;
+}
+
+Result<std::vector<Command>> Session::forwardCommands(uint32_t step, uint32_t passes) const {
     const StepRow &row = recipe().rows[step];
+    const GraphShapes &shapes = passes < plan_.passes ? plan_.passShapes : plan_.forward.shapes;
     MOTE_TRY_ASSIGN(std::vector<Command> commands,
-                    buildForward(model_->model(), graph(), plan_.forward, forward_, row.timestepIndex, step,
-                                 model_->traits()));
+                    buildForward(model_->model(), graph(), plan_.forward, shapes, forward_, row.timestepIndex,
+                                 step, model_->traits()));
     estimateTimes(commands, assumedRate(model_->traits()));
+    const std::vector<double> &measured = wholeMilliseconds_[passes - 1];
     for (Command &command : commands)
-        if (command.whole < wholeMilliseconds_.size())
-            command.milliseconds = wholeMilliseconds_[command.whole];
+        if (command.whole < measured.size())
+            command.milliseconds = measured[command.whole];
     return commands;
 }
 
 SamplerBuffers Session::samplerBuffers(size_t band) const {
     const uint32_t channels = stateChannels();
+    const uint64_t planes = uint64_t{plan_.batch} * channels;
     SamplerBuffers buffers;
-    buffers.state = plan_.band(plan_.state, band, channels);
-    buffers.modelOutput = plan_.band(plan_.modelOutput, band, channels);
+    buffers.state = plan_.band(plan_.state, band, planes);
+    buffers.modelOutput = plan_.band(plan_.modelOutput, band, planes); // of the first pass, guided
     // The condition y of the algebra is the first port of the app's that is shaped like the state.
     for (size_t i = graph().ports.size(); i-- > 0;) {
         const Port &port = graph().ports[i];
         if (port.source == PortSource::App && !port.output &&
             graph().tensors[port.tensor].channels == channels)
-            buffers.condition = plan_.band(plan_.portPlanes[i], band, channels);
-        if (port.source == PortSource::ModelVariance)
-            buffers.variance = plan_.band(plan_.portPlanes[i], band, channels);
+            buffers.condition = plan_.band(plan_.portPlanes[i], band, planes);
+        if (port.source == PortSource::ModelVariance) // of the first pass
+            buffers.variance = plan_.band(plan_.portPlanes[i], band, planes);
     }
     if (plan_.mask != kNone) {
-        buffers.mask = plan_.band(plan_.mask, band, 1);
-        buffers.known = plan_.band(plan_.known, band, channels);
+        buffers.mask = plan_.band(plan_.mask, band, plan_.batch);
+        buffers.known = plan_.band(plan_.known, band, planes);
     }
     if (plan_.registers != kNone) {
-        buffers.registers = plan_.band(plan_.registers, band, channels * registerCount(recipe()));
-        buffers.registerStride = elementsOf(bandExtent(band, channels));
+        buffers.registers = plan_.band(plan_.registers, band, planes * registerCount(recipe()));
+        buffers.registerStride = elementsOf(bandExtent(band, channels, plan_.batch));
     }
-    buffers.session = {plan_.session, 0, sessionBytes(1)};
+    buffers.session = {plan_.session, 0, sessionBytes(plan_.batch)};
     return buffers;
 }
 
@@ -222,9 +273,10 @@ Result<std::vector<Command>> Session::samplerCommands(uint32_t step, bool givenN
     const StepRow &row = recipe().rows[step];
     std::vector<SamplerBand> bands;
     for (size_t band = 0; band < plan_.bands.size(); ++band) {
-        bands.push_back({bandExtent(band, stateChannels()), samplerBuffers(band)});
+        bands.push_back({bandExtent(band, stateChannels(), plan_.batch), samplerBuffers(band)});
         if (givenNoise && plan_.noise != kNone)
-            bands.back().buffers.noise = plan_.band(plan_.noise, band, stateChannels());
+            bands.back().buffers.noise =
+                plan_.band(plan_.noise, band, uint64_t{plan_.batch} * stateChannels());
     }
     const BufferRange memory = plan_.measures != kNone ? plan_.all(plan_.measures) : BufferRange{};
     MOTE_TRY_ASSIGN(std::vector<Dispatch> measures,
@@ -249,18 +301,20 @@ Result<std::vector<Command>> Session::startCommands(bool givenNoise) const {
         SamplerBuffers buffers = samplerBuffers(band);
         if (givenNoise) // where the state will be: each element is read before it is written
             buffers.noise = buffers.state;
-        MOTE_TRY_ASSIGN(Dispatch start, buildSamplerStart(recipe(), bandExtent(band, stateChannels()),
-                                                          buffers, model_->traits()));
+        MOTE_TRY_ASSIGN(Dispatch start,
+                        buildSamplerStart(recipe(), bandExtent(band, stateChannels(), plan_.batch), buffers,
+                                          model_->traits()));
         commands.push_back(dispatchCommand(std::move(start)));
         for (uint32_t i = 0; i < graph().ports.size(); ++i) {
             const Port &port = graph().ports[i];
             if (port.output || port.source != PortSource::Noise)
                 continue;
             const uint32_t channels = graph().tensors[port.tensor].channels;
-            MOTE_TRY_ASSIGN(Dispatch noise,
-                            buildNoise(bandExtent(band, channels),
-                                       plan_.band(plan_.portPlanes[i], band, channels), forward_.session,
-                                       kAppNoiseStream, i, model_->traits()));
+            MOTE_TRY_ASSIGN(
+                Dispatch noise,
+                buildNoise(bandExtent(band, channels, plan_.batch),
+                           plan_.band(plan_.portPlanes[i], band, uint64_t{plan_.batch} * channels),
+                           forward_.session, kAppNoiseStream, i, model_->traits()));
             commands.push_back(dispatchCommand(std::move(noise)));
         }
     }
@@ -311,15 +365,27 @@ Status Session::recordSamplers(bool givenNoise) {
 Status Session::recordEverything() {
     MOTE_TRY_ASSIGN(const std::vector<Command> start, startCommands(false));
     MOTE_TRY(recordPieces(start, start_));
-    tiles_.resize(plan_.copiesTiles() ? plan_.tileCount() + 1 : 0);
-    for (uint32_t tile = 0; tile < tiles_.size(); ++tile) {
-        MOTE_TRY_ASSIGN(const std::vector<Command> commands, tileCommands(tile));
-        MOTE_TRY(recordPieces(commands, tiles_[tile]));
+    for (uint32_t passes = 1; passes <= plan_.passes; ++passes) {
+        std::vector<Pieces> &tiles = tiles_[passes - 1], &rows = steps_[passes - 1];
+        tiles.resize(plan_.copiesTiles() ? plan_.tileCount() + 1 : 0);
+        for (uint32_t tile = 0; tile < tiles.size(); ++tile) {
+            MOTE_TRY_ASSIGN(const std::vector<Command> commands, tileCommands(tile, passes));
+            MOTE_TRY(recordPieces(commands, tiles[tile]));
+        }
+        rows.resize(steps());
+        for (uint32_t step = 0; step < steps(); ++step) {
+            if (passes > 1 && !recipe().rows[step].guided)
+                continue;
+            MOTE_TRY_ASSIGN(const std::vector<Command> forward, forwardCommands(step, passes));
+            MOTE_TRY(recordPieces(forward, rows[step]));
+        }
     }
-    steps_.resize(steps());
+    guidance_.resize(steps());
     for (uint32_t step = 0; step < steps(); ++step) {
-        MOTE_TRY_ASSIGN(const std::vector<Command> forward, forwardCommands(step));
-        MOTE_TRY(recordPieces(forward, steps_[step]));
+        if (!recipe().rows[step].guided)
+            continue;
+        MOTE_TRY_ASSIGN(const std::vector<Command> commands, guidanceCommands(step));
+        MOTE_TRY(recordPieces(commands, guidance_[step]));
     }
     return recordSamplers(samplersGivenNoise_);
 }
@@ -330,14 +396,18 @@ void Session::append(const Pieces &pieces, std::vector<Item> &items) {
 }
 
 std::vector<Session::Item> Session::stepItems(uint32_t step) const {
+    const uint32_t passes = passesOf(step);
+    const std::vector<Pieces> &tiles = tiles_[passes - 1];
     std::vector<Item> items;
     for (uint32_t tile = 0; tile < plan_.tileCount(); ++tile) {
         if (plan_.copiesTiles())
-            append(tiles_[tile], items);
-        append(steps_[step], items);
+            append(tiles[tile], items);
+        append(steps_[passes - 1][step], items);
     }
     if (plan_.copiesTiles())
-        append(tiles_.back(), items);
+        append(tiles.back(), items);
+    if (passes > 1)
+        append(guidance_[step], items);
     return items;
 }
 

@@ -63,11 +63,18 @@ public:
     Session(const Session &) = delete;
     Session &operator=(const Session &) = delete;
 
-    // NULL unbinds. "x_start" and "step_noise" are tensors only.
-    Status bindImage(const std::string &port, const ImageView *image);
+    // NULL or no images unbind; otherwise one image for each of the batch. "x_start" and "step_noise" are
+    // tensors only.
+    Status bindImages(const std::string &port, const std::vector<ImageView> &images);
     Status bindTensor(const std::string &port, const TensorView *tensor);
-    Status bindOutputImage(const ImageView *image);
+    Status bindOutputImages(const std::vector<ImageView> &images);
     Status bindOutputTensor(const TensorView *tensor);
+
+    // One label, or one vector, for each image of the batch; none unbinds. Copied.
+    Status setClassLabels(const std::vector<int64_t> &labels);
+    Status setClassVectors(const float *vectors, uint32_t count, uint32_t length);
+    // Of all guided rows from now on; NULL: the recipe's own.
+    Status setGuidance(const float *scale);
 
     // cancel (may be null) is looked at before every submission.
     Status prepare(const Progress &progress, bool selfCheck, const std::atomic<bool> *cancel);
@@ -118,8 +125,7 @@ private:
         float low = -1, high = 1; // of pixels 0 and 255
     };
     struct BoundInput {
-        bool isImage = false;
-        ImageView image;
+        std::vector<ImageView> images; // empty: a tensor
         TensorView tensor;
     };
 
@@ -134,13 +140,17 @@ private:
     Status checkPacking() const;
     Status allocate();
     Status writeFeather();
-    Result<std::vector<Command>> forwardCommands(uint32_t step) const; // whole, timed
-    ImageExtent bandExtent(size_t band, uint32_t channels) const;
-    TilePlace tilePlace(uint32_t tile, uint32_t channels) const;
+    float guidanceOf(uint32_t step) const;  // the scale of a guided row
+    uint32_t passesOf(uint32_t step) const; // in this run
+    uint32_t imagesOf(uint32_t step) const { return plan_.batch * passesOf(step); }     // of a forward pass
+    Result<std::vector<Command>> forwardCommands(uint32_t step, uint32_t passes) const; // whole, timed
+    Result<std::vector<Command>> guidanceCommands(uint32_t step) const;
+    ImageExtent bandExtent(size_t band, uint32_t channels, uint32_t images) const;
+    TilePlace tilePlace(uint32_t tile, uint32_t channels, uint32_t images) const;
     SamplerBuffers samplerBuffers(size_t band) const;
     Result<std::vector<Command>> samplerCommands(uint32_t step, bool givenNoise) const;
     Result<std::vector<Command>> startCommands(bool givenNoise) const;
-    Result<std::vector<Command>> tileCommands(uint32_t tile) const;
+    Result<std::vector<Command>> tileCommands(uint32_t tile, uint32_t passes) const;
     void estimateByBytes(std::vector<Command> &commands) const;
     Status recordOne(std::vector<Command> commands, Recorded &recorded);
     Status recordPieces(const std::vector<Command> &commands, Pieces &pieces);
@@ -161,23 +171,27 @@ private:
     Result<Input> findInput(const std::string &name, bool asImage) const;
     Status checkTensor(const std::string &what, const TensorView &tensor, uint32_t n,
                        uint32_t channels) const;
+    Status checkImages(const std::string &what, const std::vector<ImageView> &images) const;
     Status checkBound() const;
     bool isGiven(const char *name) const;
-    // Rows [first, first + count) of a band, from or to staging memory.
-    Result<Command> importCommand(const Input &input, uint32_t bytesPerPixel, size_t band, uint32_t first,
-                                  uint32_t count) const;
-    Result<Command> exportCommand(size_t band, uint32_t first, uint32_t count) const;
+    // Rows [first, first + count) of a band of an image, from or to staging memory.
+    Result<Command> importCommand(const Input &input, uint32_t image, uint32_t bytesPerPixel, size_t band,
+                                  uint32_t first, uint32_t count) const;
+    Result<Command> exportCommand(uint32_t image, size_t band, uint32_t first, uint32_t count) const;
     uint32_t rowsOfPiece(uint32_t left) const; // of 8-bit pixels, through staging memory at once
     Status uploadInputs(uint64_t seed);
     float scaleBefore(uint32_t step) const; // of the state that row `step` starts from
     Status uploadStart(uint32_t step);      // x_start, as the state before row `step`
     Status uploadStepNoise(uint32_t step);
-    Status uploadNormals(TorchGenerator &generator, uint32_t planes); // of the state's shape
-    Status uploadTensor(const TensorView &tensor, uint32_t image, uint32_t planes, float scale);
-    Status uploadImage(const ImageView &image, const Input &input);
-    Status readImage(std::vector<uint8_t> &rgba);                            // of the state
+    Status uploadConditioning();
+    // Of the state's shape, from a generator for each image.
+    Status uploadNormals(std::vector<TorchGenerator> &generators, uint32_t planes);
+    // The batch, from image `firstImage` of the tensor on.
+    Status uploadTensor(const TensorView &tensor, uint32_t firstImage, uint32_t planes, float scale);
+    Status uploadImage(const ImageView &from, uint32_t image, const Input &input);
+    Status readImage(uint32_t image, std::vector<uint8_t> &rgba);            // of the state
     Status readPlanes(uint32_t planes, float scale, std::vector<float> &to); // of the state's channels
-    Status readTensor(uint32_t tensor, std::vector<float> &to);
+    Status readTensor(uint32_t tensor, uint32_t images, std::vector<float> &to);
     Status checkFinite();
     Status writeOutputs();
 
@@ -198,18 +212,25 @@ private:
     std::vector<std::unique_ptr<gpu::Allocation>> fixedStatistics_;
     BufferTable table_;
     ForwardBuffers forward_;
-    std::vector<double> wholeMilliseconds_;                    // measured, by Command::whole; empty: not yet
+    std::vector<double> wholeMilliseconds_[2]; // by passes; measured, by Command::whole; empty: not yet
     double bytesPerMillisecond_ = kAssumedBytesPerMillisecond; // of what moves whole images
 
     Pieces start_;
-    std::vector<Pieces> tiles_;            // what comes before each tile, and after the last
-    std::vector<Pieces> steps_, samplers_; // by row
+    // With one pass and with two, recorded where a row can have them.
+    std::vector<Pieces> tiles_[2]; // what comes before each tile, and after the last
+    std::vector<Pieces> steps_[2]; // by row
+    std::vector<Pieces> guidance_; // by row, after two passes
+    std::vector<Pieces> samplers_; // by row
     bool samplersGivenNoise_ = false;
 
     std::map<std::string, BoundInput> inputs_; // by port name
-    bool hasOutputImage_ = false, hasOutputTensor_ = false;
-    ImageView outputImage_;
+    bool hasOutputTensor_ = false;
+    std::vector<ImageView> outputImages_;
     TensorView outputTensor_;
+    std::vector<uint32_t> labels_; // per image; empty: not set
+    std::vector<float> vectors_;   // likewise, [batch][length]
+    bool hasGuidance_ = false;
+    float guidanceScale_ = 1;
 
     bool prepared_ = false;
     double createMilliseconds_ = 0, prepareMilliseconds_ = 0;

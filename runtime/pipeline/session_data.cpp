@@ -2,7 +2,9 @@
 #include "pipeline/session.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 namespace mote::pipeline {
@@ -39,16 +41,25 @@ Result<Session::Input> Session::findInput(const std::string &name, bool asImage)
                       asImage ? " that takes an image" : "", names.c_str(), kStartName, kNoiseName);
 }
 
-Status Session::bindImage(const std::string &name, const ImageView *image) {
+Status Session::checkImages(const std::string &what, const std::vector<ImageView> &images) const {
+    if (images.size() != plan_.batch)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "%s: found %zu images, expected %u, the session's batch", what.c_str(),
+                          images.size(), plan_.batch);
+    for (const ImageView &image : images)
+        MOTE_TRY(checkImage(what, image, plan_.width, plan_.height));
+    return {};
+}
+
+Status Session::bindImages(const std::string &name, const std::vector<ImageView> &images) {
     MOTE_TRY(findInput(name, true).status());
-    if (image == nullptr) {
+    if (images.empty()) {
         inputs_.erase(name);
         return {};
     }
-    MOTE_TRY(checkImage("image for '" + name + "'", *image, plan_.width, plan_.height));
+    MOTE_TRY(checkImages("image for '" + name + "'", images));
     BoundInput bound;
-    bound.isImage = true;
-    bound.image = *image;
+    bound.images = images;
     inputs_[name] = bound;
     return {};
 }
@@ -69,9 +80,9 @@ Status Session::checkTensor(const std::string &what, const TensorView &tensor, u
 }
 
 Status Session::bindTensor(const std::string &name, const TensorView *tensor) {
-    uint32_t n = 1, channels = stateChannels();
+    uint32_t n = plan_.batch, channels = stateChannels();
     if (name == kNoiseName) {
-        n = steps();
+        n *= steps(); // both bounded: 2^12 each
     } else if (name != kStartName) {
         MOTE_TRY_ASSIGN(const Input input, findInput(name, false));
         channels = input.channels;
@@ -87,17 +98,16 @@ Status Session::bindTensor(const std::string &name, const TensorView *tensor) {
     return {};
 }
 
-Status Session::bindOutputImage(const ImageView *image) {
-    hasOutputImage_ = false;
-    if (image == nullptr)
+Status Session::bindOutputImages(const std::vector<ImageView> &images) {
+    outputImages_.clear();
+    if (images.empty())
         return {};
     if (stateChannels() != 1 && stateChannels() != 3)
         return makeStatus(StatusCode::InvalidArgument,
                           "the output has %u channels, an image can show 1 or 3; bind a tensor",
                           stateChannels());
-    MOTE_TRY(checkImage("output image", *image, plan_.width, plan_.height));
-    outputImage_ = *image;
-    hasOutputImage_ = true;
+    MOTE_TRY(checkImages("output image", images));
+    outputImages_ = images;
     return {};
 }
 
@@ -105,9 +115,68 @@ Status Session::bindOutputTensor(const TensorView *tensor) {
     hasOutputTensor_ = false;
     if (tensor == nullptr)
         return {};
-    MOTE_TRY(checkTensor("output tensor", *tensor, 1, stateChannels()));
+    MOTE_TRY(checkTensor("output tensor", *tensor, plan_.batch, stateChannels()));
     outputTensor_ = *tensor;
     hasOutputTensor_ = true;
+    return {};
+}
+
+Status Session::setClassLabels(const std::vector<int64_t> &labels) {
+    const Conditioning &conditioning = graph().conditioning;
+    if (labels.empty()) {
+        labels_.clear();
+        return {};
+    }
+    if (conditioning.kind != ConditioningKind::Labels)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "class labels: found %zu, expected none: the model has %s", labels.size(),
+                          conditioning.kind == ConditioningKind::Vectors ? "class vectors" : "no classes");
+    if (labels.size() != plan_.batch)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "class labels: found %zu, expected %u, one for each image", labels.size(),
+                          plan_.batch);
+    const uint32_t classes = model_->model().weights[conditioning.classes].shape[0];
+    for (size_t i = 0; i < labels.size(); ++i)
+        if (labels[i] < 0 || labels[i] >= classes)
+            return makeStatus(StatusCode::InvalidArgument,
+                              "class labels: found %lld for image %zu, expected 0 to %u",
+                              static_cast<long long>(labels[i]), i, classes - 1);
+    labels_.assign(labels.begin(), labels.end());
+    return {};
+}
+
+Status Session::setClassVectors(const float *vectors, uint32_t count, uint32_t length) {
+    if (vectors == nullptr) {
+        vectors_.clear();
+        return {};
+    }
+    const Conditioning &conditioning = graph().conditioning;
+    if (conditioning.kind != ConditioningKind::Vectors)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "class vectors: found %u, expected none: the model has %s", count,
+                          conditioning.kind == ConditioningKind::Labels ? "class labels" : "no classes");
+    if (count != plan_.batch || length != plan_.conditioning.length)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "class vectors: found %u of %u numbers, expected %u, one for each image, of %u",
+                          count, length, plan_.batch, plan_.conditioning.length);
+    vectors_.assign(vectors, vectors + size_t{count} * length);
+    return {};
+}
+
+Status Session::setGuidance(const float *scale) {
+    if (scale == nullptr) {
+        hasGuidance_ = false;
+        return {};
+    }
+    if (!std::isfinite(*scale))
+        return makeStatus(StatusCode::InvalidArgument, "guidance: found %g, expected a finite number",
+                          double(*scale));
+    if (plan_.passes == 1)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "guidance: found %g, expected none: recipe '%s' has no guided step", double(*scale),
+                          recipe().name.c_str());
+    hasGuidance_ = true;
+    guidanceScale_ = *scale;
     return {};
 }
 
@@ -115,12 +184,20 @@ Status Session::checkBound() const {
     for (const Input &input : appInputs())
         if (inputs_.count(input.name) == 0)
             return makeStatus(StatusCode::InvalidArgument, "input '%s' is not bound", input.name.c_str());
+    const ConditioningKind kind = graph().conditioning.kind;
+    if (kind == ConditioningKind::Labels && labels_.empty())
+        return makeStatus(StatusCode::InvalidArgument, "no class labels are set; the model has %u classes",
+                          model_->model().weights[graph().conditioning.classes].shape[0]);
+    if (kind == ConditioningKind::Vectors && vectors_.empty())
+        return makeStatus(StatusCode::InvalidArgument, "no class vectors are set; the model takes %u numbers",
+                          plan_.conditioning.length);
     return {};
 }
 
-Result<Command> Session::importCommand(const Input &input, uint32_t bytesPerPixel, size_t band,
-                                       uint32_t first, uint32_t count) const {
+Result<Command> Session::importCommand(const Input &input, uint32_t image, uint32_t bytesPerPixel,
+                                       size_t band, uint32_t first, uint32_t count) const {
     PackedRows packed;
+    packed.image = image;
     packed.firstRow = first;
     packed.rows = count;
     packed.width = plan_.width;
@@ -128,16 +205,19 @@ Result<Command> Session::importCommand(const Input &input, uint32_t bytesPerPixe
     packed.strideBytes = uint64_t{plan_.width} * bytesPerPixel;
     packed.buffer = {plan_.upload, 0, (packed.strideBytes * count + 3) / 4 * 4};
     MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    buildImageImport(packed, bandExtent(band, input.channels), input.low, input.high,
-                                     plan_.band(input.planes, band, input.channels), model_->traits()));
+                    buildImageImport(packed, bandExtent(band, input.channels, plan_.batch), input.low,
+                                     input.high,
+                                     plan_.band(input.planes, band, uint64_t{plan_.batch} * input.channels),
+                                     model_->traits()));
     return dispatchCommand(std::move(dispatch));
 }
 
 // RGBA, behind the session's words in the readback buffer.
-Result<Command> Session::exportCommand(size_t band, uint32_t first, uint32_t count) const {
+Result<Command> Session::exportCommand(uint32_t image, size_t band, uint32_t first, uint32_t count) const {
     const Port &port = statePort(graph());
     const float scale = scaleBefore(steps());
     PackedRows packed;
+    packed.image = image;
     packed.firstRow = first;
     packed.rows = count;
     packed.width = plan_.width;
@@ -145,11 +225,12 @@ Result<Command> Session::exportCommand(size_t band, uint32_t first, uint32_t cou
     packed.strideBytes = uint64_t{plan_.width} * 4;
     packed.buffer = {plan_.readback, kReadbackHeaderBytes, kReadbackHeaderBytes + packed.strideBytes * count};
     ExportPlanes planes;
-    planes.state = plan_.band(plan_.state, band, stateChannels());
+    planes.state = plan_.band(plan_.state, band, uint64_t{plan_.batch} * stateChannels());
     planes.low = port.valueLow * scale;
     planes.high = port.valueHigh * scale;
-    MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    buildImageExport(packed, bandExtent(band, stateChannels()), planes, model_->traits()));
+    MOTE_TRY_ASSIGN(
+        Dispatch dispatch,
+        buildImageExport(packed, bandExtent(band, stateChannels(), plan_.batch), planes, model_->traits()));
     return dispatchCommand(std::move(dispatch));
 }
 
@@ -159,32 +240,38 @@ uint32_t Session::rowsOfPiece(uint32_t left) const {
     return static_cast<uint32_t>(std::min<uint64_t>(rows, left));
 }
 
-Status Session::uploadTensor(const TensorView &tensor, uint32_t image, uint32_t planes, float scale) {
+Status Session::uploadTensor(const TensorView &tensor, uint32_t firstImage, uint32_t planes, float scale) {
     PaddedReader reader;
-    reader.planes = tensor.data + size_t{image} * tensor.c * tensor.h * tensor.w;
     reader.height = tensor.h;
     reader.width = tensor.w;
     reader.paddedWidth = plan_.paddedWidth;
     reader.scale = scale;
-    for (size_t band = 0; band < plan_.bands.size(); ++band) {
-        reader.firstRow = plan_.bands[band].first;
-        reader.rows = plan_.bands[band].count;
-        MOTE_TRY(staging_->write(
-            table_.bound(plan_.band(planes, band, tensor.c)), elementsOf(bandExtent(band, tensor.c)),
-            [&](uint64_t first, uint64_t count, float *to) { reader.read(first, count, to); }));
+    for (uint32_t image = 0; image < plan_.batch; ++image) {
+        reader.planes = tensor.data + size_t{firstImage + image} * tensor.c * tensor.h * tensor.w;
+        for (size_t band = 0; band < plan_.bands.size(); ++band) {
+            reader.firstRow = plan_.bands[band].first;
+            reader.rows = plan_.bands[band].count;
+            const uint64_t elements = elementsOf(bandExtent(band, tensor.c, 1));
+            const BufferRange to{planes + static_cast<uint32_t>(band), image * elements * sizeof(float),
+                                 (image + 1) * elements * sizeof(float)};
+            MOTE_TRY(staging_->write(
+                table_.bound(to), elements,
+                [&](uint64_t first, uint64_t count, float *values) { reader.read(first, count, values); }));
+        }
     }
     return {};
 }
 
-Status Session::uploadImage(const ImageView &image, const Input &input) {
+Status Session::uploadImage(const ImageView &from, uint32_t image, const Input &input) {
     const gpu::Allocation &upload = allocations_[plan_.upload - plan_.firstBuffer];
     for (size_t band = 0; band < plan_.bands.size(); ++band) {
         const RowBand &rows = plan_.bands[band];
         for (uint32_t first = 0, count = 0; first < rows.count; first += count) {
             count = rowsOfPiece(rows.count - first);
-            packRows(image, rows.first + first, count, reinterpret_cast<uint8_t *>(upload.mapped()));
+            packRows(from, rows.first + first, count, reinterpret_cast<uint8_t *>(upload.mapped()));
             MOTE_TRY(upload.flush(0, upload.size()));
-            MOTE_TRY_ASSIGN(Command import, importCommand(input, image.bytesPerPixel, band, first, count));
+            MOTE_TRY_ASSIGN(Command import,
+                            importCommand(input, image, from.bytesPerPixel, band, first, count));
             MOTE_TRY(runCut({import}));
         }
     }
@@ -192,7 +279,7 @@ Status Session::uploadImage(const ImageView &image, const Input &input) {
 }
 
 // The photo's own size, without gaps.
-Status Session::readImage(std::vector<uint8_t> &rgba) {
+Status Session::readImage(uint32_t image, std::vector<uint8_t> &rgba) {
     rgba.resize(size_t{4} * plan_.width * plan_.height);
     const gpu::Allocation &readback = allocations_[plan_.readback - plan_.firstBuffer];
     uint8_t *to = rgba.data();
@@ -201,7 +288,7 @@ Status Session::readImage(std::vector<uint8_t> &rgba) {
         const uint32_t end = std::min(rows.count, std::max(plan_.height, rows.first) - rows.first);
         for (uint32_t first = 0, count = 0; first < end; first += count) {
             count = rowsOfPiece(end - first);
-            MOTE_TRY_ASSIGN(Command toBytes, exportCommand(band, first, count));
+            MOTE_TRY_ASSIGN(Command toBytes, exportCommand(image, band, first, count));
             MOTE_TRY(runCut({toBytes}));
             const size_t bytes = size_t{4} * plan_.width * count;
             MOTE_TRY(readback.invalidate(0, readback.size()));
@@ -210,6 +297,38 @@ Status Session::readImage(std::vector<uint8_t> &rgba) {
         }
     }
     return {};
+}
+
+// Guidance scales, and the tables that depend on each image's class.
+Status Session::uploadConditioning() {
+    if (plan_.guidanceScales != kNone)
+        MOTE_TRY(staging_->write(table_.bound(plan_.all(plan_.guidanceScales)), steps(),
+                                 [&](uint64_t first, uint64_t count, float *to) {
+                                     for (uint64_t i = 0; i < count; ++i)
+                                         to[i] = guidanceOf(static_cast<uint32_t>(first + i));
+                                 }));
+    const ConditioningPlan &conditioning = plan_.conditioning;
+    if (conditioning.length == 0)
+        return {};
+    // The second pass has the images again, without a class.
+    std::vector<uint32_t> chosen(plan_.images(), graph().conditioning.nullClass);
+    if (graph().conditioning.kind == ConditioningKind::Labels)
+        std::copy(labels_.begin(), labels_.end(), chosen.begin());
+    else
+        std::iota(chosen.begin(), chosen.end(), 0u);
+    MOTE_TRY(staging_->runNow(
+        table_, {updateCommand(inChunks(conditioning.chosen, plan_.firstConditioning), std::move(chosen))}));
+    if (conditioning.given.end != 0)
+        MOTE_TRY(staging_->write(table_.bound(inChunks(conditioning.given, plan_.firstConditioning)),
+                                 uint64_t{plan_.images()} * conditioning.length,
+                                 [&](uint64_t first, uint64_t count, float *to) {
+                                     for (uint64_t i = first; i < first + count; ++i)
+                                         *to++ = i < vectors_.size() ? vectors_[i] : 0.0f;
+                                 }));
+    MOTE_TRY_ASSIGN(std::vector<Command> make,
+                    buildConditioning(graph(), conditioning, model_->weightPlan(), plan_.firstConditioning, 0,
+                                      model_->traits()));
+    return runCut(std::move(make));
 }
 
 // Everything that a run reads but does not make: the session's words, the app's inputs, a given first state.
@@ -224,12 +343,12 @@ Status Session::uploadInputs(uint64_t seed) {
     MOTE_TRY(staging_->runNow(table_, {updateCommand(forward_.session, std::move(raw))}));
     for (const Input &input : appInputs()) {
         const BoundInput &bound = inputs_.at(input.name);
-        if (bound.isImage)
-            MOTE_TRY(uploadImage(bound.image, input));
-        else
+        for (uint32_t image = 0; image < bound.images.size(); ++image)
+            MOTE_TRY(uploadImage(bound.images[image], image, input));
+        if (bound.images.empty())
             MOTE_TRY(uploadTensor(bound.tensor, 0, input.planes, 1.0f));
     }
-    return {};
+    return uploadConditioning();
 }
 
 float Session::scaleBefore(uint32_t step) const {
@@ -245,13 +364,15 @@ Status Session::uploadStart(uint32_t step) {
 }
 
 Status Session::uploadStepNoise(uint32_t step) {
-    return uploadTensor(inputs_.at(kNoiseName).tensor, step, plan_.noise, 1.0f);
+    return uploadTensor(inputs_.at(kNoiseName).tensor, step * plan_.batch, plan_.noise, 1.0f);
 }
 
-Status Session::uploadNormals(TorchGenerator &generator, uint32_t planes) {
-    TensorView tensor{1, stateChannels(), plan_.paddedHeight, plan_.paddedWidth, nullptr};
-    std::vector<float> normals(size_t{tensor.c} * tensor.h * tensor.w);
-    generator.normals(normals.data(), normals.size());
+Status Session::uploadNormals(std::vector<TorchGenerator> &generators, uint32_t planes) {
+    TensorView tensor{plan_.batch, stateChannels(), plan_.paddedHeight, plan_.paddedWidth, nullptr};
+    const size_t ofImage = size_t{tensor.c} * tensor.h * tensor.w;
+    std::vector<float> normals(generators.size() * ofImage);
+    for (size_t image = 0; image < generators.size(); ++image)
+        generators[image].normals(&normals[image * ofImage], ofImage);
     tensor.data = normals.data();
     return uploadTensor(tensor, 0, planes, 1.0f);
 }
@@ -261,12 +382,12 @@ bool Session::isGiven(const char *name) const {
 }
 
 Status Session::readPlanes(uint32_t planes, float scale, std::vector<float> &to) {
-    const uint32_t channels = stateChannels();
-    to.resize(size_t{channels} * plan_.paddedHeight * plan_.paddedWidth);
+    const uint32_t planeCount = plan_.batch * stateChannels();
+    to.resize(size_t{planeCount} * plan_.paddedHeight * plan_.paddedWidth);
     for (size_t band = 0; band < plan_.bands.size(); ++band) {
         const RowBand &rows = plan_.bands[band];
         const uint64_t bytes = sizeof(float) * uint64_t{rows.count} * plan_.paddedWidth;
-        for (uint32_t c = 0; c < channels; ++c) {
+        for (uint32_t c = 0; c < planeCount; ++c) {
             const BufferRange from{planes + static_cast<uint32_t>(band), c * bytes, (c + 1) * bytes};
             const size_t row = size_t{c} * plan_.paddedHeight + rows.first;
             MOTE_TRY(staging_->read(table_.bound(from), bytes, &to[row * plan_.paddedWidth]));
@@ -297,24 +418,25 @@ Status Session::writeOutputs() {
     std::vector<float> planes;
     if (hasOutputTensor_)
         MOTE_TRY(readPlanes(plan_.state, 1.0f / scaleBefore(steps()), planes));
-    if (hasOutputImage_) {
-        std::vector<uint8_t> rgba;
-        MOTE_TRY(readImage(rgba));
+    std::vector<std::vector<uint8_t>> pixels(outputImages_.size());
+    for (uint32_t image = 0; image < pixels.size(); ++image)
+        MOTE_TRY(readImage(image, pixels[image]));
+    for (size_t image = 0; image < pixels.size(); ++image) {
         const ImageView *alpha = nullptr;
         for (const Input &input : appInputs()) {
             const auto bound = inputs_.find(input.name);
-            if (alpha == nullptr && bound != inputs_.end() && bound->second.isImage &&
-                bound->second.image.bytesPerPixel == 4)
-                alpha = &bound->second.image;
+            if (alpha == nullptr && bound != inputs_.end() && !bound->second.images.empty() &&
+                bound->second.images[image].bytesPerPixel == 4)
+                alpha = &bound->second.images[image];
         }
-        unpackRows(rgba.data(), outputImage_, alpha);
+        unpackRows(pixels[image].data(), outputImages_[image], alpha);
     }
     if (hasOutputTensor_) {
         if (outputTensor_.h == plan_.paddedHeight && outputTensor_.w == plan_.paddedWidth)
             std::copy(planes.begin(), planes.end(), outputTensor_.data);
         else
-            cropPlanes(planes.data(), stateChannels(), plan_.paddedHeight, plan_.paddedWidth, plan_.height,
-                       plan_.width, 1.0f, outputTensor_.data);
+            cropPlanes(planes.data(), plan_.batch * stateChannels(), plan_.paddedHeight, plan_.paddedWidth,
+                       plan_.height, plan_.width, 1.0f, outputTensor_.data);
     }
     return {};
 }

@@ -31,8 +31,8 @@ Status Session::checkOnce() {
 
 uint32_t Session::dispatchCount() const {
     const Result<std::vector<Command>> commands =
-        buildForward(model_->model(), graph(), plan_.forward, forward_, recipe().rows[0].timestepIndex, 0,
-                     model_->traits());
+        buildForward(model_->model(), graph(), plan_.forward, plan_.forward.shapes, forward_,
+                     recipe().rows[0].timestepIndex, 0, model_->traits());
     uint32_t count = 0;
     if (commands.ok())
         for (const Command &command : commands.value())
@@ -60,7 +60,7 @@ Status Session::evaluate(uint32_t step, const TensorView &output) {
     if (plan_.tiled())
         return makeStatus(StatusCode::Unsupported,
                           "one forward pass of a tiled session; this one has %u tiles", plan_.tileCount());
-    MOTE_TRY(checkTensor("output", output, 1, stateChannels()));
+    MOTE_TRY(checkTensor("output", output, plan_.batch, stateChannels()));
     MOTE_TRY(submitter_->drain());
     if (!prepared_)
         MOTE_TRY(prepare({}, false, nullptr));
@@ -71,8 +71,8 @@ Status Session::evaluate(uint32_t step, const TensorView &output) {
     MOTE_TRY(checkFinite());
     std::vector<float> planes;
     MOTE_TRY(readPlanes(plan_.modelOutput, 1.0f, planes));
-    cropPlanes(planes.data(), stateChannels(), plan_.paddedHeight, plan_.paddedWidth, output.h, output.w,
-               1.0f, output.data);
+    cropPlanes(planes.data(), plan_.batch * stateChannels(), plan_.paddedHeight, plan_.paddedWidth, output.h,
+               output.w, 1.0f, output.data);
     return {};
 }
 
@@ -84,7 +84,7 @@ Result<std::vector<OpTime>> Session::measure() {
     MOTE_TRY(submitter_->drain());
     if (!prepared_)
         MOTE_TRY(prepare({}, false, nullptr));
-    MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(0));
+    MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(0, passesOf(0)));
     std::vector<Command> dispatches;
     for (const Command &command : commands)
         if (command.kind == CommandKind::Dispatch && command.op != kNone)
@@ -112,25 +112,30 @@ Result<std::vector<std::vector<Command>>> Session::recordedStep(uint32_t step) c
     std::vector<std::vector<Command>> lists;
     std::vector<Command> before, after;
     if (plan_.copiesTiles()) {
-        MOTE_TRY_ASSIGN(before, tileCommands(0));
-        MOTE_TRY_ASSIGN(after, tileCommands(1));
+        MOTE_TRY_ASSIGN(before, tileCommands(0, passesOf(step)));
+        MOTE_TRY_ASSIGN(after, tileCommands(1, passesOf(step)));
     }
-    MOTE_TRY_ASSIGN(const std::vector<Command> forward, forwardCommands(step));
+    MOTE_TRY_ASSIGN(const std::vector<Command> forward, forwardCommands(step, passesOf(step)));
+    std::vector<Command> guidance;
+    if (passesOf(step) > 1) {
+        MOTE_TRY_ASSIGN(guidance, guidanceCommands(step));
+    }
     MOTE_TRY_ASSIGN(const std::vector<Command> sampler, samplerCommands(step, samplersGivenNoise_));
-    for (const std::vector<Command> &commands : {before, forward, after, sampler})
+    for (const std::vector<Command> &commands : {before, forward, after, guidance, sampler})
         for (std::vector<Command> &piece : cutCommands(commands, budgetMilliseconds_, model_->traits()))
             lists.push_back(withBarriers(std::move(piece)));
     return lists;
 }
 
 Result<Session::Statistics> Session::statisticsOf(uint32_t step) {
-    if (plan_.copiesTiles())
-        return makeStatus(StatusCode::Unsupported, "statistics of a session that copies tiles");
+    if (plan_.copiesTiles() || plan_.images() > 1)
+        return makeStatus(StatusCode::Unsupported,
+                          "statistics of a session that copies tiles or has a batch");
     if (!prepared_)
         MOTE_TRY(prepare({}, false, nullptr));
     MOTE_TRY(uploadInputs(0));
     MOTE_TRY(uploadStart(step));
-    MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(step));
+    MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(step, 1));
     Statistics result(graph().tensors.size());
     size_t next = 0;
     for (uint32_t i = 0; i < graph().ops.size(); ++i) {

@@ -52,18 +52,24 @@ public:
         const Graph &graph = model_.graph();
         const uint64_t multiple = graph.sizeMultiple;
         const uint64_t w = roundUp(options_.width, multiple), h = roundUp(options_.height, multiple);
+        base_.batch = std::max(options_.batch, 1u);
+        for (const StepRow &row : model_.model().recipes[recipe].rows)
+            if (row.guided)
+                base_.passes = 2;
         const uint32_t registers = registerCount(model_.model().recipes[recipe]);
         uint64_t most = uint64_t{graph.tensors[statePort(graph).tensor].channels} * std::max(registers, 1u);
         for (const Port &port : graph.ports)
-            most = std::max<uint64_t>(most, graph.tensors[port.tensor].channels);
+            most = std::max(most,
+                            uint64_t{graph.tensors[port.tensor].channels} * (port.output ? base_.passes : 1));
+        most *= base_.batch;
         // One row of everything, and for images of 8 bits beside what else is read back.
         const uint64_t limit = model_.maxChunkBytes();
         if (w > limit / sizeof(float) / most || sizeof(float) * w > stagingLimit())
             return makeStatus(
                 StatusCode::Unsupported,
-                "an image of %u x %u pixels (%llu x %llu padded) needs %llu channels of fp32 of a "
+                "%u images of %u x %u pixels (%llu x %llu padded) need %llu channels of fp32 of a "
                 "row in one piece, this device binds or allocates at most %llu bytes",
-                options_.width, options_.height, wide(w), wide(h), wide(most), wide(limit));
+                base_.batch, options_.width, options_.height, wide(w), wide(h), wide(most), wide(limit));
         // Pixels are counted in 32 bits, by the noise for one.
         if (w * h > std::numeric_limits<uint32_t>::max())
             return makeStatus(
@@ -92,9 +98,18 @@ public:
         const uint32_t overlap = wantedOverlap(model, std::max(plan.paddedWidth, plan.paddedHeight));
         plan.columns = cutAxis(plan.paddedWidth, tileWidth, overlap, graph.sizeMultiple);
         plan.rows = cutAxis(plan.paddedHeight, tileHeight, overlap, graph.sizeMultiple);
-        MOTE_TRY_ASSIGN(plan.forward,
-                        planForward(model, graph, plan.rows.tile, plan.columns.tile, plan.copiesTiles(),
-                                    model_.traits(), model_.usable(), model_.maxChunkBytes()));
+        MOTE_TRY_ASSIGN(plan.forward, planForward(model, graph, plan.images(), plan.rows.tile,
+                                                  plan.columns.tile, plan.copiesTiles(), model_.traits(),
+                                                  model_.usable(), model_.maxChunkBytes()));
+        if (plan.passes > 1) {
+            MOTE_TRY_ASSIGN(plan.passShapes,
+                            inferShapes(model, graph, plan.batch, plan.rows.tile, plan.columns.tile));
+        }
+        std::vector<uint32_t> tableRows;
+        for (const StepRow &row : model.recipes[plan.recipe].rows)
+            tableRows.push_back(row.timestepIndex);
+        MOTE_TRY_ASSIGN(plan.conditioning, planConditioning(model, graph, model_.weightPlan(), tableRows,
+                                                            plan.images(), model_.maxChunkBytes()));
         addBuffers(plan);
         MOTE_TRY(checkLimits(plan));
         return plan;
@@ -113,10 +128,10 @@ private:
     }
 
     // The first band's number; the others follow.
-    uint32_t addPlanes(SessionPlan &plan, const char *what, uint64_t channels) const {
+    uint32_t addPlanes(SessionPlan &plan, const char *what, uint64_t planeCount) const {
         const uint32_t first = plan.firstBuffer + static_cast<uint32_t>(plan.buffers.size());
         for (const RowBand &band : plan.bands)
-            add(plan, what, sizeof(float) * channels * band.count * plan.paddedWidth,
+            add(plan, what, sizeof(float) * planeCount * band.count * plan.paddedWidth,
                 gpu::MemoryKind::DeviceLocal);
         return first;
     }
@@ -132,43 +147,50 @@ private:
         plan.firstBuffer =
             plan.firstArenaChunk + static_cast<uint32_t>(plan.forward.memory.chunkBytes.size());
 
-        plan.state = addPlanes(plan, "state", channels);
-        plan.modelOutput = addPlanes(plan, "model output", channels);
+        const uint64_t statePlanes = uint64_t{plan.batch} * channels;
+        plan.state = addPlanes(plan, "state", statePlanes);
+        plan.modelOutput = addPlanes(plan, "model output", statePlanes * plan.passes);
         plan.portPlanes.assign(graph.ports.size(), kNone);
         uint32_t mostChannels = channels;
         for (size_t i = 0; i < graph.ports.size(); ++i) {
             const Port &port = graph.ports[i];
             const uint32_t ofPort = graph.tensors[port.tensor].channels;
+            const uint64_t planes = uint64_t{plan.batch} * ofPort;
             if (port.source == PortSource::State)
                 plan.portPlanes[i] = plan.state;
             else if (port.source == PortSource::ModelOutput)
                 plan.portPlanes[i] = plan.modelOutput;
             else if (port.source == PortSource::ModelVariance)
-                plan.portPlanes[i] = addPlanes(plan, "model variance", ofPort);
+                plan.portPlanes[i] = addPlanes(plan, "model variance", planes * plan.passes);
             else if (!port.output)
-                plan.portPlanes[i] = addPlanes(plan, "input planes", ofPort);
+                plan.portPlanes[i] = addPlanes(plan, "input planes", planes);
             mostChannels = std::max(mostChannels, ofPort);
         }
         if (hasKnownRegion(recipe)) {
-            plan.mask = addPlanes(plan, "mask", 1);
-            plan.known = addPlanes(plan, "known image", channels);
+            plan.mask = addPlanes(plan, "mask", plan.batch);
+            plan.known = addPlanes(plan, "known image", statePlanes);
         }
         bool draws = false; // then noise may be given instead of drawn
         for (const StepRow &row : recipe.rows)
             draws = draws || row.draws != 0;
         if (draws)
-            plan.noise = addPlanes(plan, "noise", channels);
+            plan.noise = addPlanes(plan, "noise", statePlanes);
         if (registerCount(recipe) != 0)
-            plan.registers = addPlanes(plan, "sampler registers", uint64_t{registerCount(recipe)} * channels);
+            plan.registers = addPlanes(plan, "sampler registers", registerCount(recipe) * statePlanes);
         if (plan.copiesTiles())
             plan.feather = add(plan, "tile weights",
                                sizeof(float) * (uint64_t{plan.columns.tile} * plan.columns.origins.size() +
                                                 uint64_t{plan.rows.tile} * plan.rows.origins.size()),
                                gpu::MemoryKind::DeviceLocal);
         if (const uint64_t bytes =
-                measureBytes(recipe, {1, channels, plan.paddedHeight, plan.paddedWidth, 0}))
+                measureBytes(recipe, {plan.batch, channels, plan.paddedHeight, plan.paddedWidth, 0}))
             plan.measures = add(plan, "measures of rows", bytes, gpu::MemoryKind::DeviceLocal);
-        plan.session = add(plan, "session", sessionBytes(1), gpu::MemoryKind::DeviceLocal);
+        plan.session = add(plan, "session", sessionBytes(plan.batch), gpu::MemoryKind::DeviceLocal);
+        plan.firstConditioning = plan.firstBuffer + static_cast<uint32_t>(plan.buffers.size());
+        for (const uint64_t bytes : plan.conditioning.chunkBytes)
+            add(plan, "conditioning", bytes, gpu::MemoryKind::DeviceLocal);
+        if (plan.passes > 1)
+            addGuidance(plan, channels);
         for (const SessionBuffer &buffer : plan.buffers)
             plan.imageBytes += buffer.bytes;
 
@@ -184,7 +206,25 @@ private:
         plan.weightBytes = model_.weightPlan().totalBytes;
         plan.activationBytes = plan.forward.memory.peakBytes;
         plan.peakBytes = plan.weightBytes + plan.activationBytes + plan.imageBytes + plan.stagingBytes;
-        plan.operations = plan.forward.shapes.total.operations * plan.tileCount() * recipe.rows.size();
+        uint64_t passes = 0;
+        for (const StepRow &row : recipe.rows)
+            passes += row.guided && row.guidance != 1 ? 2 : 1;
+        plan.operations = plan.forward.shapes.total.operations / plan.passes * plan.tileCount() * passes;
+    }
+
+    void addGuidance(SessionPlan &plan, uint32_t channels) const {
+        const std::vector<StepRow> &rows = model_.model().recipes[plan.recipe].rows;
+        plan.guidanceScales =
+            add(plan, "guidance scales", sizeof(float) * rows.size(), gpu::MemoryKind::DeviceLocal);
+        plan.guidanceEntries = {0};
+        for (const RowBand &band : plan.bands)
+            plan.guidanceEntries.push_back(
+                plan.guidanceEntries.back() +
+                guidanceEntries({plan.batch, channels, band.count, plan.paddedWidth, band.first}));
+        if (std::any_of(rows.begin(), rows.end(), [](const StepRow &row) { return row.guidanceRescale > 0; }))
+            plan.guidanceStatistics = add(plan, "guidance statistics",
+                                          guidanceStatisticsBytes(plan.batch, plan.guidanceEntries.back()),
+                                          gpu::MemoryKind::DeviceLocal);
     }
 
     Status checkLimits(const SessionPlan &plan) const {
@@ -205,8 +245,8 @@ private:
 
 } // namespace
 
-BufferRange SessionPlan::band(uint32_t planes, size_t band, uint32_t channels) const {
-    const uint64_t bytes = sizeof(float) * uint64_t{channels} * bands[band].count * paddedWidth;
+BufferRange SessionPlan::band(uint32_t planes, size_t band, uint64_t planeCount) const {
+    const uint64_t bytes = sizeof(float) * planeCount * bands[band].count * paddedWidth;
     return {planes + static_cast<uint32_t>(band), 0, bytes};
 }
 
@@ -231,6 +271,9 @@ Result<PlannedSession> planSession(const LoadedModel &model, const SessionOption
         return makeStatus(StatusCode::InvalidArgument,
                           "width, height: found %u x %u, expected at least 1 x 1", options.width,
                           options.height);
+    if (options.batch > kMaxBatch)
+        return makeStatus(StatusCode::InvalidArgument, "batch: found %u images, expected at most %u",
+                          options.batch, kMaxBatch);
     MOTE_TRY_ASSIGN(const uint32_t recipe, findRecipe(model.model(), options));
     Planner planner(model, options);
     MOTE_TRY(planner.start(recipe));
@@ -276,9 +319,10 @@ Result<PlannedSession> planSession(const LoadedModel &model, const SessionOption
     if (plan.peakBytes > budget)
         planned.fits = makeStatus(
             StatusCode::OutOfMemory,
-            "%u x %u pixels need %llu bytes of device memory (weights %llu, activations %llu, images %llu, "
+            "%u images of %u x %u pixels need %llu bytes of device memory (weights %llu, activations %llu, "
+            "images %llu, "
             "staging %llu) with tiles of %u x %u; %s is %llu",
-            options.width, options.height, wide(plan.peakBytes), wide(plan.weightBytes),
+            plan.batch, options.width, options.height, wide(plan.peakBytes), wide(plan.weightBytes),
             wide(plan.activationBytes), wide(plan.imageBytes), wide(plan.stagingBytes), plan.columns.tile,
             plan.rows.tile, options.memoryBudget != 0 ? "the budget" : "what the device has", wide(budget));
     return planned;

@@ -22,26 +22,34 @@ Result<std::vector<Command>> Session::usedCommands() const {
         for (Command &command : more)
             commands.push_back(std::move(command));
     };
-    MOTE_TRY_ASSIGN(std::vector<Command> forward, forwardCommands(0));
+    MOTE_TRY_ASSIGN(std::vector<Command> conditioning,
+                    buildConditioning(graph(), plan_.conditioning, model_->weightPlan(),
+                                      plan_.firstConditioning, 0, model_->traits()));
+    append(std::move(conditioning));
+    MOTE_TRY_ASSIGN(std::vector<Command> forward, forwardCommands(0, plan_.passes));
     append(std::move(forward));
     MOTE_TRY_ASSIGN(std::vector<Command> start, startCommands(false));
     append(std::move(start));
     for (uint32_t tile : {0u, 1u})
         if (plan_.copiesTiles()) {
-            MOTE_TRY_ASSIGN(std::vector<Command> ofTile, tileCommands(tile));
+            MOTE_TRY_ASSIGN(std::vector<Command> ofTile, tileCommands(tile, plan_.passes));
             append(std::move(ofTile));
         }
     for (uint32_t step = 0; step < steps(); ++step) {
+        if (recipe().rows[step].guided) {
+            MOTE_TRY_ASSIGN(std::vector<Command> guidance, guidanceCommands(step));
+            append(std::move(guidance));
+        }
         MOTE_TRY_ASSIGN(std::vector<Command> sampler, samplerCommands(step, false));
         append(std::move(sampler));
     }
     for (const Input &input : appInputs())
         if (input.image) {
-            MOTE_TRY_ASSIGN(Command fromBytes, importCommand(input, 3, 0, 0, 1));
+            MOTE_TRY_ASSIGN(Command fromBytes, importCommand(input, 0, 3, 0, 0, 1));
             commands.push_back(std::move(fromBytes));
         }
     if (stateChannels() == 1 || stateChannels() == 3) {
-        MOTE_TRY_ASSIGN(Command toBytes, exportCommand(0, 0, 1));
+        MOTE_TRY_ASSIGN(Command toBytes, exportCommand(0, 0, 0, 1));
         commands.push_back(std::move(toBytes));
     }
     return commands;
@@ -70,16 +78,20 @@ Status Session::warmUp(const Progress &progress, float from, float to, const std
 }
 
 Status Session::calibrate(const Progress &progress, float from, float to, const std::atomic<bool> *cancel) {
-    MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(0));
     std::vector<Command> dispatches;
-    for (const Command &command : commands)
-        if (command.kind == CommandKind::Dispatch)
-            dispatches.push_back(command);
+    size_t ends[2] = {0, 0}; // of the dispatches of one pass, and of two
+    for (uint32_t passes = 1; passes <= plan_.passes; ++passes) {
+        MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(0, passes));
+        for (const Command &command : commands)
+            if (command.kind == CommandKind::Dispatch)
+                dispatches.push_back(command);
+        ends[passes - 1] = dispatches.size();
+    }
     // And one of those that only move images: their times go with the bytes.
     MOTE_TRY_ASSIGN(std::vector<Command> sampler, samplerCommands(0, false));
     const double samplerBytes = static_cast<double>(sampler.back().dispatch.bytes);
     dispatches.push_back(std::move(sampler.back()));
-    MOTE_TRY_ASSIGN(wholeMilliseconds_,
+    MOTE_TRY_ASSIGN(const std::vector<double> milliseconds,
                     timeDispatches(device(), table_, dispatches, model_->traits(), kSampleMilliseconds,
                                    budgetMilliseconds_, cancel, [&](size_t done) {
                                        if (progress)
@@ -87,8 +99,12 @@ Status Session::calibrate(const Progress &progress, float from, float to, const 
                                                                static_cast<float>(dispatches.size()),
                                                     "measuring");
                                    }));
-    bytesPerMillisecond_ = samplerBytes / std::max(wholeMilliseconds_.back(), 1e-6);
-    wholeMilliseconds_.pop_back();
+    const auto begin = milliseconds.begin();
+    wholeMilliseconds_[0].assign(begin, begin + static_cast<std::ptrdiff_t>(ends[0]));
+    if (plan_.passes > 1)
+        wholeMilliseconds_[1].assign(begin + static_cast<std::ptrdiff_t>(ends[0]),
+                                     begin + static_cast<std::ptrdiff_t>(ends[1]));
+    bytesPerMillisecond_ = samplerBytes / std::max(milliseconds.back(), 1e-6);
     return {};
 }
 

@@ -33,7 +33,7 @@ Status Session::traceState(const RunOptions &options, uint32_t step) {
     MOTE_TRY(submitter_->drain());
     std::vector<float> values;
     MOTE_TRY(readPlanes(plan_.state, 1.0f / scaleBefore(step), values));
-    const uint32_t shape[4] = {1, stateChannels(), plan_.paddedHeight, plan_.paddedWidth};
+    const uint32_t shape[4] = {plan_.batch, stateChannels(), plan_.paddedHeight, plan_.paddedWidth};
     options.trace(step, "x", shape, values.data());
     return {};
 }
@@ -42,7 +42,7 @@ Status Session::traceModelOutput(const RunOptions &options, uint32_t step) {
     MOTE_TRY(submitter_->drain());
     std::vector<float> values;
     MOTE_TRY(readPlanes(plan_.modelOutput, 1.0f, values));
-    const uint32_t shape[4] = {1, stateChannels(), plan_.paddedHeight, plan_.paddedWidth};
+    const uint32_t shape[4] = {plan_.batch, stateChannels(), plan_.paddedHeight, plan_.paddedWidth};
     options.trace(step, "model_output", shape, values.data());
     return {};
 }
@@ -50,12 +50,12 @@ Status Session::traceModelOutput(const RunOptions &options, uint32_t step) {
 // The forward pass of a step op by op, with every output read back.
 Status Session::runOpsTraced(const RunOptions &options, uint32_t step, const std::atomic<bool> *cancel) {
     MOTE_TRY(submitter_->drain());
-    MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(step));
+    MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(step, passesOf(step)));
     std::vector<float> values;
     size_t next = 0;
     // Of one tile; run() refuses more.
     if (plan_.copiesTiles()) {
-        MOTE_TRY_ASSIGN(std::vector<Command> before, tileCommands(0));
+        MOTE_TRY_ASSIGN(std::vector<Command> before, tileCommands(0, passesOf(step)));
         MOTE_TRY(runCut(std::move(before)));
     }
     for (uint32_t i = 0; i < graph().ops.size(); ++i) {
@@ -68,33 +68,38 @@ Status Session::runOpsTraced(const RunOptions &options, uint32_t step, const std
             MOTE_TRY(staging_->runNow(table_, std::move(piece)));
         const Op &op = graph().ops[i];
         const TensorShape &shape = plan_.forward.shapes.tensors[op.output];
-        MOTE_TRY(readTensor(op.output, values));
-        const uint32_t dimensions[4] = {1, shape.c, shape.h, shape.w};
+        MOTE_TRY(readTensor(op.output, imagesOf(step), values));
+        const uint32_t dimensions[4] = {imagesOf(step), shape.c, shape.h, shape.w};
         options.trace(step, op.name.c_str(), dimensions, values.data());
     }
     if (plan_.copiesTiles()) {
-        MOTE_TRY_ASSIGN(std::vector<Command> after, tileCommands(1));
+        MOTE_TRY_ASSIGN(std::vector<Command> after, tileCommands(1, passesOf(step)));
         MOTE_TRY(runCut(std::move(after)));
     }
     return {};
 }
 
-Status Session::readTensor(uint32_t tensor, std::vector<float> &values) {
+Status Session::readTensor(uint32_t tensor, uint32_t images, std::vector<float> &values) {
     const TensorShape &shape = plan_.forward.shapes.tensors[tensor];
-    const uint64_t bytes = plan_.forward.tensorBytes[tensor];
+    const uint64_t bytes = plan_.forward.tensorBytes[tensor] / shape.n * images;
     const gpu::BufferRange from = table_.bound(tensorRange(plan_.forward, forward_, tensor));
-    values.resize(size_t{shape.c} * shape.h * shape.w);
+    const size_t ofImage = size_t{shape.c} * shape.h * shape.w;
+    values.resize(images * ofImage);
     if (graph().tensors[tensor].kind == TensorKind::Port)
         return staging_->read(from, bytes, values.data());
     std::vector<uint16_t> blocks(bytes / sizeof(uint16_t));
     MOTE_TRY(staging_->read(from, bytes, blocks.data()));
-    unpackActivation(blocks.data(), shape.c, shape.h, shape.w, values.data());
+    for (size_t n = 0; n < images; ++n)
+        unpackActivation(&blocks[n * (blocks.size() / images)], shape.c, shape.h, shape.w,
+                         &values[n * ofImage]);
     return {};
 }
 
 Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *cancel) {
     const bool torch = options.noise == NoiseSource::Torch;
-    TorchGenerator generator(options.seed);
+    std::vector<TorchGenerator> generators;
+    for (uint32_t image = 0; image < plan_.batch; ++image)
+        generators.emplace_back(options.seed + image);
     const bool givenNoise = torch || isGiven("step_noise");
     if (givenNoise != samplersGivenNoise_)
         MOTE_TRY(recordSamplers(givenNoise));
@@ -110,7 +115,7 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
         MOTE_TRY(submitItems(pending));
         pending.clear();
         MOTE_TRY(submitter_->drain());
-        MOTE_TRY(uploadNormals(generator, plan_.state));
+        MOTE_TRY(uploadNormals(generators, plan_.state));
         MOTE_TRY_ASSIGN(std::vector<Command> start, startCommands(true));
         MOTE_TRY(runCut(std::move(start)));
     }
@@ -124,6 +129,8 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
             MOTE_TRY(traceState(options, step));
         if (options.trace && options.traceOps) {
             MOTE_TRY(runOpsTraced(options, step, cancel));
+            if (passesOf(step) > 1)
+                append(guidance_[step], pending);
         } else {
             const std::vector<Item> items = stepItems(step);
             pending.insert(pending.end(), items.begin(), items.end());
@@ -137,7 +144,7 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
             MOTE_TRY(traceModelOutput(options, step));
         if (noiseNow) {
             MOTE_TRY(submitter_->drain());
-            MOTE_TRY(isGiven("step_noise") ? uploadStepNoise(step) : uploadNormals(generator, plan_.noise));
+            MOTE_TRY(isGiven("step_noise") ? uploadStepNoise(step) : uploadNormals(generators, plan_.noise));
         }
         append(samplers_[step], pending);
         if (options.trace) {

@@ -13,9 +13,9 @@ uint64_t roundUp(uint64_t value, uint64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
 
-enum class Part { Weights, Bias, Affine };
+enum class Part { Weights, Bias, Affine, Projection, Table };
 
-// One packed array to make: of `op`, out of Model::weights[weight].
+// One packed array to make: of `op`, out of Model::weights[weight]. A Table belongs to no op and is copied.
 struct Item {
     uint32_t weight = 0, op = 0;
     Part part = Part::Weights;
@@ -33,7 +33,13 @@ std::vector<Item> itemsInFileOrder(const Model &model, const Graph &graph, const
             items.push_back({op.bias, i, Part::Bias, constants.bias});
         if (constants.affine.end != 0)
             items.push_back({op.affine, i, Part::Affine, constants.affine});
+        if (constants.projection.end != 0)
+            items.push_back({op.projection, i, Part::Projection, constants.projection});
     }
+    if (plan.stepEmbeddings.end != 0)
+        items.push_back({graph.conditioning.stepEmbeddings, 0, Part::Table, plan.stepEmbeddings});
+    if (plan.classes.end != 0)
+        items.push_back({graph.conditioning.classes, 0, Part::Table, plan.classes});
     std::stable_sort(items.begin(), items.end(), [&](const Item &a, const Item &b) {
         const Weight &x = model.weights[a.weight], &y = model.weights[b.weight];
         return x.segment != y.segment ? x.segment < y.segment : x.offset < y.offset;
@@ -47,18 +53,20 @@ uint64_t uploadChunkBytes(const gpu::Caps &caps) {
     return std::min(kUploadChunkBytes, caps.maxAllocationBytes / 4 * 4);
 }
 
-Result<WeightPlan> planWeights(const Graph &graph, const GraphKernels &kernels, uint64_t maxChunkBytes) {
+Result<WeightPlan> planWeights(const Model &model, const Graph &graph, const GraphKernels &kernels,
+                               uint64_t maxChunkBytes) {
     const uint64_t limit = maxChunkBytes / kPageBytes * kPageBytes;
     WeightPlan plan;
     uint64_t used = 0; // of the chunk being filled
-    const auto place = [&](const Op &op, const char *what, uint64_t bytes, BufferRange &range) -> Status {
+    const auto place = [&](const std::string &owner, const char *what, uint64_t bytes,
+                           BufferRange &range) -> Status {
         if (bytes == 0)
             return {};
         if (bytes > limit)
             return makeStatus(
                 StatusCode::Unsupported,
-                "op '%s': its %s take %llu bytes, a binding or allocation of this device at most %llu",
-                op.name.c_str(), what, static_cast<unsigned long long>(bytes),
+                "%s: its %s take %llu bytes, a binding or allocation of this device at most %llu",
+                owner.c_str(), what, static_cast<unsigned long long>(bytes),
                 static_cast<unsigned long long>(limit));
         used = roundUp(used, kBindingAlignment);
         if (plan.chunkBytes.empty() || used + bytes > limit) {
@@ -73,10 +81,19 @@ Result<WeightPlan> planWeights(const Graph &graph, const GraphKernels &kernels, 
     plan.ops.resize(graph.ops.size());
     for (size_t i = 0; i < graph.ops.size(); ++i) {
         const OpKernel &kernel = kernels.ops[i];
-        MOTE_TRY(place(graph.ops[i], "weights", kernel.weightBytes, plan.ops[i].weights));
-        MOTE_TRY(place(graph.ops[i], "bias rows", kernel.biasBytes, plan.ops[i].bias));
-        MOTE_TRY(place(graph.ops[i], "affine rows", kernel.affineBytes, plan.ops[i].affine));
+        const std::string owner = "op '" + graph.ops[i].name + "'";
+        MOTE_TRY(place(owner, "weights", kernel.weightBytes, plan.ops[i].weights));
+        MOTE_TRY(place(owner, "bias rows", kernel.biasBytes, plan.ops[i].bias));
+        MOTE_TRY(place(owner, "affine rows", kernel.affineBytes, plan.ops[i].affine));
+        MOTE_TRY(place(owner, "projection", kernel.projectionBytes, plan.ops[i].projection));
     }
+    const Conditioning &conditioning = graph.conditioning;
+    const std::string owner = "graph '" + graph.name + "'";
+    if (conditioning.stepEmbeddings != kNone)
+        MOTE_TRY(place(owner, "step embeddings", model.weights[conditioning.stepEmbeddings].bytes,
+                       plan.stepEmbeddings));
+    if (conditioning.classes != kNone)
+        MOTE_TRY(place(owner, "classes", model.weights[conditioning.classes].bytes, plan.classes));
     plan.totalBytes = std::accumulate(plan.chunkBytes.begin(), plan.chunkBytes.end(), uint64_t{0});
     return plan;
 }
@@ -114,9 +131,14 @@ Result<std::vector<gpu::Allocation>> uploadWeights(gpu::Device &device, const So
         else if (item.part == Part::Bias)
             packBias(kernel, model, graph, item.op, reinterpret_cast<const float *>(canonical.data()),
                      packed.data());
-        else
+        else if (item.part == Part::Affine)
             packAffine(kernel, model, graph, item.op, reinterpret_cast<const float *>(canonical.data()),
                        packed.data());
+        else if (item.part == Part::Projection)
+            packProjection(kernel, model, graph, item.op,
+                           reinterpret_cast<const uint16_t *>(canonical.data()), packed.data());
+        else
+            packed = canonical;
         MOTE_TRY(uploader.upload(chunks[item.to.buffer], item.to.begin, packed.data(), packed.size()));
     }
     for (uint32_t i = 0; i < model.weights.size(); ++i)

@@ -17,18 +17,20 @@ constexpr uint64_t kPageBytes = 4096;
 
 // Where the constants of one op lie; BufferRange::buffer is the index of a chunk.
 struct OpConstants {
-    BufferRange weights, bias, affine; // end = 0: the op has none
+    BufferRange weights, bias, affine, projection; // end = 0: the op has none
 };
 
 struct WeightPlan {
-    std::vector<OpConstants> ops;     // per Graph::ops
-    std::vector<uint64_t> chunkBytes; // each at most the limit
+    std::vector<OpConstants> ops;        // per Graph::ops
+    BufferRange stepEmbeddings, classes; // of a graph with conditioning; end = 0: there are none
+    std::vector<uint64_t> chunkBytes;    // each at most the limit
     uint64_t totalBytes = 0;
 };
 
 // Lays out the packed constants in chunks. maxChunkBytes: the least of the device's limits on one allocation
 // and one binding; a constant larger than it is refused by name with both numbers.
-Result<WeightPlan> planWeights(const Graph &graph, const GraphKernels &kernels, uint64_t maxChunkBytes);
+Result<WeightPlan> planWeights(const Model &model, const Graph &graph, const GraphKernels &kernels,
+                               uint64_t maxChunkBytes);
 
 // Allocates the chunks and fills them. Every chunk of the file is read once, in file order, and held against
 // its checksum, also where no op uses it. Host memory: the largest weight, canonical and packed; staging:

@@ -82,10 +82,10 @@ public:
         shown.image.assign(outStride() * height_, 0xab);
         pipeline::ImageView in{4, width_, height_, inStride(), pixels_.data()};
         pipeline::ImageView out{4, width_, height_, outStride(), shown.image.data()};
-        EXPECT_TRUE(succeeded(session->bindImage("condition", &in)));
-        EXPECT_TRUE(succeeded(session->bindOutputImage(&out)));
+        EXPECT_TRUE(succeeded(session->bindImages("condition", {in})));
+        EXPECT_TRUE(succeeded(session->bindOutputImages({out})));
         run(shown);
-        EXPECT_TRUE(succeeded(session->bindOutputImage(nullptr)));
+        EXPECT_TRUE(succeeded(session->bindOutputImages({})));
         return shown;
     }
 

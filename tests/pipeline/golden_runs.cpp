@@ -68,6 +68,9 @@ Judged runForwardPasses(const GoldenCase &of, const std::shared_ptr<gpu::Device>
             const pipeline::TensorView view = viewOf(start, c, h, w);
             EXPECT_TRUE(succeeded(session->bindTensor("x_start", &view)));
             bindCondition(of, size, sample, *session, condition);
+            if (of.has("labels")) {
+                EXPECT_TRUE(succeeded(session->setClassLabels({of.integers("labels").at(sample)})));
+            }
             for (uint32_t step = 0; step < expected.dimension(0); ++step) {
                 EXPECT_TRUE(succeeded(session->evaluate(step, viewOf(output, c, h, w))));
                 std::copy(output.begin(), output.end(),
@@ -106,6 +109,11 @@ Judged runTrajectories(const GoldenCase &of, const std::shared_ptr<gpu::Device> 
         EXPECT_TRUE(succeeded(session->bindTensor("x_start", &view)));
         const size_t dot = name.find('.');
         bindCondition(of, dot == std::string::npos ? "" : name.substr(dot + 1) + ".", 0, *session, condition);
+        if (of.has("labels")) {
+            const float guidance = of.description()["guidance_scale"];
+            EXPECT_TRUE(succeeded(session->setClassLabels({of.integers("labels").at(0)})));
+            EXPECT_TRUE(succeeded(session->setGuidance(&guidance)));
+        }
         if (!run["noise_used_in_steps"].empty()) {
             noise = of.tensor(name + ".noise").values;
             const pipeline::TensorView noiseView{session->steps(), c, h, w, noise.data()};

@@ -13,7 +13,7 @@ TEST_P(Goldens, ForwardPassesMatchDiffusers) {
 
 TEST_P(Goldens, DdimTrajectoriesMatchDiffusers) {
     const Judged judged = runTrajectories(GoldenCase(GetParam()), sharedDevice());
-    EXPECT_GE(judged.compared, 4);
+    EXPECT_GE(judged.compared, GetParam() == std::string("class-cond-32") ? 2 : 4);
     EXPECT_LE(judged.worst, 1.0);
 }
 
@@ -45,7 +45,7 @@ TEST(ShippedModel, TrajectoriesMatchDiffusers) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, Goldens,
                          testing::Values("ddpm-uncond-32", "ddim-vpred-cosine-32", "restore-sr-cond-64-conv",
-                                         "restore-sr-cond-64-resnet"),
+                                         "restore-sr-cond-64-resnet", "class-cond-32"),
                          [](const testing::TestParamInfo<const char *> &parameter) {
                              std::string name = parameter.param;
                              for (char &c : name)

@@ -259,8 +259,8 @@ TEST(Recipes, MaskAndKnownImageMayBePictures) {
         mask[i] = i % kSide < kSide / 2 ? 255 : 0;
     const pipeline::ImageView image{3, kSide, kSide, 3 * kSide, picture.data()},
         where{1, kSide, kSide, kSide, mask.data()};
-    ASSERT_TRUE(succeeded(fromPictures.session->bindImage("known", &image)));
-    ASSERT_TRUE(succeeded(fromPictures.session->bindImage("mask", &where)));
+    ASSERT_TRUE(succeeded(fromPictures.session->bindImages("known", {image})));
+    ASSERT_TRUE(succeeded(fromPictures.session->bindImages("mask", {where})));
     fromTensors.known.resize(picture.size());
     for (size_t i = 0; i < mask.size(); ++i)
         for (size_t c = 0; c < 3; ++c)

@@ -162,6 +162,10 @@ bool GoldenCase::has(const std::string &tensor) const {
     return file_->find(tensor) != nullptr;
 }
 
+std::vector<int64_t> GoldenCase::integers(const std::string &name) const {
+    return file_->readIntegers(file_->get(name));
+}
+
 GoldenTensor GoldenCase::tensor(const std::string &name) const {
     const convert::SafetensorsEntry &entry = file_->get(name);
     GoldenTensor tensor{entry.shape, {}};

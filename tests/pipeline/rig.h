@@ -66,6 +66,7 @@ public:
     const nlohmann::json &description() const { return description_; }
     bool has(const std::string &tensor) const;
     GoldenTensor tensor(const std::string &name) const;
+    std::vector<int64_t> integers(const std::string &name) const;
 
 private:
     std::string name_;

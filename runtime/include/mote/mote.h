@@ -200,9 +200,13 @@ typedef struct mote_session_desc {
      * size multiple; GroupNorm statistics are per tile. */
     uint32_t tile_width, tile_height;
     uint32_t submission_milliseconds; /* no submission holds the GPU for longer; 0: 50 */
+    /* Images of a run, all of one size; 0: 1, at most 4096. Image i of a batch is the one that a batch of 1
+     * makes from the same inputs with the run's seed + i, to the bit where both are cut into the same tiles.
+     */
+    uint32_t batch;
 } mote_session_desc;
 #define MOTE_SESSION_DESC_INIT                                                                               \
-    { sizeof(mote_session_desc), 0, 0, 0, NULL, 0, 0, 0, 0 }
+    { sizeof(mote_session_desc), 0, 0, 0, NULL, 0, 0, 0, 0, 0 }
 
 typedef struct mote_estimate {
     size_t struct_size;
@@ -273,22 +277,43 @@ typedef struct mote_tensor {
     { sizeof(mote_tensor), {0}, NULL }
 
 /* Binds an input by port name. mote_model_describe lists the ports that the app feeds ("condition", ...).
- * Further names are "x_start" [1, C, H, W], the state before the first step, and "step_noise" [S, C, H,
- * W], the normals of every step that draws (rows of steps that draw none are not read); what is absent is
- * drawn from the run's seed. A recipe with a known region (flag "known region" of the description) needs two
- * more, as tensors or images: "mask" [1, 1, H, W], 1 or white where the model is to fill in, and "known" [1,
- * C, H, W], the picture around it. Images have the session's size and are mapped from 0..255 to the port's
- * range; tensors have the session's H and W, or the padded ones (multiples of the model's size multiple;
- * smaller ones are reflected up). The struct is copied, the pixels and floats are borrowed: they must stay
- * until the run that uses them has ended, or another binding replaces them. NULL unbinds. */
+ * Further names are "x_start" [N, C, H, W], the state before the first step, and "step_noise" [S * N, C, H,
+ * W], step after step, the normals of every step that draws (rows of steps that draw none are not read); what
+ * is absent is drawn from the run's seed. A recipe with a known region (flag "known region" of the
+ * description) needs two more, as tensors or images: "mask" [N, 1, H, W], 1 or white where the model is to
+ * fill in, and "known" [N, C, H, W], the picture around it. Images have the session's size and are mapped
+ * from 0..255 to the port's range; tensors have the session's H and W, or the padded ones (multiples of the
+ * model's size multiple; smaller ones are reflected up). The struct is copied, the pixels and floats are
+ * borrowed: they must stay until the run that uses them has ended, or another binding replaces them. NULL
+ * unbinds. */
 MOTE_API mote_status mote_session_bind_image(mote_session *session, const char *port,
                                              const mote_image *image);
+/* The same with one image for each of the batch. Elements of the array are as far apart as the first one's
+ * struct_size says. NULL unbinds. */
+MOTE_API mote_status mote_session_bind_images(mote_session *session, const char *port,
+                                              const mote_image *images, uint32_t count);
 MOTE_API mote_status mote_session_bind_tensor(mote_session *session, const char *port,
                                               const mote_tensor *tensor);
 
-/* Where the final state goes: as an image (clamped and rounded to nearest), as a tensor "sample" [1, C, H,
+/* What a class-conditional model is asked for, one for each image of the batch: a label from 0 to one less
+ * than the model's number of classes, or, with models that take vectors instead, `length` numbers. Copied;
+ * they stay set for all following runs. NULL unsets. mote_model_describe says which a model takes, and how
+ * many classes or numbers. */
+MOTE_API mote_status mote_session_set_class_labels(mote_session *session, const int64_t *labels,
+                                                   uint32_t count);
+MOTE_API mote_status mote_session_set_class_vectors(mote_session *session, const float *vectors,
+                                                    uint32_t count, uint32_t length);
+
+/* The scale of classifier-free guidance in all guided steps of the recipe, for all following runs; NULL: the
+ * recipe's own. A scale of 1 costs one forward pass, any other two, which run as one batch.
+ * MOTE_INVALID_ARGUMENT where the recipe has no guided step. */
+MOTE_API mote_status mote_session_set_guidance(mote_session *session, const float *scale);
+
+/* Where the final state goes: as an image (clamped and rounded to nearest), as a tensor "sample" [N, C, H,
  * W], or both. Written only when a run succeeds. Borrowed like inputs. NULL unbinds. */
 MOTE_API mote_status mote_session_bind_output_image(mote_session *session, const mote_image *image);
+MOTE_API mote_status mote_session_bind_output_images(mote_session *session, const mote_image *images,
+                                                     uint32_t count);
 MOTE_API mote_status mote_session_bind_output_tensor(mote_session *session, const mote_tensor *tensor);
 
 /* ---------------------------------------------------------------------------------------------- running */
@@ -305,7 +330,9 @@ typedef enum mote_noise_source {
 struct mote_trace;
 typedef struct mote_run_desc {
     size_t struct_size;
-    uint64_t seed; /* of everything that is drawn: the same seed gives the same normals on every device */
+    /* Of everything that is drawn: the same seed gives the same normals on every device. Image i of a batch
+     * draws from seed + i (modulo 2^64). */
+    uint64_t seed;
     mote_progress_callback progress; /* after each submission */
     void *progress_user;
     const struct mote_trace *trace; /* inspection, below; NULL: none */
@@ -353,15 +380,16 @@ typedef struct mote_session_info {
     uint64_t peak_allocated_bytes;
     double open_milliseconds, create_milliseconds,
         prepare_milliseconds; /* wall time of the calls, 0 if not made */
+    uint32_t batch;
 } mote_session_info;
 #define MOTE_SESSION_INFO_INIT                                                                               \
-    { sizeof(mote_session_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    { sizeof(mote_session_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 MOTE_API mote_status mote_session_get_info(const mote_session *session, mote_session_info *info);
 
 /* Called with fp32 values in NCHW, padded size. step: 0 for the first row. "x": the state before row `step`,
  * in the scheduler's own scale, and once more after the last row with step = rows. "model_output": what the
- * model returned in row `step`. With ops != 0, every op's output by the op's name (whole images only, not
- * tiled). Tracing waits for the GPU at each of them. */
+ * model returned in row `step`, after guidance. With ops != 0, every op's output by the op's name (whole
+ * images only, not tiled). Tracing waits for the GPU at each of them. */
 typedef void (*mote_trace_callback)(void *user, uint32_t step, const char *tensor, const uint32_t shape[4],
                                     const float *data);
 typedef struct mote_trace {
@@ -374,7 +402,8 @@ typedef struct mote_trace {
     { sizeof(mote_trace), NULL, NULL, 0 }
 
 /* One forward pass at row `step` of the session's recipe, from the bound "x_start" and other inputs; `output`
- * receives the model's output [1, C, H, W], cropped to the session's size. Not for tiled sessions. */
+ * receives the model's output [N, C, H, W], after guidance, cropped to the session's size. Not for tiled
+ * sessions. */
 MOTE_API mote_status mote_session_evaluate(mote_session *session, uint32_t step, const mote_tensor *output);
 
 /* Result of one op of the self-check: the largest |found - expected| over the op's samples, as a fraction of
