@@ -1,6 +1,7 @@
 // mote-convert: a diffusers checkpoint becomes a .mote file; also prints step tables.
 #include "convert.h"
 #include "read/text.h"
+#include "read/unet_keys.h"
 #include "schedule/print.h"
 
 #include <CLI/CLI.hpp>
@@ -83,8 +84,8 @@ int main(int argc, char **argv) {
         ->type_name("LABEL");
 
     CLI::App *list = app.add_subcommand("samplers", "lists the samplers and their settings");
-    bool markdown = false;
-    list->add_flag("--markdown", markdown, "as a table in Markdown");
+    CLI::App *support =
+        app.add_subcommand("support", "prints what is supported and what is refused, as tables in Markdown");
     CLI::App *table =
         app.add_subcommand("step-table", "prints the step table of a scheduler_config.json as JSON");
     std::string tableConfig, tableSampler;
@@ -104,9 +105,12 @@ int main(int argc, char **argv) {
     }
     try {
         if (list->parsed()) {
-            std::fputs(markdown ? schedule::describeSamplersAsMarkdown().c_str()
-                                : schedule::describeSamplers().c_str(),
-                       stdout);
+            std::fputs(schedule::describeSamplers().c_str(), stdout);
+            return kDone;
+        }
+        if (support->parsed()) {
+            std::printf("### Samplers\n\n%s\n### Keys of a UNet2DModel's config.json\n\n%s",
+                        schedule::describeSamplersAsMarkdown().c_str(), describeKeysAsMarkdown().c_str());
             return kDone;
         }
         if (table->parsed()) {

@@ -30,7 +30,8 @@ constexpr UNetKey kKeys[] = {
      "nominal height and width; any size can be run", ""},
     {"in_channels", KeyType::Count, "3", false, 1, kMaxChannels, "",
      "channels of the input: the state, then the condition", ""},
-    {"out_channels", KeyType::Count, "3", false, 1, kMaxChannels, "", "channels of the output", ""},
+    {"out_channels", KeyType::Count, "3", false, 1, kMaxChannels, "",
+     "channels of the output: the state's, or twice as many, then the second half is a learned variance", ""},
     {"center_input_sample", KeyType::Boolean, "false", false, 0, 0, "", "the input becomes 2 x - 1", ""},
     {"time_embedding_type", KeyType::Choice, R"("positional")", false, 0, 0, "positional|fourier|learned",
      "features of the timestep", ""},
@@ -204,6 +205,14 @@ std::string supportedValues(const UNetKey &key) {
         return "anything";
     }
     return !key.orNull ? all : all.empty() ? "null" : all + ", or null";
+}
+
+std::string describeKeysAsMarkdown() {
+    std::string out = "| key | supported | default | meaning | refused |\n|---|---|---|---|---|\n";
+    for (const UNetKey &key : kKeys)
+        out += text("| `", key.name, "` | ", supportedValues(key), " | ", key.fallback, " | ", key.meaning,
+                    " | ", key.refused, " |\n");
+    return out;
 }
 
 UNetKeys::UNetKeys(const json &object, std::string where) : where_(std::move(where)) {

@@ -42,6 +42,9 @@ std::span<const UNetKey> unetKeys();
 // "silu, swish, mish", "whole numbers from 1 to 8, or null": the values that are supported.
 std::string supportedValues(const UNetKey &key);
 
+// A table in Markdown: each key with what is supported and what is refused.
+std::string describeKeysAsMarkdown();
+
 // A configuration with every key checked against its entry and absent ones at their fallbacks. Throws
 // ReadError with `where`, key, value, what is supported, and why not more, where one is not known or does not
 // fit.

@@ -2,6 +2,10 @@
 
 #include "schedule/guidance.h"
 
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 namespace mote::convert::schedule {
@@ -66,6 +70,61 @@ std::string givenTimesteps(GivenTimesteps given) {
     return "its own";
 }
 
+// A setting and the samplers that have it so.
+struct SettingUse {
+    SettingInfo setting;
+    std::string samplers;
+};
+
+void noteUse(std::vector<SettingUse> &uses, const SettingInfo &setting, std::string_view sampler) {
+    const auto same = std::find_if(uses.begin(), uses.end(), [&](const SettingUse &use) {
+        return std::string_view(use.setting.name) == setting.name &&
+               std::string_view(use.setting.choices) == setting.choices &&
+               std::string_view(use.setting.fallback) == setting.fallback;
+    });
+    if (same == uses.end())
+        uses.push_back({setting, std::string(sampler)});
+    else
+        same->samplers += ", " + std::string(sampler);
+}
+
+// A bar would end the table's cell.
+std::string escaped(const char *text) {
+    std::string out;
+    for (const char c : std::string_view(text))
+        out += c == '|' ? std::string("\\|") : std::string(1, c);
+    return out;
+}
+
+std::string valuesOf(const SettingInfo &setting) {
+    const auto limits = [&] {
+        char text[64];
+        std::snprintf(text, sizeof text, " from %g to %g", setting.low, setting.high);
+        return setting.low < setting.high && std::isfinite(setting.low) ? std::string(text) : std::string();
+    };
+    switch (setting.type) {
+    case SettingType::Number:
+        return "a number" + limits();
+    case SettingType::Integer:
+        return "a whole number" + limits();
+    case SettingType::Boolean:
+        return "true, false";
+    case SettingType::Choice: {
+        std::string all;
+        for (const char c : std::string_view(setting.choices))
+            all += c == '|' ? std::string(", ") : std::string(1, c);
+        return all;
+    }
+    case SettingType::Numbers:
+        return "a list of numbers" + limits();
+    case SettingType::Integers:
+        return "a list of whole numbers" + limits();
+    case SettingType::NoEffect:
+        break;
+    }
+    return "anything";
+}
+
 std::string describeGuidance() {
     std::string text =
         "every sampler, for models with classes\n    classifier-free guidance, by --option name=value:\n";
@@ -91,10 +150,33 @@ std::string describeSamplers() {
 }
 
 std::string describeSamplersAsMarkdown() {
-    std::string text = "| sampler | diffusers class | timesteps | source |\n|---|---|---|---|\n";
-    for (const SamplerInfo &sampler : samplers())
+    std::string text =
+        "| sampler | diffusers class | given timesteps | settings | source |\n|---|---|---|---|---|\n";
+    std::vector<SettingUse> uses;
+    for (const SamplerInfo &sampler : samplers()) {
+        std::string names;
+        for (const SettingInfo &setting : sampler.settings()) {
+            names += (names.empty() ? "`" : ", `") + std::string(setting.name) + "`";
+            noteUse(uses, setting, sampler.name);
+        }
         text += "| `" + std::string(sampler.name) + "` | " + std::string(sampler.className) + " | " +
-                givenTimesteps(sampler.given) + " | " + std::string(sampler.source) + " |\n";
+                givenTimesteps(sampler.given) + " | " + names + " | " + std::string(sampler.source) + " |\n";
+    }
+    for (const SettingInfo &setting : guidanceSettings())
+        noteUse(uses, setting, "every one");
+    for (const auto &[name, reason] : impossibleSamplers())
+        text += "| `" + std::string(name) + "` | | | refused: " + std::string(reason) + " | |\n";
+    text +=
+        "\n| setting | values | default | meaning | samplers, where they differ |\n|---|---|---|---|---|\n";
+    for (const SettingUse &use : uses) {
+        const auto same = [&](const SettingUse &other) {
+            return std::string_view(other.setting.name) == use.setting.name;
+        };
+        const bool differs = std::count_if(uses.begin(), uses.end(), same) > 1;
+        text += "| `" + std::string(use.setting.name) + "` | " + valuesOf(use.setting) + " | " +
+                use.setting.fallback + " | " + escaped(use.setting.meaning) + " | " +
+                (differs ? use.samplers : "") + " |\n";
+    }
     return text;
 }
 

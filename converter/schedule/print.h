@@ -9,7 +9,8 @@ namespace mote::convert::schedule {
 
 // A table for people: every sampler with its class, source, settings, defaults and choices.
 std::string describeSamplers();
-// A line per sampler in Markdown, for documentation that must not go stale.
+// Two tables in Markdown, for documentation that must not go stale: samplers, those that cannot be among
+// them, and every setting.
 std::string describeSamplersAsMarkdown();
 
 // {"init": {"z", "y"}, "rows": [...]}, names as in README.md, every number in full double precision.

@@ -136,6 +136,10 @@ std::span<const SamplerInfo> samplers() {
     return kSamplers;
 }
 
+std::span<const std::pair<std::string_view, std::string_view>> impossibleSamplers() {
+    return kImpossible;
+}
+
 const SamplerInfo &findSampler(std::string_view name) {
     if (const SamplerInfo *sampler = lookUp(name))
         return *sampler;

@@ -46,6 +46,9 @@ struct SamplerInfo {
 
 std::span<const SamplerInfo> samplers();
 
+// Well-known ones that cannot be a table, and why.
+std::span<const std::pair<std::string_view, std::string_view>> impossibleSamplers();
+
 // By name or by class name. Throws with the list of names.
 const SamplerInfo &findSampler(std::string_view name);
 

@@ -70,7 +70,7 @@ TEST(Program, SameInputGivesTheSameBytesInAnyFolderLocaleAndTime) {
 
 TEST(Program, RefusalLeavesTheOldFileAndNoOther) {
     const CheckpointFolder checkpoint;
-    checkpoint.edit(CheckpointFolder::kConfig, [](nlohmann::json &config) { config["act_fn"] = "mish"; });
+    checkpoint.edit(CheckpointFolder::kConfig, [](nlohmann::json &config) { config["act_fn"] = "elu"; });
     const fs::path out = freshFolder();
     writeFile((out / "m.mote").string(), "as it was");
     const Outcome outcome = run(checkpoint.path() + " -o " + (out / "m.mote").string());
@@ -121,6 +121,20 @@ TEST(Program, StepTablePrintsJson) {
     const nlohmann::json table = nlohmann::json::parse(outcome.text);
     EXPECT_EQ(table["rows"].size(), 4u);
     EXPECT_EQ(table["rows"][0]["t"], 999);
+}
+
+// The tables of converter/README.md stand between two marks.
+TEST(Program, SupportIsWhatTheReadmeSays) {
+    const std::string readme = fileContent(MOTE_SOURCE_DIR "/converter/README.md");
+    const std::string begin = "<!-- mote-convert support -->\n\n",
+                      end = "\n<!-- end of mote-convert support -->";
+    const size_t first = readme.find(begin), last = readme.find(end);
+    ASSERT_NE(first, std::string::npos);
+    ASSERT_NE(last, std::string::npos);
+    const Outcome outcome = run("support");
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_EQ(readme.substr(first + begin.size(), last - first - begin.size()), outcome.text)
+        << "put the output of 'mote-convert support' between the marks of converter/README.md";
 }
 
 } // namespace
