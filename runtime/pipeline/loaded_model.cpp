@@ -4,7 +4,10 @@
 #include "model/describe.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <new>
+#include <thread>
 #include <utility>
 
 namespace mote::pipeline {
@@ -166,20 +169,41 @@ std::function<Status(const gpu::PipelineDescription &)> LoadedModel::usable() co
     };
 }
 
+// Drivers spend most of a session's start here, each pipeline on one core: a few are made at a time.
 Status LoadedModel::makePipelines(const std::vector<gpu::PipelineDescription> &pipelines,
                                   bool &choiceChanged) {
     choiceChanged = false;
-    for (const gpu::PipelineDescription &pipeline : pipelines) {
-        Status status = device_->pipelines().get(pipeline).status();
-        if (status.ok())
-            continue;
-        if (status.code == StatusCode::Unsupported) {
-            std::lock_guard<std::mutex> lock(failedMutex_);
-            choiceChanged = failed_.insert(keyOf(pipeline)).second;
-            device_->log(gpu::LogLevel::Warning, "falling back to another kernel: %s",
-                         status.message.c_str());
+    std::vector<Status> made(pipelines.size());
+    std::atomic<size_t> next{0};
+    const auto work = [&]() noexcept {
+        for (size_t i = next++; i < pipelines.size(); i = next++) {
+            try {
+                made[i] = device_->pipelines().get(pipelines[i]).status();
+            } catch (const std::bad_alloc &) {
+                made[i] = {StatusCode::OutOfMemory, "host memory"}; // short enough to need none
+            }
         }
-        return status;
+    };
+    std::vector<std::thread> helpers;
+    try {
+        const size_t wanted = std::min<size_t>({std::thread::hardware_concurrency(), pipelines.size(), 4});
+        while (helpers.size() + 1 < wanted)
+            helpers.emplace_back(work);
+    } catch (const std::exception &) { // without more threads this one makes them all
+    }
+    work();
+    for (std::thread &helper : helpers)
+        helper.join();
+    for (size_t i = 0; i < pipelines.size(); ++i) {
+        if (made[i].ok())
+            continue;
+        if (made[i].code == StatusCode::Unsupported) {
+            std::lock_guard<std::mutex> lock(failedMutex_);
+            choiceChanged = failed_.insert(keyOf(pipelines[i])).second;
+            device_->log(gpu::LogLevel::Warning, "falling back to another kernel: %s",
+                         made[i].message.c_str());
+        }
+        return made[i];
     }
     return {};
 }
