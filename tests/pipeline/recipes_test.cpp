@@ -54,17 +54,19 @@ struct TracedRun {
     std::unique_ptr<pipeline::Session> session;
     std::vector<float> output, noise, known, mask;
     std::map<std::pair<uint32_t, std::string>, std::vector<float>> traced;
-    uint32_t width, height;
+    uint32_t width, height, images;
 
-    TracedRun(const std::shared_ptr<pipeline::LoadedModel> &model, uint32_t w, uint32_t h, uint32_t tile = 0)
-        : output(size_t{3} * w * h), width(w), height(h) {
+    TracedRun(const std::shared_ptr<pipeline::LoadedModel> &model, uint32_t w, uint32_t h, uint32_t tile = 0,
+              uint32_t batch = 1)
+        : output(size_t{3} * w * h * batch), width(w), height(h), images(batch) {
         pipeline::SessionOptions options;
         options.width = w;
         options.height = h;
         options.tileWidth = options.tileHeight = tile;
+        options.batch = batch;
         session = makeSession(model, options);
         EXPECT_EQ(session->plan().tiled(), tile != 0);
-        const pipeline::TensorView out = viewOf(output, 3, h, w);
+        const pipeline::TensorView out{images, 3, h, w, output.data()};
         EXPECT_TRUE(succeeded(session->bindOutputTensor(&out)));
     }
     const Recipe &recipe() const { return session->model().model().recipes[0]; }
@@ -73,17 +75,17 @@ struct TracedRun {
         noise = wave(output.size() * recipe().rows.size(), 0.37);
         for (float &value : noise)
             value *= 1.4f;
-        const pipeline::TensorView view{static_cast<uint32_t>(recipe().rows.size()), 3, height, width,
-                                        noise.data()};
+        const pipeline::TensorView view{static_cast<uint32_t>(recipe().rows.size()) * images, 3, height,
+                                        width, noise.data()};
         ASSERT_TRUE(succeeded(session->bindTensor("step_noise", &view)));
     }
     void bindKnown() {
         known = wave(output.size(), 0.05);
-        mask = wave(size_t{width} * height, 0.11);
+        mask = wave(size_t{width} * height * images, 0.11);
         for (float &value : mask)
             value = value > 0.3f ? 1.0f : value < -0.3f ? 0.0f : 0.5f;
-        const pipeline::TensorView image = viewOf(known, 3, height, width),
-                                   where = viewOf(mask, 1, height, width);
+        const pipeline::TensorView image{images, 3, height, width, known.data()},
+            where{images, 1, height, width, mask.data()};
         ASSERT_TRUE(succeeded(session->bindTensor("known", &image)));
         ASSERT_TRUE(succeeded(session->bindTensor("mask", &where)));
     }
@@ -94,7 +96,7 @@ struct TracedRun {
         options.seed = seed;
         options.noise = source;
         options.trace = [&](uint32_t step, const char *tensor, const uint32_t shape[4], const float *data) {
-            traced[{step, tensor}].assign(data, data + size_t{shape[1]} * shape[2] * shape[3]);
+            traced[{step, tensor}].assign(data, data + size_t{shape[0]} * shape[1] * shape[2] * shape[3]);
         };
         return session->run(options, nullptr);
     }
@@ -115,7 +117,7 @@ struct TracedRun {
             const auto first = noise.begin() + static_cast<std::ptrdiff_t>(i * output.size());
             if (!noise.empty())
                 operands.z.assign(first, first + static_cast<std::ptrdiff_t>(output.size()));
-            const RowSums expected = rowInDouble(rows.rows[i], {1, 3, height, width, 0}, operands);
+            const RowSums expected = rowInDouble(rows.rows[i], {images, 3, height, width, 0}, operands);
             const std::vector<float> &found = traced.at({i + 1, "x"});
             for (size_t k = 0; k < found.size(); ++k)
                 ASSERT_LE(std::fabs(double{found[k]} - expected.next[k]), 4 * 0x1p-24 * expected.nextTerms[k])
@@ -124,10 +126,11 @@ struct TracedRun {
     }
 };
 
-// Whole, and in four tiles that overlap.
+// Whole, in tiles, and two images at once.
 void expectRowsWholeAndTiled(const std::shared_ptr<pipeline::LoadedModel> &model, bool known) {
-    for (const uint32_t tile : {0u, kTile}) {
-        TracedRun run(model, kSide, kSide, tile);
+    const struct { uint32_t tile, batch; } kinds[] = {{0, 1}, {kTile, 1}, {0, 2}};
+    for (const auto &kind : kinds) {
+        TracedRun run(model, kSide, kSide, kind.tile, kind.batch);
         run.bindNoise();
         if (known)
             run.bindKnown();

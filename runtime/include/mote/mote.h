@@ -323,7 +323,7 @@ typedef enum mote_noise_source {
     /* What torch.randn gives on a CPU, with torch.Generator().manual_seed(seed), for the start and then for
      * each step that draws, in shape [1, C, H, W] with the padded H and W. Drawn on the host, one after the
      * other, and uploaded; equal to PyTorch's within a few units in the last place. Its generator sees the
-     * low 32 bits of the seed. */
+     * low 32 bits of the seed. Image n of a batch has a generator of its own, of seed + n. */
     MOTE_NOISE_TORCH = 1
 } mote_noise_source;
 
