@@ -68,6 +68,27 @@ void expectClose(const Case &from, const std::string &golden, const std::string 
     EXPECT_LE(overRms, 1.0) << golden;
 }
 
+// A safetensors file of fp32 tensors and class_labels [N] int64.
+void writeLabelled(const std::string &path, const std::vector<TensorToWrite> &tensors,
+                   const std::vector<int64_t> &labels) {
+    json header;
+    std::string data;
+    const auto add = [&](const char *type, const std::string &name, const std::vector<uint64_t> &shape,
+                         const void *values, size_t bytes) {
+        header[name] = {
+            {"dtype", type}, {"shape", shape}, {"data_offsets", {data.size(), data.size() + bytes}}};
+        data.append(static_cast<const char *>(values), bytes);
+    };
+    add("I64", "class_labels", {labels.size()}, labels.data(), labels.size() * sizeof(int64_t));
+    for (const TensorToWrite &tensor : tensors)
+        add("F32", tensor.name, tensor.shape, tensor.values.data(), tensor.values.size() * sizeof(float));
+    std::string text = header.dump();
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+    const uint64_t length = text.size();
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char *>(&length), sizeof length) << text << data;
+}
+
 class CommandGoldens : public testing::Test {
 protected:
     void convert(std::vector<std::string> arguments) {
@@ -161,6 +182,94 @@ TEST_F(CommandGoldens, ForwardPassesAtTheTimestepsOfTheFile) {
     ASSERT_EQ(out.entries().size(), 1u);
     ASSERT_EQ(out.get("model_output").shape, expected.shape);
     expectClose(from, "fwd.out", "fwd.out", expected, out.readFloats(out.get("model_output")));
+}
+
+// Both images in one batch, each with its class.
+TEST_F(CommandGoldens, ForwardPassesOfABatchWithClasses) {
+    const Case from("class-cond-32");
+    const std::vector<int64_t> timesteps = from.goldens.readIntegers(from.goldens.get("fwd.t"));
+    std::string list;
+    for (const int64_t timestep : timesteps)
+        list += (list.empty() ? "" : ",") + std::to_string(timestep);
+    convert({from.path, "--timesteps", list});
+    const SafetensorsEntry &x = from.goldens.get("fwd.x"), &expected = from.goldens.get("fwd.out");
+    writeLabelled(scratch.at("in"), {{"x_start", x.shape, from.goldens.readFloats(x)}},
+                  from.goldens.readIntegers(from.goldens.get("labels")));
+    const ProcessResult result =
+        runMote({"eval", model(), "--tensors", scratch.at("in"), "-o", scratch.at("out")});
+    ASSERT_EQ(result.exitCode, 0) << result.err;
+    const SafetensorsFile out(scratch.at("out"));
+    ASSERT_EQ(out.get("model_output").shape, expected.shape);
+    expectClose(from, "fwd.out", "fwd.out", {"fwd.out", expected.shape, from.goldens.readFloats(expected)},
+                out.readFloats(out.get("model_output")));
+}
+
+TEST_F(CommandGoldens, GuidedTrajectoryOfAModelWithClasses) {
+    const Case from("class-cond-32");
+    const int64_t label = from.goldens.readIntegers(from.goldens.get("labels"))[0];
+    const TensorToWrite states = from.item("ddim4_cfg.x", 1, 0, "x");
+    const size_t stateSize = states.values.size() / states.shape[0];
+    const TensorToWrite start = {
+        "x_start",
+        {states.shape.begin() + 1, states.shape.end()},
+        {states.values.begin(), states.values.begin() + static_cast<std::ptrdiff_t>(stateSize)}};
+    convert(conversionOf(from, "ddim4_cfg", scratch));
+    const TensorToWrite scale = {"guidance", {1}, {from.meta["guidance_scale"].get<float>()}};
+    writeLabelled(scratch.at("in"), {start, scale}, {label});
+    const ProcessResult result =
+        runMote({"run", model(), "--tensors", scratch.at("in"), "-o", scratch.at("out"), "--trace"});
+    ASSERT_EQ(result.exitCode, 0) << result.err;
+    const SafetensorsFile out(scratch.at("out"));
+    ASSERT_EQ(out.get("x").shape, states.shape);
+    expectClose(from, "ddim4_cfg.x", "ddim4_cfg.x", states, out.readFloats(out.get("x")));
+    expectClose(from, "ddim4_cfg.out", "ddim4_cfg.x", from.item("ddim4_cfg.out", 1, 0, "out"),
+                out.readFloats(out.get("model_output")));
+
+    // The same scale in the recipe gives the same bits.
+    const std::vector<float> given = out.readFloats(out.get("x"));
+    std::vector<std::string> arguments = conversionOf(from, "ddim4_cfg", scratch);
+    arguments.insert(arguments.end(), {"--option", "guidance=" + from.meta["guidance_scale"].dump()});
+    convert(arguments);
+    writeLabelled(scratch.at("in"), {start}, {label});
+    const ProcessResult again =
+        runMote({"run", model(), "--tensors", scratch.at("in"), "-o", scratch.at("out"), "--trace"});
+    ASSERT_EQ(again.exitCode, 0) << again.err;
+    const SafetensorsFile second(scratch.at("out"));
+    EXPECT_EQ(second.readFloats(second.get("x")), given);
+}
+
+TEST_F(CommandGoldens, ClassLabelsOutOfRangeOrMissingAreRefused) {
+    const Case from("class-cond-32");
+    convert({from.path, "--steps", "1"});
+    const TensorToWrite start = from.item("fwd.x", 0, 0, "x_start");
+    const auto refused = [&](const std::vector<int64_t> &labels) {
+        writeLabelled(scratch.at("in"), {start}, labels);
+        const ProcessResult result =
+            runMote({"run", model(), "--tensors", scratch.at("in"), "-o", scratch.at("out")});
+        EXPECT_NE(result.exitCode, 0);
+        return result.err;
+    };
+    EXPECT_NE(refused({11}).find("found 11 for image 0, expected 0 to 10"), std::string::npos);
+    EXPECT_NE(refused({1, 2}).find("class_labels: found shape [2], expected [1]"), std::string::npos);
+    convert::writeSafetensors(scratch.at("in"), {start});
+    const ProcessResult missing =
+        runMote({"run", model(), "--tensors", scratch.at("in"), "-o", scratch.at("out")});
+    EXPECT_NE(missing.err.find("found no 'class_labels'"), std::string::npos) << missing.err;
+}
+
+TEST_F(CommandGoldens, SeveralPicturesAreThoseOfTheSeedsThatFollow) {
+    const Case from("class-cond-32");
+    convert({from.path, "--steps", "1"});
+    const auto generate = [&](std::vector<std::string> arguments, const std::string &output) {
+        arguments.insert(arguments.begin(), {"generate", "--model", model(), "--size", "32x32", "--guidance",
+                                             "2", "-o", scratch.at(output)});
+        const ProcessResult result = runMote(arguments);
+        ASSERT_EQ(result.exitCode, 0) << result.err;
+    };
+    generate({"--seed", "4", "--count", "2", "--class", "3,7"}, "both.png");
+    generate({"--seed", "5", "--class", "7"}, "second.png");
+    EXPECT_EQ(readText(scratch.at("both-1.png")), readText(scratch.at("second.png")));
+    EXPECT_NE(readText(scratch.at("both-0.png")), readText(scratch.at("second.png")));
 }
 
 } // namespace

@@ -8,7 +8,9 @@
 #include "progress.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace mote::command {
 
@@ -47,6 +49,9 @@ struct GenerateOptions {
     RecipeChoice recipe;
     Noise noise;
     Size size;
+    uint32_t count = 1;           // images; image i is that of the seed plus i
+    std::vector<int64_t> classes; // one for each image, or in turn
+    std::optional<float> guidance;
 };
 
 struct TensorOptions { // run and eval

@@ -37,6 +37,7 @@ RecipeDescription recipeOf(const ordered_json &json) {
     recipe.sampler = json.at("sampler").get<std::string>();
     recipe.steps = json.at("steps").get<uint32_t>();
     recipe.timesteps = json.at("timesteps").get<std::vector<double>>();
+    recipe.guided = !json.at("guidance").is_null();
     recipe.noiseDraws = json.at("noise_draws").get<uint32_t>();
     recipe.flags = json.at("flags").get<std::vector<std::string>>();
     return recipe;
@@ -93,6 +94,14 @@ ModelDescription describe(const mote_model *model) {
             result.receptiveField = json.at("receptive_field").get<uint32_t>();
         for (const ordered_json &graph : json.at("graphs")) {
             result.sizeMultiple = std::max(result.sizeMultiple, graph.at("size_multiple").get<uint32_t>());
+            if (const ordered_json &conditioning = graph.at("conditioning"); !conditioning.is_null()) {
+                if (conditioning.at("labels").is_null())
+                    result.vectorLength = conditioning.at("vector_length").get<uint32_t>();
+                else
+                    result.labels = conditioning.at("labels").get<uint32_t>();
+                if (!conditioning.at("null_class").is_null())
+                    result.nullClass = conditioning.at("null_class").get<uint32_t>();
+            }
             for (const ordered_json &port : graph.at("ports"))
                 result.ports.push_back(portOf(port));
             for (const auto &[kind, count] : graph.at("op_counts").items())

@@ -25,6 +25,7 @@ struct RecipeDescription {
     std::string name, sampler;
     uint32_t steps = 0;
     std::vector<double> timesteps;  // one per forward pass
+    bool guided = false;            // a scale of guidance can be given
     uint32_t noiseDraws = 0;        // normals per element that its steps draw
     std::vector<std::string> flags; // "known region", ...: what its rows do that depends on data
 
@@ -44,9 +45,13 @@ struct ModelDescription {
     std::map<std::string, uint64_t> opsByKind;
     uint32_t sizeMultiple = 1, statisticsWindow = 0;
     std::optional<uint32_t> receptiveField; // pixels to each side; none: the whole image
+    // Of models with classes: how many labels there are and which stands for none, or the length of vectors.
+    uint32_t labels = 0, vectorLength = 0;
+    std::optional<uint32_t> nullClass;
     std::vector<PortDescription> ports;
     std::vector<RecipeDescription> recipes;
 
+    bool hasClasses() const { return labels != 0 || vectorLength != 0; }
     std::vector<const PortDescription *> appInputs() const;
     // The state's channels and the model output's.
     uint32_t stateChannels() const, outputChannels() const;

@@ -69,7 +69,7 @@ void printRecipes(const ModelDescription &model) {
                     recipe.sampler.c_str());
         for (const double timestep : recipe.timesteps)
             std::printf(" %g", timestep);
-        std::printf("%s", recipe.noiseDraws > 0 ? ", draws noise" : "");
+        std::printf("%s%s", recipe.noiseDraws > 0 ? ", draws noise" : "", recipe.guided ? ", guided" : "");
         for (const std::string &flag : recipe.flags)
             std::printf(", %s", flag.c_str());
         std::printf("\n");
@@ -93,6 +93,11 @@ void printText(const ModelDescription &model, uint64_t bytes, Size size, const N
     }
     std::printf("%-14s %" PRIu64 " (%s)\n", "ops", ops, kinds.c_str());
     printPorts(model);
+    if (model.labels > 0)
+        std::printf("%-14s 0 to %u%s\n", "classes", model.labels - 1,
+                    model.nullClass ? (", " + std::to_string(*model.nullClass) + " for none").c_str() : "");
+    if (model.vectorLength > 0)
+        std::printf("%-14s vectors of %u numbers\n", "classes", model.vectorLength);
     printRecipes(model);
     std::printf("%-14s multiples of %u; other sizes are reflected up and cropped back\n", "sizes",
                 model.sizeMultiple);

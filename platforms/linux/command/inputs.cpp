@@ -5,6 +5,8 @@
 namespace mote::command {
 
 MadeUpInputs::MadeUpInputs(const ModelDescription &model, uint32_t width, uint32_t height) {
+    labels = model.labels;
+    vector.resize(model.vectorLength);
     uint32_t state = 1;
     for (const PortDescription *port : model.appInputs()) {
         if (port->kind != "image" && port->kind != "tensor")
@@ -27,6 +29,12 @@ MadeUpInputs::MadeUpInputs(const ModelDescription &model, uint32_t width, uint32
 }
 
 void MadeUpInputs::bind(mote_session *session) const {
+    const int64_t label = 0;
+    if (labels != 0)
+        check(mote_session_set_class_labels(session, &label, 1));
+    if (!vector.empty())
+        check(
+            mote_session_set_class_vectors(session, vector.data(), 1, static_cast<uint32_t>(vector.size())));
     for (const Input &input : inputs)
         check(mote_session_bind_tensor(session, input.port.c_str(), &input.tensor));
 }

@@ -22,6 +22,8 @@ private:
         mote_tensor tensor = MOTE_TENSOR_INIT;
     };
     std::vector<Input> inputs;
+    uint32_t labels = 0;       // of the model; the first is taken
+    std::vector<float> vector; // of models that take vectors: zeros
 };
 
 } // namespace mote::command

@@ -132,6 +132,18 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     generate->add_option("--model", generateOptions->model,
                          "model file; default: the one that comes with mote");
     addSize(generate, "--size", generateOptions->size, "image size; default: what the model was trained at");
+    addNumber(
+        generate, "--count", generateOptions->count, 1u, 4096u,
+        "images in one run, written as NAME-0.png, NAME-1.png, ...; image i is that of the seed plus i");
+    generate
+        ->add_option("--class", generateOptions->classes,
+                     "of models with classes: one for all images, or one for each")
+        ->delimiter(',')
+        ->type_name("LABEL,...");
+    generate
+        ->add_option("--guidance", generateOptions->guidance,
+                     "how much more of the class than of none; default: as the recipe has it")
+        ->type_name("SCALE");
     addRecipe(generate, generateOptions->recipe);
     addDevice(generate, generateOptions->device);
     generate->callback([generateOptions, &interrupts] { runGenerate(*generateOptions, interrupts); });
@@ -141,9 +153,11 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
         auto options = std::make_shared<TensorOptions>();
         command->add_option("MODEL", options->model, "model file")->required();
         command
-            ->add_option("--tensors", options->input,
-                         "safetensors: x_start, step_noise, and inputs by name (of a recipe with a "
-                         "known\nregion also mask and known)")
+            ->add_option(
+                "--tensors", options->input,
+                "safetensors: x_start, step_noise, inputs by name, class_labels, guidance (of a "
+                "recipe with a\nknown region also mask and known); the batch leads, behind the steps "
+                "of step_noise")
             ->required();
         command->add_option("-o,--output", options->output, "safetensors")->required();
         addRecipe(command, options->recipe);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 namespace mote::command {
 namespace {
@@ -18,6 +19,7 @@ using convert::SafetensorsFile;
 using convert::TensorToWrite;
 
 constexpr const char *kStart = "x_start", *kNoise = "step_noise", *kMask = "mask", *kKnown = "known";
+constexpr const char *kLabels = "class_labels", *kGuidance = "guidance";
 constexpr const char *kKnownRegion = "known region"; // the flag of a recipe that needs the last two
 
 struct NamedTensor {
@@ -28,7 +30,10 @@ struct NamedTensor {
 
 struct TensorInputs {
     std::vector<NamedTensor> tensors;
-    uint32_t width = 0, height = 0;
+    uint32_t batch = 0, width = 0, height = 0;
+    std::vector<int64_t> labels; // of models that have classes
+    std::vector<float> vectors;  // of models that take vectors instead, [batch][vector length]
+    std::optional<float> guidance;
 };
 
 std::string shapeText(const std::vector<uint64_t> &shape) {
@@ -38,20 +43,21 @@ std::string shapeText(const std::vector<uint64_t> &shape) {
     return text + "]";
 }
 
-// The tensor names that this model and recipe know, with [N, C] of each.
+// The tensor names that this model and recipe know, with [N, C] of each, N the batch; of step_noise [S, N,
+// C].
 struct KnownTensor {
     std::string name;
-    uint64_t count, channels;
+    uint64_t steps, channels; // steps 0: no such axis
 };
 
 std::vector<KnownTensor> knownTensors(const ModelDescription &model, const RecipeDescription &recipe) {
-    std::vector<KnownTensor> known = {{kStart, 1, model.stateChannels()}};
+    std::vector<KnownTensor> known = {{kStart, 0, model.stateChannels()}};
     for (const PortDescription *port : model.appInputs())
         if (port->kind == "image" || port->kind == "tensor")
-            known.push_back({port->name, 1, port->channels});
+            known.push_back({port->name, 0, port->channels});
     if (recipe.has(kKnownRegion)) {
-        known.push_back({kMask, 1, 1});
-        known.push_back({kKnown, 1, model.stateChannels()});
+        known.push_back({kMask, 0, 1});
+        known.push_back({kKnown, 0, model.stateChannels()});
     }
     known.push_back({kNoise, recipe.timesteps.size(), model.stateChannels()});
     return known;
@@ -68,28 +74,69 @@ const KnownTensor &lookUp(const std::vector<KnownTensor> &known, const std::stri
     throw CommandError(ExitCode::BadInput, path + ": tensor: found '" + name + "', expected only: " + names);
 }
 
+// What a model with classes is asked for, and the scale of guidance.
+void readConditioning(const SafetensorsFile &file, const std::string &path, const ModelDescription &model,
+                      const RecipeDescription &recipe, TensorInputs &inputs) {
+    const auto refuse = [&](const SafetensorsEntry &entry, const std::string &expected) {
+        throw CommandError(ExitCode::BadInput, path + ": " + entry.name + ": found shape " +
+                                                   shapeText(entry.shape) + ", expected " + expected);
+    };
+    if (const SafetensorsEntry *entry = file.find(kLabels); entry && model.hasClasses()) {
+        const bool vectors = model.vectorLength != 0;
+        const size_t dimensions = vectors ? 2 : 1;
+        const uint64_t batch = inputs.batch != 0 || entry->shape.empty() ? inputs.batch : entry->shape[0];
+        if (entry->shape.size() != dimensions || entry->shape[0] != batch || batch == 0 ||
+            batch > UINT32_MAX || (vectors && entry->shape[1] != model.vectorLength))
+            refuse(*entry, "[" + (inputs.batch != 0 ? std::to_string(inputs.batch) : "N") +
+                               (vectors ? ", " + std::to_string(model.vectorLength) : "") + "]");
+        inputs.batch = static_cast<uint32_t>(batch);
+        if (vectors)
+            inputs.vectors = file.readFloats(*entry);
+        else
+            inputs.labels = file.readIntegers(*entry);
+    }
+    if (const SafetensorsEntry *entry = file.find(kGuidance); entry && recipe.guided) {
+        if (entry->elements() != 1)
+            refuse(*entry, "[1]");
+        inputs.guidance = file.readFloats(*entry)[0];
+    }
+}
+
 TensorInputs readInputs(const std::string &path, const ModelDescription &model,
                         const RecipeDescription &recipe, bool needsStart) {
     const std::vector<KnownTensor> known = knownTensors(model, recipe);
     const SafetensorsFile file(path);
     TensorInputs inputs;
-    // x_start or, without it, the first of the others says what H and W are; all must agree.
+    // x_start or, without it, the first of the others says what N, H and W are; all must agree.
     std::string sizedBy;
     for (const KnownTensor &tensor : known) {
         const SafetensorsEntry *entry = file.find(tensor.name);
         if (!entry)
             continue;
-        const std::string expected =
-            "[" + std::to_string(tensor.count) + ", " + std::to_string(tensor.channels);
+        std::vector<uint64_t> shape = entry->shape; // [N, C, H, W]
+        std::string expected;
+        if (tensor.steps != 0) { // [S, N, C, H, W], of one image also [S, C, H, W]
+            expected = std::to_string(tensor.steps) + ", ";
+            if (shape.size() == 4)
+                shape.insert(shape.begin() + 1, 1);
+            if (shape.size() == 5 && shape[0] == tensor.steps)
+                shape.erase(shape.begin());
+            else
+                shape.clear();
+        }
+        expected = "[" + expected + (inputs.batch != 0 ? std::to_string(inputs.batch) : "N") + ", " +
+                   std::to_string(tensor.channels);
         const std::string found =
             path + ": " + tensor.name + ": found shape " + shapeText(entry->shape) + ", expected ";
-        if (entry->shape.size() != 4 || entry->shape[0] != tensor.count || entry->shape[1] != tensor.channels)
+        if (shape.size() != 4 || shape[0] == 0 || shape[0] > UINT32_MAX || shape[1] != tensor.channels ||
+            (inputs.batch != 0 && shape[0] != inputs.batch))
             throw CommandError(ExitCode::BadInput, found + expected + ", H, W]");
-        const uint64_t height = entry->shape[2], width = entry->shape[3];
+        const uint64_t height = shape[2], width = shape[3];
         if (height == 0 || width == 0 || height > UINT32_MAX || width > UINT32_MAX)
             throw CommandError(ExitCode::BadInput, found + "H and W from 1 to 4294967295");
         if (sizedBy.empty()) {
             sizedBy = tensor.name;
+            inputs.batch = static_cast<uint32_t>(shape[0]);
             inputs.height = static_cast<uint32_t>(height);
             inputs.width = static_cast<uint32_t>(width);
         } else if (height != inputs.height || width != inputs.width) {
@@ -98,12 +145,15 @@ TensorInputs readInputs(const std::string &path, const ModelDescription &model,
                                                        sizedBy + " has");
         }
     }
+    readConditioning(file, path, model, recipe, inputs);
     for (const SafetensorsEntry &entry : file.entries()) {
+        if ((entry.name == kLabels && model.hasClasses()) || (entry.name == kGuidance && recipe.guided))
+            continue;
         const KnownTensor &tensor = lookUp(known, entry.name, path);
         NamedTensor &input = inputs.tensors.emplace_back();
         input.name = entry.name;
         input.values = file.readFloats(entry);
-        input.tensor.shape[0] = static_cast<uint32_t>(tensor.count);
+        input.tensor.shape[0] = static_cast<uint32_t>(inputs.batch * std::max<uint64_t>(tensor.steps, 1));
         input.tensor.shape[1] = static_cast<uint32_t>(tensor.channels);
         input.tensor.shape[2] = inputs.height;
         input.tensor.shape[3] = inputs.width;
@@ -116,6 +166,8 @@ TensorInputs readInputs(const std::string &path, const ModelDescription &model,
         needed.push_back(kStart);
     for (const PortDescription *port : model.appInputs())
         needed.push_back(port->name);
+    if (model.hasClasses())
+        needed.push_back(kLabels);
     if (recipe.has(kKnownRegion)) {
         needed.push_back(kMask);
         needed.push_back(kKnown);
@@ -129,28 +181,28 @@ TensorInputs readInputs(const std::string &path, const ModelDescription &model,
     return inputs;
 }
 
-// [rows][1][channels][height][width], filled from values of the padded size.
+// [rows][batch][channels][height][width], filled from values of the padded size.
 struct Recording {
     Recording(std::string tensorName, uint64_t rowCount, uint32_t channelCount, const TensorInputs &size)
-        : name(std::move(tensorName)), rows(rowCount), channels(channelCount), height(size.height),
-          width(size.width), values(rows * channels * height * width) {}
+        : name(std::move(tensorName)), rows(rowCount), batch(size.batch), channels(channelCount),
+          height(size.height), width(size.width), values(rows * batch * channels * height * width) {}
 
-    size_t rowSize() const { return static_cast<size_t>(channels) * height * width; }
+    size_t rowSize() const { return static_cast<size_t>(batch) * channels * height * width; }
     bool record(uint64_t row, const uint32_t shape[4], const float *data) {
-        if (row >= rows || shape[0] != 1 || shape[1] != channels || shape[2] < height || shape[3] < width)
+        if (row >= rows || shape[0] != batch || shape[1] != channels || shape[2] < height || shape[3] < width)
             return false;
         float *target = values.data() + row * rowSize();
-        for (size_t c = 0; c < channels; ++c)
+        for (size_t c = 0; c < static_cast<size_t>(batch) * channels; ++c)
             for (size_t y = 0; y < height; ++y, target += width)
                 std::memcpy(target, data + (c * shape[2] + y) * shape[3], width * sizeof(float));
         ++recorded;
         return true;
     }
-    TensorToWrite take() { return {name, {rows, 1, channels, height, width}, std::move(values)}; }
+    TensorToWrite take() { return {name, {rows, batch, channels, height, width}, std::move(values)}; }
 
     std::string name;
     uint64_t rows;
-    uint32_t channels, height, width;
+    uint32_t batch, channels, height, width;
     std::vector<float> values;
     uint64_t recorded = 0;
 };
@@ -195,7 +247,16 @@ void open(const TensorOptions &options, bool needsStart, Opened &opened) {
     desc.width = opened.inputs.width;
     desc.height = opened.inputs.height;
     desc.recipe = opened.recipe->name.c_str();
+    desc.batch = opened.inputs.batch;
     opened.session = createSession(opened.handle.get(), desc);
+    const TensorInputs &inputs = opened.inputs;
+    if (!inputs.labels.empty())
+        check(mote_session_set_class_labels(opened.session.get(), inputs.labels.data(), inputs.batch));
+    if (!inputs.vectors.empty())
+        check(mote_session_set_class_vectors(opened.session.get(), inputs.vectors.data(), inputs.batch,
+                                             opened.model.vectorLength));
+    if (inputs.guidance)
+        check(mote_session_set_guidance(opened.session.get(), &*inputs.guidance));
     for (const NamedTensor &input : opened.inputs.tensors)
         check(mote_session_bind_tensor(opened.session.get(), input.name.c_str(), &input.tensor));
 }
@@ -217,10 +278,10 @@ void runTensors(const TensorOptions &options, Interrupts &interrupts) {
     const uint32_t channels = opened.model.stateChannels();
     const size_t rows = opened.recipe->timesteps.size();
 
-    TensorToWrite sample = {"sample", {1, channels, inputs.height, inputs.width}, {}};
-    sample.values.resize(static_cast<size_t>(channels) * inputs.height * inputs.width);
+    TensorToWrite sample = {"sample", {inputs.batch, channels, inputs.height, inputs.width}, {}};
+    sample.values.resize(static_cast<size_t>(inputs.batch) * channels * inputs.height * inputs.width);
     mote_tensor output = MOTE_TENSOR_INIT;
-    const uint32_t shape[4] = {1, channels, inputs.height, inputs.width};
+    const uint32_t shape[4] = {inputs.batch, channels, inputs.height, inputs.width};
     std::copy(shape, shape + 4, output.shape);
     output.data = sample.values.data();
     check(mote_session_bind_output_tensor(opened.session.get(), &output));
@@ -257,12 +318,12 @@ void evaluateTensors(const TensorOptions &options) {
     const TensorInputs &inputs = opened.inputs;
     const uint32_t channels = opened.model.outputChannels();
     const uint64_t rows = opened.recipe->timesteps.size();
-    TensorToWrite result = {"model_output", {rows, 1, channels, inputs.height, inputs.width}, {}};
-    const size_t rowSize = static_cast<size_t>(channels) * inputs.height * inputs.width;
+    TensorToWrite result = {"model_output", {rows, inputs.batch, channels, inputs.height, inputs.width}, {}};
+    const size_t rowSize = static_cast<size_t>(inputs.batch) * channels * inputs.height * inputs.width;
     result.values.resize(rows * rowSize);
     for (uint32_t row = 0; row < rows; ++row) {
         mote_tensor output = MOTE_TENSOR_INIT;
-        const uint32_t shape[4] = {1, channels, inputs.height, inputs.width};
+        const uint32_t shape[4] = {inputs.batch, channels, inputs.height, inputs.width};
         std::copy(shape, shape + 4, output.shape);
         output.data = result.values.data() + row * rowSize;
         check(mote_session_evaluate(opened.session.get(), row, &output));
