@@ -5,7 +5,10 @@
 #include "pipeline/timing.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
+#include <string>
+#include <tuple>
 #include <utility>
 
 namespace mote::pipeline {
@@ -78,14 +81,22 @@ Status Session::warmUp(const Progress &progress, float from, float to, const std
 }
 
 Status Session::calibrate(const Progress &progress, float from, float to, const std::atomic<bool> *cancel) {
-    std::vector<Command> dispatches;
+    std::vector<Command> dispatches; // one of those that are alike: an op may go over the map in many bands
+    std::map<std::tuple<std::string, uint32_t, PipelineKey>, size_t> alike; // name, workgroups, pipeline
+    std::vector<size_t> measuredAs;                                         // per dispatch
     size_t ends[2] = {0, 0}; // of the dispatches of one pass, and of two
     for (uint32_t passes = 1; passes <= plan_.passes; ++passes) {
         MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(0, passes));
         for (const Command &command : commands)
-            if (command.kind == CommandKind::Dispatch)
-                dispatches.push_back(command);
-        ends[passes - 1] = dispatches.size();
+            if (command.kind == CommandKind::Dispatch) {
+                const Dispatch &dispatch = command.dispatch;
+                const auto [found, first] = alike.try_emplace(
+                    {dispatch.name, dispatch.groupCount, keyOf(dispatch.pipeline)}, dispatches.size());
+                if (first)
+                    dispatches.push_back(command);
+                measuredAs.push_back(found->second);
+            }
+        ends[passes - 1] = measuredAs.size();
     }
     // And one of those that only move images: their times go with the bytes.
     MOTE_TRY_ASSIGN(std::vector<Command> sampler, samplerCommands(0, false));
@@ -99,11 +110,12 @@ Status Session::calibrate(const Progress &progress, float from, float to, const 
                                                                static_cast<float>(dispatches.size()),
                                                     "measuring");
                                    }));
-    const auto begin = milliseconds.begin();
-    wholeMilliseconds_[0].assign(begin, begin + static_cast<std::ptrdiff_t>(ends[0]));
-    if (plan_.passes > 1)
-        wholeMilliseconds_[1].assign(begin + static_cast<std::ptrdiff_t>(ends[0]),
-                                     begin + static_cast<std::ptrdiff_t>(ends[1]));
+    for (uint32_t passes = 1; passes <= plan_.passes; ++passes) {
+        std::vector<double> &times = wholeMilliseconds_[passes - 1];
+        times.clear();
+        for (size_t i = passes > 1 ? ends[0] : 0; i < ends[passes - 1]; ++i)
+            times.push_back(milliseconds[measuredAs[i]]);
+    }
     bytesPerMillisecond_ = samplerBytes / std::max(milliseconds.back(), 1e-6);
     return {};
 }
