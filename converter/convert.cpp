@@ -6,6 +6,7 @@
 #include "model/writer.h"
 #include "read/text.h"
 #include "reference/self_check.h"
+#include "source.h"
 
 #include <algorithm>
 #include <charconv>
@@ -15,9 +16,9 @@ namespace mote::convert {
 
 namespace {
 
-schedule::SchedulerConfig schedulerConfigOf(const ConvertOptions &options, const Checkpoint &checkpoint) {
-    return schedule::readSchedulerConfig(options.schedulerConfig.empty() ? checkpoint.schedulerConfigPath()
-                                                                         : options.schedulerConfig);
+schedule::SchedulerConfig schedulerConfigOf(const ConvertOptions &options, const Source &source) {
+    return options.schedulerConfig.empty() ? source.scheduler()
+                                           : schedule::readSchedulerConfig(options.schedulerConfig);
 }
 
 std::vector<Recipe> compileRecipes(const ConvertOptions &options, const schedule::SchedulerConfig &config,
@@ -55,7 +56,7 @@ std::vector<Recipe> compileRecipes(const ConvertOptions &options, const schedule
 
 // The scheduler's variance_type makes half of the network's outputs a variance; a recipe reads it or not.
 void readVariance(const ConvertOptions &options, const schedule::SchedulerConfig &config,
-                  const std::vector<Recipe> &recipes, Checkpoint &checkpoint) {
+                  const std::vector<Recipe> &recipes, Source &source) {
     const auto type = config.values.find("variance_type");
     bool configured = type != config.values.end() && type->second.starts_with("\"learned");
     const auto look = [&](const schedule::NamedValues &settings) {
@@ -69,7 +70,7 @@ void readVariance(const ConvertOptions &options, const schedule::SchedulerConfig
         return std::any_of(recipe.rows.begin(), recipe.rows.end(),
                            [](const StepRow &row) { return row.variance != VarianceKind::Fixed; });
     });
-    checkpoint.readVariance(configured || used, used);
+    source.readVariance(configured || used, used);
 }
 
 // The label that stands for no class, or kNone.
@@ -122,6 +123,11 @@ template <typename T> T expectRead(Result<T> result) {
     return std::move(result.value());
 }
 
+bool hasCondition(const Graph &graph) {
+    return std::any_of(graph.ports.begin(), graph.ports.end(),
+                       [](const Port &port) { return !port.output && port.source == PortSource::App; });
+}
+
 std::string grouped(uint64_t number) { // 3417731 -> "3,417,731"
     const std::string digits = text(number);
     std::string out;
@@ -169,24 +175,26 @@ RecipeRequest parseRecipe(const std::string &text) {
 }
 
 Conversion convertCheckpoint(const ConvertOptions &options) {
-    Checkpoint checkpoint(options.directory);
+    Source source(options.directory, options.architecture, options.randomWeights);
     Conversion result;
     Model &model = result.model;
-    const schedule::SchedulerConfig config = schedulerConfigOf(options, checkpoint);
+    const schedule::SchedulerConfig config = schedulerConfigOf(options, source);
     model.recipes = compileRecipes(options, config, model.timesteps);
-    readVariance(options, config, model.recipes, checkpoint);
+    readVariance(options, config, model.recipes, source);
 
-    checkTimesteps(checkpoint.unet(), model.timesteps);
-    result.network = lowerUNet(checkpoint);
+    // Other networks than UNet2DModel know every timestep and no classes.
+    const UNetConfig unet = source.unet() != nullptr ? *source.unet() : UNetConfig{};
+    checkTimesteps(unet, model.timesteps);
+    result.network = source.lower();
     Task task;
     if (!options.task.empty())
         task = expectRead(taskNamed(options.task));
-    else if (checkpoint.unet().conditionChannels() > 0)
+    else if (hasCondition(result.network.graph))
         task.kind = TaskKind::Restore;
     applyTask(result.network, task);
-    result.checkpointBytes = checkpoint.weights().bytes();
-    result.report = fold(result.network, {model.timesteps.begin(), model.timesteps.end()},
-                         nullClassOf(options, checkpoint.unet()));
+    result.checkpointBytes = source.bytes();
+    result.report =
+        fold(result.network, {model.timesteps.begin(), model.timesteps.end()}, nullClassOf(options, unet));
     guideRecipes(model.recipes, result.network.graph.conditioning);
     roundToStored(result.network);
     result.constants = storeConstants(result.network);
@@ -196,10 +204,14 @@ Conversion convertCheckpoint(const ConvertOptions &options) {
     model.licence = options.licence;
     model.task = taskName(task);
     model.description = options.description;
-    model.sourceClass = "UNet2DModel";
+    model.sourceClass = source.kind();
     model.weights = result.constants.weights;
     model.graphs = {result.network.graph};
-    model.statisticsWindow = options.statisticsWindow;
+    // A network of one size has learnt its statistics there.
+    const FixedSize fixed = fixedSize(model.graphs[0]);
+    model.statisticsWindow = options.statisticsWindow == 0 && fixed.height == fixed.width
+                                 ? fixed.height
+                                 : options.statisticsWindow;
     const ReceptiveField field = expectOk(receptiveField(model, model.graphs[0]));
     model.receptiveField = field.wholeImage ? kNone : field.radius;
     model.selfCheck = makeSelfCheck(result.network, 0);
@@ -239,7 +251,8 @@ std::string describeConversion(const Conversion &conversion, const std::string &
              {report.scales, "factors into convolutions and the input"},
              {report.qkv, "triples of q, k, v into one product"},
              {report.linears, "linear layers into 1x1 convolutions"},
-             {report.projections, "class projections kept beside static rows"}})
+             {report.projections, "class projections kept beside static rows"},
+             {report.pointwise, "operations on single elements stay"}})
         if (count > 0)
             line("", text(count, " ", what));
     line("", text(report.opsBefore, " ops became ", report.opsAfter));

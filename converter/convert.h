@@ -6,6 +6,7 @@
 #include "schedule/sampler.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,12 +25,14 @@ struct RecipeRequest {
 RecipeRequest parseRecipe(const std::string &text);
 
 struct ConvertOptions {
-    std::string directory;
-    std::string schedulerConfig;        // empty: the checkpoint's own
-    std::vector<RecipeRequest> recipes; // in the file before those of `steps` and `timesteps`
-    std::string sampler = "ddim";       // name or class name; for `steps` and `timesteps`
-    std::vector<int64_t> steps;         // one recipe each; with no other recipe: kDefaultSteps
-    std::vector<double> timesteps;      // one recipe of exactly these, in this order
+    std::string directory;                 // or a file of tensors
+    std::string architecture;              // see Source
+    std::optional<uint64_t> randomWeights; // a seed
+    std::string schedulerConfig;           // empty: the checkpoint's own
+    std::vector<RecipeRequest> recipes;    // in the file before those of `steps` and `timesteps`
+    std::string sampler = "ddim";          // name or class name; for `steps` and `timesteps`
+    std::vector<int64_t> steps;            // one recipe each; with no other recipe: kDefaultSteps
+    std::vector<double> timesteps;         // one recipe of exactly these, in this order
     schedule::NamedValues samplerOptions;
     std::string name = "unnamed", version, licence, task, description; // task empty: "restore" or "generate"
     uint32_t statisticsWindow = 0;

@@ -36,10 +36,20 @@ int main(int argc, char **argv) {
     ConvertOptions options;
     std::string output, eta;
     std::vector<std::string> samplerOptions, recipes;
+    app.add_option("DIR", options.directory,
+                   "folder with model_index.json, unet/config.json, unet/diffusion_pytorch_model.safetensors "
+                   "(or .bin, or\n"
+                   "shards) and scheduler/scheduler_config.json; or what --arch names");
+    app.add_option("--arch", options.architecture,
+                   "unet2d; simple_unet: DIR has simpleunet.json; or a description of a network "
+                   "(converter/graphs/README.md),\n"
+                   "for which DIR may be a file of tensors")
+        ->type_name("NAME|FILE.json");
     app.add_option(
-        "DIR", options.directory,
-        "folder with model_index.json, unet/config.json, unet/diffusion_pytorch_model.safetensors and\n"
-        "scheduler/scheduler_config.json");
+           "--random-weights", options.randomWeights,
+           "fills a configuration without weights, for benchmarks: the time and memory of a network do not\n"
+           "depend on its weights")
+        ->type_name("SEED");
     app.add_option("-o,--output", output, "the file to write")->type_name("FILE.mote");
     app.add_option("--scheduler", options.schedulerConfig,
                    "used instead of the checkpoint's own scheduler_config.json")

@@ -8,7 +8,7 @@ layout(local_size_x = LOCAL_SIZE) in;
 layout(constant_id = 0) const int ACTIVATION = 0; // mote::ActivationFunction
 layout(constant_id = 1) const int AVERAGE = 0; // 1: average 2x2 of the result
 layout(constant_id = 2) const int SOURCES = 1;
-layout(constant_id = 3) const int SHIFT = 0; // channels0 % 8: source1 starts in the middle of a block
+layout(constant_id = 3) const int SHIFT = 0; // see concatenation.glsl
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
@@ -66,36 +66,10 @@ void gather(inout float count, inout float mean, inout float deviations, bool se
     }
 }
 
+#include "concatenation.glsl"
+
 Eight eightOf(float values[8]) {
     return Eight(vec4(values[0], values[1], values[2], values[3]), vec4(values[4], values[5], values[6], values[7]));
-}
-
-uint halfAt(uvec4 words, int i) { return (words[i >> 1] >> (16 * (i & 1))) & 0xffff; }
-
-// Eight channels of the concatenation at a pixel.
-Eight load(uint image, uint block, uint pixel) {
-    uint plane = pc.inputHeight * pc.inputWidth;
-    uint whole = pc.channels0 >> 3; // blocks that are all source0's
-    if (SOURCES == 1 || block < whole)
-        return unpackEight(FETCH(source0, (image * pc.blocks0 + block) * plane + pixel));
-    uint base1 = image * pc.blocks1;
-    if (SHIFT == 0)
-        return unpackEight(FETCH(source1, (base1 + block - whole) * plane + pixel));
-    // Channels before SHIFT come from the block before, the others from source1's block `next`.
-    uint next = block - whole;
-    bool mixed = next == 0;
-    uvec4 before, after = uvec4(0), words = uvec4(0);
-    if (mixed)
-        before = FETCH(source0, (image * pc.blocks0 + whole) * plane + pixel);
-    else
-        before = FETCH(source1, (base1 + next - 1) * plane + pixel);
-    if (next < pc.blocks1)
-        after = FETCH(source1, (base1 + next) * plane + pixel);
-    [[unroll]] for (int i = 0; i < 8; ++i) {
-        uint bits = i < SHIFT ? halfAt(before, mixed ? i : i + 8 - SHIFT) : halfAt(after, max(i - SHIFT, 0));
-        words[i >> 1] |= bits << (16 * (i & 1));
-    }
-    return unpackEight(words);
 }
 
 // The output pixel of a block: normalised with the channels' centre, scale and beta, activated, averaged.
@@ -105,9 +79,10 @@ Eight normalised(uint image, uint block, uint pixel, Eight centre, Eight scale, 
         y = pixel / pc.outputWidth;
         x = 2 * (pixel - y * pc.outputWidth);
     }
+    uint plane = pc.inputHeight * pc.inputWidth;
     Eight result = Eight(vec4(0), vec4(0));
     for (uint part = 0; part < (AVERAGE != 0 ? 4 : 1); ++part) {
-        Eight h = load(image, block, (2 * y + (part >> 1)) * pc.inputWidth + x + (part & 1));
+        Eight h = loadEight(image, block, (2 * y + (part >> 1)) * pc.inputWidth + x + (part & 1), plane);
         h.low = (h.low - centre.low) * scale.low + beta.low;
         h.high = (h.high - centre.high) * scale.high + beta.high;
         h.low = activated(ACTIVATION, h.low);

@@ -16,6 +16,7 @@ layout(local_size_x = LOCAL_SIZE) in;
 #define AVERAGE_DOWN 2
 #define FIR_UP 3
 #define FIR_DOWN 4
+#define ZEROS_UP 5
 layout(constant_id = 0) const int HOW = NEAREST_UP; // mote::Resample
 
 layout(push_constant) uniform Push {
@@ -30,7 +31,7 @@ layout(binding = 1, std430) writeonly buffer Target { uvec4 target[]; };
 
 // First source pixel along an axis; before the map: -1.
 int firstTap(int at) {
-    if (HOW == NEAREST_UP)
+    if (HOW == NEAREST_UP || HOW == ZEROS_UP)
         return at >> 1;
     if (HOW == FIR_UP)
         return (at - 1) >> 1;
@@ -40,6 +41,8 @@ int firstTap(int at) {
 float tapWeight(int at, int tap) {
     if (HOW == NEAREST_UP)
         return 1;
+    if (HOW == ZEROS_UP)
+        return (at & 1) == 0 ? 1 : 0;
     if (HOW == AVERAGE_DOWN)
         return 0.5;
     if (HOW == FIR_UP) // of 2i: 1/4, 3/4; of 2i + 1: 3/4, 1/4
@@ -55,7 +58,7 @@ void main() {
     uint pixel = (group - imageBlock * pc.tiles) * LOCAL_SIZE + gl_LocalInvocationID.x;
     if (groupLive && pixel < pc.outputHeight * pc.outputWidth) {
         int y = int(pixel / pc.outputWidth), x = int(pixel - uint(y) * pc.outputWidth);
-        const int taps = HOW == NEAREST_UP ? 1 : HOW == FIR_DOWN ? 4 : 2;
+        const int taps = HOW == NEAREST_UP || HOW == ZEROS_UP ? 1 : HOW == FIR_DOWN ? 4 : 2;
         Eight sum = Eight(vec4(0), vec4(0));
         for (int ty = 0; ty < taps; ++ty) {
             int row = firstTap(y) + ty;

@@ -151,7 +151,8 @@ size_t foldScale(Network &network) {
             fused.outputScale *= op.inputScale[0];
             if (!op.outputScales.empty())
                 fused.outputScales = op.outputScales;
-        } else if (before->kind == OpKind::Concat && op.outputScales.empty()) {
+        } else if (before->kind == OpKind::Concat && op.outputScales.empty() &&
+                   editor.tensor(before->inputs[0]).kind == TensorKind::Port) {
             for (size_t k = 0; k < fused.inputs.size(); ++k) { // s (a x + b) + o
                 fused.inputScale[k] *= op.inputScale[0];
                 fused.inputOffset[k] = fused.inputOffset[k] * op.inputScale[0] + op.inputOffset[0];
@@ -266,12 +267,13 @@ FoldReport fold(Network &network, const std::vector<double> &timesteps, uint32_t
     report.scales = foldScale(network);
     report.resamples = foldResample(network);
     report.concats = foldConcat(network);
+    report.pointwise = foldPointwise(network);
     report.opsAfter = network.graph.ops.size();
     report.tensorsAfter = network.constants.size();
     report.parametersAfter = parametersOf(network);
     for (const Op &op : network.graph.ops)
         if (op.kind != OpKind::Concat && op.kind != OpKind::Conv2d && op.kind != OpKind::GroupNorm &&
-            op.kind != OpKind::Attention && op.kind != OpKind::Resample)
+            op.kind != OpKind::Attention && op.kind != OpKind::Resample && op.kind != OpKind::Pointwise)
             throw std::logic_error(
                 text("op ", op.name, " of kind ", unsigned(op.kind), " could not be folded"));
     return report;

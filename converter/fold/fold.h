@@ -21,7 +21,8 @@ size_t foldConditioning(Network &network, const std::vector<double> &timesteps, 
 
 // The timestep embedding, its MLP and every projection are evaluated at each timestep. A vector added to a
 // convolution's output joins its bias, a scale_shift its GroupNorm's affine, and a division by the timestep
-// becomes a factor, as one row per timestep:
+// becomes a factor, as one row per timestep; elsewhere they become a Pointwise with a row of factors and
+// offsets:
 //     bias[t] = bias + vector(t);   gamma[t] = gamma (1 + scale(t)),  beta[t] = beta (1 + scale(t)) +
 //     shift(t)
 // No op that depends on time alone remains. Returns the number of tables made.
@@ -53,6 +54,10 @@ size_t foldResample(Network &network);
 // input on the way up has more channels than its output.
 size_t foldConcat(Network &network);
 
+// What no convolution or norm took in, each an op of its own: activations, additions, factors,
+// concatenations. An activation or an addition joins the one before it.
+size_t foldPointwise(Network &network);
+
 struct FoldReport {
     size_t opsBefore = 0, opsAfter = 0;
     size_t tensorsBefore = 0, tensorsAfter = 0; // constants
@@ -60,7 +65,8 @@ struct FoldReport {
     size_t timeOps = 0; // that depended on time alone
     size_t tables = 0, rows = 0;
     size_t projections = 0;
-    size_t qkv = 0, linears = 0, activations = 0, residuals = 0, scales = 0, resamples = 0, concats = 0;
+    size_t qkv = 0, linears = 0, activations = 0, residuals = 0, scales = 0, resamples = 0, concats = 0,
+           pointwise = 0;
 };
 
 // All of the above. `timesteps`: distinct, one row of the tables each, at least one. Throws std::logic_error,

@@ -34,20 +34,19 @@ size_t foldTime(Network &network, const std::vector<double> &timesteps) {
         const Op op = editor.op(i);
         if (op.inputs.size() != 2 || time.known(op.inputs[0]) || !time.known(op.inputs[1]))
             continue;
-        const Op *before = editor.maker(op.inputs[0]);
-        if (before == nullptr || !editor.readOnce(op.inputs[0]))
-            continue;
+        const Op *before = editor.readOnce(op.inputs[0]) ? editor.maker(op.inputs[0]) : nullptr;
         const uint32_t vector = op.inputs[1];
         const uint32_t channels = editor.tensor(op.output).channels;
-        Op fused = *before;
-        if (op.kind == OpKind::Add && before->kind == OpKind::Conv2d && before->residual == kNone) {
+        Op fused = before != nullptr ? *before : Op();
+        if (before != nullptr && op.kind == OpKind::Add && before->kind == OpKind::Conv2d &&
+            before->residual == kNone) {
             const Constant &fixed = editor.constant(before->bias);
             Constant table{before->name + ".bias", {rows, channels}, {}};
             for (uint32_t row = 0; row < rows; ++row)
                 for (uint32_t c = 0; c < channels; ++c)
                     table.values.push_back(fixed.values[c] + time.at(row, vector)[c]);
             fused.bias = editor.addConstant(std::move(table));
-        } else if (op.kind == OpKind::Modulate && before->kind == OpKind::GroupNorm &&
+        } else if (before != nullptr && op.kind == OpKind::Modulate && before->kind == OpKind::GroupNorm &&
                    before->activation == ActivationFunction::None) {
             const Constant &fixed = editor.constant(before->affine);
             Constant table{before->name + ".affine", {rows, 2, channels}, {}};
@@ -60,6 +59,23 @@ size_t foldTime(Network &network, const std::vector<double> &timesteps) {
                                            scaleShift[channels + c]);
             }
             fused.affine = editor.addConstant(std::move(table));
+        } else if (op.kind == OpKind::Add || op.kind == OpKind::Modulate) { // a row of factors and offsets
+            Op table = op;
+            table.kind = OpKind::Pointwise;
+            table.inputs.pop_back();
+            Constant affine{op.name + ".affine", {rows, 2, channels}, {}};
+            for (uint32_t row = 0; row < rows; ++row) {
+                const std::vector<double> &values = time.at(row, vector);
+                for (uint32_t c = 0; c < channels; ++c)
+                    affine.values.push_back(op.kind == OpKind::Add ? 1 : 1 + values[c]);
+                const uint32_t shift = op.kind == OpKind::Add ? 0 : channels;
+                for (uint32_t c = 0; c < channels; ++c)
+                    affine.values.push_back(values[shift + c]);
+            }
+            table.affine = editor.addConstant(std::move(affine));
+            editor.update(i, std::move(table));
+            ++tables;
+            continue;
         } else {
             continue;
         }

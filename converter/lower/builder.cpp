@@ -2,6 +2,8 @@
 
 #include "read/text.h"
 
+#include <cmath>
+
 namespace mote::convert {
 
 uint32_t Builder::append(Op op, uint32_t channelCount) {
@@ -18,9 +20,13 @@ uint32_t Builder::constant(const std::string &constantName, std::vector<uint32_t
     return static_cast<uint32_t>(network_.constants.size() - 1);
 }
 
-uint32_t Builder::bias(const std::string &module, uint32_t outputs) {
-    const std::vector<float> values = take_(module + ".bias", {outputs});
-    return constant(module + ".bias", {1, outputs}, {values.begin(), values.end()});
+uint32_t Builder::bias(const std::string &module, uint32_t outputs, bool present) {
+    std::vector<double> values(outputs, 0.0);
+    if (present) {
+        const std::vector<float> given = take_(module + ".bias", {outputs});
+        values.assign(given.begin(), given.end());
+    }
+    return constant(module + ".bias", {1, outputs}, std::move(values));
 }
 
 void Builder::addPort(const std::string &portName, uint32_t tensor, bool output, PortSource source,
@@ -106,9 +112,9 @@ uint32_t Builder::scale(const std::string &opName, uint32_t input, double factor
 }
 
 std::vector<double> Builder::canonicalWeight(const std::string &module, uint32_t outputs, uint32_t inputs,
-                                             uint32_t kernel) {
-    const uint32_t taps = kernel * kernel;
-    const std::vector<float> values = take_(module + ".weight", {outputs, inputs, kernel, kernel});
+                                             uint32_t kernelHeight, uint32_t kernelWidth) {
+    const uint32_t taps = kernelHeight * kernelWidth;
+    const std::vector<float> values = take_(module + ".weight", {outputs, inputs, kernelHeight, kernelWidth});
     std::vector<double> canonical(values.size()); // [out][in][taps] -> [out][taps][in]
     for (size_t o = 0; o < outputs; ++o)
         for (size_t i = 0; i < inputs; ++i)
@@ -119,24 +125,38 @@ std::vector<double> Builder::canonicalWeight(const std::string &module, uint32_t
 
 uint32_t Builder::conv2d(const std::string &module, uint32_t input, uint32_t outputs, uint32_t kernel,
                          uint32_t stride, bool padTopLeft) {
-    const uint32_t inputs = channels(input);
-    std::vector<double> canonical = canonicalWeight(module, outputs, inputs, kernel);
+    const uint32_t half = kernel / 2, before = padTopLeft ? half : 0;
+    return conv2d(module, input, outputs, {kernel, kernel, stride, before, before, half, half, true});
+}
+
+uint32_t Builder::conv2d(const std::string &module, uint32_t input, uint32_t outputs,
+                         const ConvolutionForm &form) {
+    return convolution(module, input, outputs,
+                       canonicalWeight(module, outputs, channels(input), form.kernelHeight, form.kernelWidth),
+                       form);
+}
+
+uint32_t Builder::convolution(const std::string &module, uint32_t input, uint32_t outputs,
+                              std::vector<double> weight, const ConvolutionForm &form) {
     Op op;
     op.kind = OpKind::Conv2d;
     op.name = module;
     op.inputs = {input};
-    op.weight = constant(module + ".weight", {outputs, kernel, kernel, inputs}, std::move(canonical));
-    op.bias = bias(module, outputs);
-    op.stride = stride;
-    op.padBottom = op.padRight = kernel / 2;
-    op.padTop = op.padLeft = padTopLeft ? kernel / 2 : 0;
+    op.weight = constant(module + ".weight", {outputs, form.kernelHeight, form.kernelWidth, channels(input)},
+                         std::move(weight));
+    op.bias = bias(module, outputs, form.bias);
+    op.stride = form.stride;
+    op.padTop = form.padTop;
+    op.padLeft = form.padLeft;
+    op.padBottom = form.padBottom;
+    op.padRight = form.padRight;
     return append(op, outputs);
 }
 
 std::array<uint32_t, 2> Builder::conv2dHalves(const std::string &module, const std::string &second,
                                               uint32_t input, uint32_t outputs, uint32_t kernel) {
     const uint32_t inputs = channels(input), half = outputs / 2;
-    const std::vector<double> weights = canonicalWeight(module, outputs, inputs, kernel);
+    const std::vector<double> weights = canonicalWeight(module, outputs, inputs, kernel, kernel);
     const std::vector<float> biases = take_(module + ".bias", {outputs});
     const auto halfOf = [](const auto &values, size_t which) {
         const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -157,7 +177,25 @@ std::array<uint32_t, 2> Builder::conv2dHalves(const std::string &module, const s
     return tensors;
 }
 
-uint32_t Builder::linear(const std::string &module, uint32_t input, uint32_t outputs) {
+// out(y) = sum_k in(i) w(k) over stride i + k = y + padding. With zeros between the pixels, z(stride i) =
+// in(i), that is sum_j z(y + padding - (kernel - 1) + j) w(kernel - 1 - j): padding of kernel - 1 - padding,
+// one less behind, where z ends with a zero already.
+uint32_t Builder::transposedConv2d(const std::string &module, uint32_t input, uint32_t outputs,
+                                   uint32_t kernel, uint32_t stride, uint32_t padding, bool withBias) {
+    const uint32_t inputs = channels(input), taps = kernel * kernel;
+    const std::vector<float> values = take_(module + ".weight", {inputs, outputs, kernel, kernel});
+    std::vector<double> canonical(values.size()); // [in][out][taps] -> [out][taps, from the end][in]
+    for (size_t i = 0; i < inputs; ++i)
+        for (size_t o = 0; o < outputs; ++o)
+            for (size_t t = 0; t < taps; ++t)
+                canonical[(o * taps + taps - 1 - t) * inputs + i] = values[(i * outputs + o) * taps + t];
+    const uint32_t source = stride == 1 ? input : resample(module + ".zeros", input, Resample::ZerosUp2);
+    const uint32_t before = kernel - 1 - padding, behind = before - (stride - 1);
+    return convolution(module, source, outputs, std::move(canonical),
+                       {kernel, kernel, 1, before, before, behind, behind, withBias});
+}
+
+uint32_t Builder::linear(const std::string &module, uint32_t input, uint32_t outputs, bool withBias) {
     const std::vector<float> values = take_(module + ".weight", {outputs, channels(input)});
     Op op;
     op.kind = OpKind::Linear;
@@ -165,7 +203,7 @@ uint32_t Builder::linear(const std::string &module, uint32_t input, uint32_t out
     op.inputs = {input};
     op.weight = constant(module + ".weight", {outputs, 1, 1, channels(input)},
                          std::vector<double>(values.begin(), values.end()));
-    op.bias = bias(module, outputs);
+    op.bias = bias(module, outputs, withBias);
     return append(op, outputs);
 }
 
@@ -186,6 +224,48 @@ uint32_t Builder::groupNorm(const std::string &module, uint32_t input, uint32_t 
     op.affine = constant(module + ".affine", {1, 2, count}, std::move(affine));
     op.groups = groups;
     op.epsilon = static_cast<float>(epsilon);
+    return append(op, count);
+}
+
+uint32_t Builder::layerNorm(const std::string &module, uint32_t input, uint32_t height, uint32_t width,
+                            double epsilon) {
+    const uint32_t count = channels(input);
+    const std::vector<float> weight = take_(module + ".weight", {count, height, width});
+    const std::vector<float> offset = take_(module + ".bias", {count, height, width});
+    std::vector<double> plain(count, 1.0);
+    plain.resize(2 * size_t(count), 0.0);
+    Op norm;
+    norm.kind = OpKind::GroupNorm;
+    norm.name = module + ".norm";
+    norm.inputs = {input};
+    norm.affine = constant(norm.name + ".affine", {1, 2, count}, std::move(plain));
+    norm.epsilon = static_cast<float>(epsilon);
+    std::vector<double> map(weight.begin(), weight.end());
+    map.insert(map.end(), offset.begin(), offset.end());
+    Op op;
+    op.kind = OpKind::Pointwise;
+    op.name = module;
+    op.inputs = {append(norm, count)};
+    op.affine = constant(module + ".affine", {2, count, height, width}, std::move(map));
+    return append(op, count);
+}
+
+uint32_t Builder::batchNorm(const std::string &module, uint32_t input, double epsilon) {
+    const uint32_t count = channels(input);
+    const std::vector<float> weight = take_(module + ".weight", {count}),
+                             offset = take_(module + ".bias", {count}),
+                             mean = take_(module + ".running_mean", {count}),
+                             variance = take_(module + ".running_var", {count});
+    std::vector<double> affine(2 * size_t(count));
+    for (size_t c = 0; c < count; ++c) {
+        affine[c] = double(weight[c]) / std::sqrt(double(variance[c]) + epsilon);
+        affine[count + c] = double(offset[c]) - double(mean[c]) * affine[c];
+    }
+    Op op;
+    op.kind = OpKind::Pointwise;
+    op.name = module;
+    op.inputs = {input};
+    op.affine = constant(module + ".affine", {1, 2, count}, std::move(affine));
     return append(op, count);
 }
 
@@ -237,6 +317,14 @@ void Builder::outputPort(const std::string &portName, uint32_t tensor, PortSourc
     network_.graph.tensors[tensor].kind = TensorKind::Port;
     network_.graph.tensors[tensor].name = portName;
     addPort(portName, tensor, true, source, description);
+}
+
+Network Builder::finish(const std::string &graphName, uint32_t height, uint32_t width) {
+    for (Port &port : network_.graph.ports) {
+        port.shape[2] = {DimensionSymbol::One, height, 1};
+        port.shape[3] = {DimensionSymbol::One, width, 1};
+    }
+    return finish(graphName, 1);
 }
 
 Network Builder::finish(const std::string &graphName, uint32_t sizeMultiple) {

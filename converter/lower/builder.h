@@ -10,6 +10,13 @@
 
 namespace mote::convert {
 
+// Of a convolution that is not square and padded alike.
+struct ConvolutionForm {
+    uint32_t kernelHeight = 1, kernelWidth = 1, stride = 1;
+    uint32_t padTop = 0, padLeft = 0, padBottom = 0, padRight = 0;
+    bool bias = true; // `module`.bias is there
+};
+
 class Builder {
 public:
     explicit Builder(const TensorSource &tensors) : take_(tensors) {}
@@ -34,8 +41,20 @@ public:
     // `module` in two ops: the first half of its outputs, and, as `second`, the other, unless that is empty.
     std::array<uint32_t, 2> conv2dHalves(const std::string &module, const std::string &second, uint32_t input,
                                          uint32_t outputs, uint32_t kernel);
-    uint32_t linear(const std::string &module, uint32_t input, uint32_t outputs); // .weight [out][in]
+    uint32_t conv2d(const std::string &module, uint32_t input, uint32_t outputs, const ConvolutionForm &form);
+    // PyTorch's ConvTranspose2d, weight [in][out][k][k], as zeros between the pixels (where the stride is 2)
+    // and a convolution with the kernel turned round. `padding` on all sides; less than the kernel.
+    uint32_t transposedConv2d(const std::string &module, uint32_t input, uint32_t outputs, uint32_t kernel,
+                              uint32_t stride, uint32_t padding, bool bias = true);
+    uint32_t linear(const std::string &module, uint32_t input, uint32_t outputs,
+                    bool bias = true); // .weight [out][in]
     uint32_t groupNorm(const std::string &module, uint32_t input, uint32_t groups, double epsilon);
+    // Over all channels and pixels of a map of this size, as PyTorch's LayerNorm([C, H, W]): a norm of one
+    // group, and `module`.weight and .bias [C][H][W], which go with this size only.
+    uint32_t layerNorm(const std::string &module, uint32_t input, uint32_t height, uint32_t width,
+                       double epsilon);
+    // What PyTorch's BatchNorm2d does once it is trained: a factor and an offset for each channel, in double.
+    uint32_t batchNorm(const std::string &module, uint32_t input, double epsilon);
     uint32_t activation(const std::string &name, uint32_t input, ActivationFunction function);
     uint32_t add(const std::string &name, uint32_t a,
                  uint32_t b); // b: a map, or a vector added to every pixel
@@ -48,13 +67,17 @@ public:
                     const std::string &description);
 
     Network finish(const std::string &graphName, uint32_t sizeMultiple);
+    // Of a graph that runs at one size only.
+    Network finish(const std::string &graphName, uint32_t height, uint32_t width);
 
 private:
     uint32_t append(Op op, uint32_t channels);
     uint32_t constant(const std::string &name, std::vector<uint32_t> shape, std::vector<double> values);
-    uint32_t bias(const std::string &module, uint32_t outputs);
+    uint32_t bias(const std::string &module, uint32_t outputs, bool present = true);
     std::vector<double> canonicalWeight(const std::string &module, uint32_t outputs, uint32_t inputs,
-                                        uint32_t kernel);
+                                        uint32_t kernelHeight, uint32_t kernelWidth);
+    uint32_t convolution(const std::string &module, uint32_t input, uint32_t outputs,
+                         std::vector<double> weight, const ConvolutionForm &form);
     void addPort(const std::string &name, uint32_t tensor, bool output, PortSource source,
                  const std::string &description);
 

@@ -45,12 +45,16 @@ void checkModelIndex(const std::string &directory) {
         throw ReadError(text(path, ": component \"unet\" is missing"));
 }
 
+} // namespace
+
 UNetConfig readUNetConfig(const std::string &directory) {
     checkDirectory(directory);
     checkModelIndex(directory);
     const std::string path = directory + "/unet/config.json";
     return parseUNetConfig(parseJson(readTextFile(path), path), path);
 }
+
+namespace {
 
 // The name under which checkpoints from before diffusers' renaming hold an attention tensor, or "".
 std::string oldAttentionName(const std::string &name) {
@@ -90,14 +94,14 @@ Checkpoint::Checkpoint(const std::string &directory)
     : directory_(directory), unet_(readUNetConfig(directory)), weights_(weightsPath(directory)),
       taker_(weights_, "unet/config.json") {}
 
-void Checkpoint::readVariance(bool bySchedule, bool used) {
-    const uint32_t in = unet_.inChannels, out = unet_.outChannels;
+void readVariance(UNetConfig &config, bool bySchedule, bool used) {
+    const uint32_t in = config.inChannels, out = config.outChannels;
     if (bySchedule && (out % 2 != 0 || in < out / 2))
-        throw ReadError(text(directory_, "/unet/config.json: out_channels is ", out, " and in_channels ", in,
+        throw ReadError(text("unet/config.json: out_channels is ", out, " and in_channels ", in,
                              ", expected twice the state's channels, because the scheduler's variance_type "
                              "is learned"));
     if (bySchedule || out == 2 * in)
-        unet_.variance = used ? UNetConfig::Variance::Used : UNetConfig::Variance::Unused;
+        config.variance = used ? UNetConfig::Variance::Used : UNetConfig::Variance::Unused;
 }
 
 std::vector<float> Checkpoint::take(const std::string &name, const std::vector<uint64_t> &shape) {

@@ -56,6 +56,12 @@ UNetConfig parseUNetConfig(const nlohmann::json &config, const std::string &wher
 // The values of a tensor by name and expected shape; throws ReadError.
 using TensorSource = std::function<std::vector<float>(const std::string &, const std::vector<uint64_t> &)>;
 
+// model_index.json and unet/config.json of a folder.
+UNetConfig readUNetConfig(const std::string &directory);
+
+// Half of the outputs are a variance because the scheduler says so, or because they are twice the inputs.
+void readVariance(UNetConfig &config, bool bySchedule, bool used); // throws ReadError
+
 class Checkpoint {
 public:
     explicit Checkpoint(const std::string &directory); // throws ReadError
@@ -63,8 +69,7 @@ public:
     Checkpoint &operator=(const Checkpoint &) = delete;
 
     const UNetConfig &unet() const { return unet_; }
-    // Half of the outputs are a variance because the scheduler says so, or because they are twice the inputs.
-    void readVariance(bool bySchedule, bool used); // throws ReadError
+    void readVariance(bool bySchedule, bool used) { convert::readVariance(unet_, bySchedule, used); }
     const Weights &weights() const { return weights_; }
     std::string schedulerConfigPath() const { return directory_ + "/scheduler/scheduler_config.json"; }
 

@@ -169,6 +169,15 @@ template <typename T> Array<T> resampled(const Op &op, const Array<T> &in, Resam
         return upsampleNearest(in);
     case Resample::AverageDown2:
         return averageDown(op, in);
+    case Resample::ZerosUp2: {
+        Array<T> out(in.batch, in.channels, in.height * 2, in.width * 2);
+        for (uint32_t n = 0; n < in.batch; ++n)
+            for (uint32_t c = 0; c < in.channels; ++c)
+                for (uint32_t y = 0; y < in.height; ++y)
+                    for (uint32_t x = 0; x < in.width; ++x)
+                        out.at(n, c, 2 * y, 2 * x) = in.at(n, c, y, x);
+        return out;
+    }
     case Resample::FirUp2:
     case Resample::FirDown2:
         return filtered(op, in, resample == Resample::FirUp2);
@@ -288,6 +297,42 @@ Array<T> runGroupNorm(const Op &op, const std::vector<const Array<T> *> &inputs,
         }
     }
     return op.outputResample == Resample::None ? out : resampled(op, out, op.outputResample);
+}
+
+template <typename T>
+Array<T> runPointwise(const Op &op, const std::vector<const Array<T> *> &inputs, const Array<T> *residual,
+                      const Tables<T> &tables, const Step &step) {
+    expectInputs(op, inputs, 1, 2);
+    Array<T> out(inputs[0]->batch, concatenatedChannels(op, inputs), inputs[0]->height, inputs[0]->width);
+    const size_t plane = out.planeSize();
+    const bool perElement = op.affine != kNone && tableOf(op, tables, op.affine, "affine").shape.size() == 4;
+    const size_t perChannel = perElement ? plane : 1, half = out.channels * perChannel;
+    const T *gamma = nullptr;
+    if (perElement)
+        expect(op, tables[op.affine].shape[2] == out.height && tables[op.affine].shape[3] == out.width,
+               "affine map is for another size");
+    if (op.affine != kNone)
+        gamma = perElement ? tables[op.affine].values.data()
+                           : tableRow(op, tables, op.affine, "affine", 2 * half, step.row);
+    expect(op, (op.residual != kNone) == (residual != nullptr),
+           "residual given and residual declared differ");
+    if (residual != nullptr && residual->values.size() != out.values.size())
+        fail(op, text("residual ", shapeText(*residual), " does not fit the output ", shapeText(out)));
+    for (uint32_t n = 0; n < out.batch; ++n) {
+        uint32_t channel = 0;
+        for (const Array<T> *input : inputs)
+            for (uint32_t c = 0; c < input->channels; ++c, ++channel)
+                for (size_t i = 0; i < plane; ++i) {
+                    T value = input->plane(n, c)[i];
+                    const size_t at = perElement ? channel * plane + i : channel;
+                    if (gamma != nullptr)
+                        value = value * gamma[at] + gamma[half + at];
+                    if (residual != nullptr)
+                        value += residual->plane(n, channel)[i];
+                    out.plane(n, channel)[i] = activated(op.activation, value);
+                }
+    }
+    return out;
 }
 
 // One input of 3C channels (q, k, v), or three of C each.
@@ -451,6 +496,8 @@ Array<T> runOp(const Op &op, const std::vector<const Array<T> *> &inputs, const 
         return runGroupNorm(op, inputs, tables, step, conditioning);
     case OpKind::Attention:
         return runAttention(op, inputs);
+    case OpKind::Pointwise:
+        return runPointwise(op, inputs, residual, tables, step);
     case OpKind::TimestepEmbedding:
         return runTimestepEmbedding<T>(op, tables, step);
     case OpKind::ClassEmbedding:

@@ -1,5 +1,6 @@
 #include "reference/self_check.h"
 
+#include "graph/shapes.h"
 #include "read/json.h"
 #include "read/text.h"
 #include "reference/reference.h"
@@ -88,29 +89,31 @@ uint32_t portChannels(const Graph &graph) {
 SelfCheck makeSelfCheck(const Network &network, uint32_t timestepIndex) {
     const Graph &graph = network.graph;
     // Half of the room for inputs and output, half for samples: 2 floats each and 3 for the op.
-    const auto fits = [&](uint64_t side) { return side * side * portChannels(graph) <= kMostFloats / 2; };
+    const auto fits = [&](uint64_t h, uint64_t w) { return h * w * portChannels(graph) <= kMostFloats / 2; };
     const uint64_t perOp = kMostFloats / 2 / std::max<uint64_t>(graph.ops.size(), 1);
-    uint32_t side = 2 * graph.sizeMultiple;
-    if (!fits(side))
-        side = graph.sizeMultiple;
-    if (!fits(side) || perOp < 5)
+    const FixedSize fixed = fixedSize(graph);
+    uint32_t height = fixed ? fixed.height : 2 * graph.sizeMultiple, width = fixed ? fixed.width : height;
+    if (!fixed && !fits(height, width))
+        height = width = graph.sizeMultiple;
+    if (!fits(height, width) || perOp < 5)
         return {};
     const auto samples = static_cast<uint32_t>(std::min<uint64_t>(kMostSamples, (perOp - 3) / 2));
 
     SelfCheck check;
     check.timestepIndex = timestepIndex;
-    check.height = check.width = side;
+    check.height = height;
+    check.width = width;
     Numbers numbers(20240229);
     std::vector<Array<float>> inputs;
     std::vector<Array<double>> exactInputs;
     for (const Port &port : graph.ports) {
         if (port.output)
             continue;
-        Array<float> input(1, graph.tensors[port.tensor].channels, side, side);
+        Array<float> input(1, graph.tensors[port.tensor].channels, height, width);
         for (float &value : input.values) // the state is noise, a condition is a picture
             value = static_cast<float>(port.source == PortSource::State ? numbers.normal()
                                                                         : 2 * numbers.uniform() - 1);
-        Array<double> exact(1, input.channels, side, side);
+        Array<double> exact(1, input.channels, height, width);
         std::copy(input.values.begin(), input.values.end(), exact.values.begin());
         check.inputs.push_back(input.values);
         inputs.push_back(std::move(input));

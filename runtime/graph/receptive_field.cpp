@@ -27,7 +27,8 @@ Ratio scaleOf(const Op &op) {
     Ratio scale{1, 1};
     if (op.kind == OpKind::Conv2d)
         scale = reduced(op.inputResample == Resample::NearestUp2 ? 2 : 1, op.stride);
-    else if (op.outputResample == Resample::NearestUp2 || op.outputResample == Resample::FirUp2)
+    else if (op.outputResample == Resample::NearestUp2 || op.outputResample == Resample::FirUp2 ||
+             op.outputResample == Resample::ZerosUp2)
         scale = {2, 1};
     else if (op.outputResample != Resample::None)
         scale = {1, 2};
@@ -102,7 +103,7 @@ int64_t floorDivide(int64_t a, int64_t b) {
 
 // The source pixels of a resampled map's interval.
 Interval before(Resample how, const Interval &after) {
-    if (how == Resample::NearestUp2)
+    if (how == Resample::NearestUp2 || how == Resample::ZerosUp2)
         return {floorDivide(after.low, 2), floorDivide(after.high, 2)};
     if (how == Resample::AverageDown2)
         return {2 * after.low, 2 * after.high + 1};
@@ -126,6 +127,8 @@ bool walkBack(const Model &model, const Graph &graph, Axis axis, std::vector<Int
             return false;
         if (op.kind == OpKind::GroupNorm || op.kind == OpKind::Resample)
             in = before(op.outputResample, out);
+        if (op.kind == OpKind::Pointwise && op.residual < wanted.size())
+            wanted[op.residual].cover(out);
         if (op.kind == OpKind::Conv2d) {
             const Weight *weight = op.weight < model.weights.size() ? &model.weights[op.weight] : nullptr;
             const int64_t kernel =
@@ -145,6 +148,8 @@ bool walkBack(const Model &model, const Graph &graph, Axis axis, std::vector<Int
 } // namespace
 
 Result<uint32_t> downsamplingFactor(const Graph &graph) {
+    if (fixedSize(graph))
+        return uint32_t{1};
     uint64_t factor = 1;
     for (const Axis axis : {Axis::Vertical, Axis::Horizontal}) {
         MOTE_TRY_ASSIGN(const std::vector<Ratio> ratios, tensorRatios(graph, axis));
@@ -160,6 +165,8 @@ Result<uint32_t> downsamplingFactor(const Graph &graph) {
 
 Result<ReceptiveField> receptiveField(const Model &model, const Graph &graph) {
     MOTE_TRY_ASSIGN(const uint32_t factor, downsamplingFactor(graph));
+    if (fixedSize(graph)) // it cannot run on a part
+        return ReceptiveField{true, 0};
     ReceptiveField field;
     for (const Axis axis : {Axis::Vertical, Axis::Horizontal}) {
         MOTE_TRY_ASSIGN(const std::vector<Ratio> ratios, tensorRatios(graph, axis));

@@ -104,6 +104,26 @@ public:
                 Checked(in.n) * channels * in.h * in.w * (op.activation == ActivationFunction::None ? 6 : 10);
             resample(op.outputResample, out);
             break;
+        case OpKind::Pointwise: {
+            // A product and two sums, an activation 4.
+            operations = elements(out) * (op.activation == ActivationFunction::None ? 3 : 7);
+            if (op.affine < model_.weights.size() && model_.weights[op.affine].shape.size() == 4) {
+                const std::vector<uint32_t> &shape = model_.weights[op.affine].shape;
+                if (shape[2] != in.h || shape[3] != in.w)
+                    return shapeError(graph_, where,
+                                      "its affine map is for " + std::to_string(shape[2]) + "x" +
+                                          std::to_string(shape[3]) + " pixels, its input is " + text(in));
+            }
+            if (op.residual != kNone) {
+                TensorShape residual;
+                MOTE_TRY(get(op.residual, residual, where));
+                if (residual != out)
+                    return shapeError(graph_, where,
+                                      "residual '" + graph_.tensors[op.residual].name + "' of " +
+                                          text(residual) + " does not fit the output of " + text(out));
+            }
+            break;
+        }
         case OpKind::Attention: {
             const Checked tokens = Checked(in.h) * in.w;
             operations = Checked(in.n) * tokens * tokens * (Checked(out.c) * 4 + Checked(op.heads) * 3);
@@ -111,9 +131,10 @@ public:
         }
         case OpKind::Resample: {
             resample(op.outputResample, out);
-            const uint64_t taps = op.outputResample == Resample::FirDown2     ? 16
-                                  : op.outputResample == Resample::NearestUp2 ? 1
-                                                                              : 4;
+            const uint64_t taps =
+                op.outputResample == Resample::FirDown2                                                ? 16
+                : op.outputResample == Resample::NearestUp2 || op.outputResample == Resample::ZerosUp2 ? 1
+                                                                                                       : 4;
             operations = elements(out) * 2 * taps;
             break;
         }
@@ -159,7 +180,7 @@ public:
 
 private:
     static void resample(Resample how, TensorShape &shape) {
-        if (how == Resample::NearestUp2 || how == Resample::FirUp2) {
+        if (how == Resample::NearestUp2 || how == Resample::FirUp2 || how == Resample::ZerosUp2) {
             shape.h *= 2; // extents are at most 2^24
             shape.w *= 2;
         } else if (how != Resample::None) {
@@ -260,12 +281,26 @@ uint64_t tensorBytes(TensorKind kind, const TensorShape &shape) {
     return storedBytes(kind, shape).value;
 }
 
+FixedSize fixedSize(const Graph &graph) {
+    for (const Port &port : graph.ports)
+        if (port.shape.size() == 4 && port.shape[2].symbol == DimensionSymbol::One &&
+            port.shape[3].symbol == DimensionSymbol::One)
+            return {port.shape[2].numerator, port.shape[3].numerator};
+    return {};
+}
+
 Result<GraphShapes> inferShapes(const Model &model, const Graph &graph, uint32_t n, uint32_t h, uint32_t w) {
     if (n == 0 || h == 0 || w == 0 || n > kMaxExtent || h > kMaxExtent || w > kMaxExtent)
         return makeStatus(StatusCode::InvalidArgument,
                           "graph '%s': found a batch of %" PRIu32 " and an image of %" PRIu32 "x%" PRIu32
                           " (height x width), expected each from 1 to %" PRIu64,
                           graph.name.c_str(), n, h, w, kMaxExtent);
+    const FixedSize fixed = fixedSize(graph);
+    if (fixed && (h != fixed.height || w != fixed.width))
+        return makeStatus(StatusCode::InvalidArgument,
+                          "graph '%s': found an image of %" PRIu32 "x%" PRIu32
+                          " (height x width), expected %" PRIu32 "x%" PRIu32 ", the only size it runs at",
+                          graph.name.c_str(), h, w, fixed.height, fixed.width);
     Inference inference(model, graph);
     MOTE_TRY(inference.inputs(n, h, w));
     for (size_t i = 0; i < graph.ops.size(); ++i)

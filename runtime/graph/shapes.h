@@ -34,11 +34,19 @@ struct GraphShapes {
     OpCost total;
 };
 
+// The size that the ports of a graph declare, where it runs at this size only; zeros where at any.
+struct FixedSize {
+    uint32_t height = 0, width = 0;
+    explicit operator bool() const { return height != 0; }
+};
+FixedSize fixedSize(const Graph &graph);
+
 // Shapes for a batch of n and an image of h x w pixels. h and w need not be multiples of graph.sizeMultiple:
 // where that makes two tensors disagree, the status names the op, both tensors and both sizes.
 Result<GraphShapes> inferShapes(const Model &model, const Graph &graph, uint32_t n, uint32_t h, uint32_t w);
 
-// The least number that H and W must be a multiple of for every map to halve and double exactly.
+// The least number, 1 for a graph of one size, that H and W must be a multiple of for every map to halve and
+// double exactly.
 Result<uint32_t> downsamplingFactor(const Graph &graph);
 
 // How far the outputs of one forward pass look, in pixels of the image. Exact: every phase of the up- and

@@ -73,13 +73,16 @@ Result<std::vector<OpKernel>> kernelsFor(const OpView &view, const Traits &trait
         MOTE_TRY_ASSIGN(kernels, attentionKernels(view, traits));
         break;
     }
+    case OpKind::Pointwise: {
+        MOTE_TRY_ASSIGN(kernels, pointwiseKernels(view, traits));
+        break;
+    }
     case OpKind::Resample: {
         MOTE_TRY_ASSIGN(kernels, resampleKernels(view, traits));
         break;
     }
     default:
-        return makeStatus(StatusCode::Unsupported,
-                          "%s: found kind %u, expected Concat, Conv2d, GroupNorm, Attention or Resample",
+        return makeStatus(StatusCode::Unsupported, "%s: found kind %u, expected an executable kind",
                           view.where().c_str(), static_cast<unsigned>(view.op.kind));
     }
     if (statistics)
@@ -163,6 +166,10 @@ Result<std::vector<Dispatch>> buildDispatches(const GraphKernels &kernels, const
     }
     case OpKind::Attention: {
         MOTE_TRY_ASSIGN(dispatches, buildAttention(view, kernels.ops[op], buffers, traits));
+        break;
+    }
+    case OpKind::Pointwise: {
+        MOTE_TRY_ASSIGN(dispatches, buildPointwise(view, buffers, traits));
         break;
     }
     case OpKind::Resample: {

@@ -166,6 +166,16 @@ void packAffine(const OpKernel &kernel, const Model &model, const Graph &graph, 
     using namespace kernels;
     std::memset(packed, 0, kernel.affineBytes);
     const std::vector<uint32_t> &shape = model.weights[graph.ops[opIndex].affine].shape;
+    if (shape.size() == 4) { // [2][C][H][W] to [2][blocks][H][W][8]
+        const size_t channels = shape[1], plane = size_t{shape[2]} * shape[3], blocks = divideUp(channels, 8);
+        auto *to = static_cast<float *>(packed);
+        for (size_t k = 0; k < 2; ++k)
+            for (size_t c = 0; c < channels; ++c)
+                for (size_t i = 0; i < plane; ++i)
+                    to[((k * blocks + c / 8) * plane + i) * 8 + c % 8] =
+                        canonical[(k * channels + c) * plane + i];
+        return;
+    }
     const size_t rows = size_t{shape[0]} * shape[1], channels = shape[2];
     for (size_t row = 0; row < rows; ++row)
         std::memcpy(static_cast<float *>(packed) + row * divideUp(channels, 8) * 8,

@@ -113,7 +113,7 @@ void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph,
 // Op::bias [R][out] to [R][out padded to 8].
 void packBias(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t op,
               const float *canonical, void *packed);
-// Op::affine [R][2][C] to [R][2][C padded to 8].
+// Op::affine [R][2][C] to [R][2][C padded to 8], or [2][C][H][W] to [2][blocks][H][W][8].
 void packAffine(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t op,
                 const float *canonical, void *packed);
 

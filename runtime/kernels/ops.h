@@ -81,6 +81,7 @@ Result<std::vector<OpKernel>> groupNormKernels(const OpView &view, const Traits 
 Result<std::vector<OpKernel>> concatKernels(const OpView &view, const Traits &traits);
 Result<std::vector<OpKernel>> attentionKernels(const OpView &view, const Traits &traits);
 Result<std::vector<OpKernel>> resampleKernels(const OpView &view, const Traits &traits);
+Result<std::vector<OpKernel>> pointwiseKernels(const OpView &view, const Traits &traits);
 
 // Statistics entries per channel and image that the op's kernel writes.
 uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel);
@@ -96,6 +97,8 @@ Result<std::vector<Dispatch>> buildAttention(const OpView &view, const OpKernel 
                                              const OpBuffers &buffers, const Traits &traits);
 Result<std::vector<Dispatch>> buildResample(const OpView &view, const OpBuffers &buffers,
                                             const Traits &traits);
+Result<std::vector<Dispatch>> buildPointwise(const OpView &view, const OpBuffers &buffers,
+                                             const Traits &traits);
 Result<Dispatch> buildSeparateStatistics(const OpView &view, const OpBuffers &buffers, const Traits &traits);
 
 // Unsupported, or InvalidModel where a table's shape is wrong.

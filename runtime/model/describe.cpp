@@ -166,6 +166,8 @@ const char *resampleName(Resample resample) {
         return "fir up 2";
     case Resample::FirDown2:
         return "fir down 2";
+    case Resample::ZerosUp2:
+        return "zeros up 2";
     }
     return "unknown";
 }
@@ -232,10 +234,12 @@ void describeOp(const Model &model, const Graph &graph, const Op &op, Json &json
         if (op.residual != kNone && op.residualResample != Resample::None)
             json.field("residual_resample", resampleName(op.residualResample));
     }
-    if (op.kind == OpKind::GroupNorm) {
+    if (op.kind == OpKind::GroupNorm)
         json.field("groups", op.groups);
+    if (op.kind == OpKind::GroupNorm || op.kind == OpKind::Pointwise)
         json.field("activation", activationName(op.activation));
-    }
+    if (op.kind == OpKind::Pointwise && op.residual != kNone)
+        json.field("residual", name(op.residual));
     if (op.outputResample != Resample::None)
         json.field("output_resample", resampleName(op.outputResample));
     if (op.kind == OpKind::Attention)
@@ -311,10 +315,18 @@ void describeGraph(const Model &model, const Graph &graph, Json &json) {
     json.field("phase", phaseName(graph.phase));
     json.field("order", graph.order);
     json.field("size_multiple", graph.sizeMultiple);
+    const Dimension none, &height = graph.ports.empty() ? none : graph.ports[0].shape[2],
+                          &width = graph.ports.empty() ? none : graph.ports[0].shape[3];
+    if (!graph.ports.empty() && height.symbol == DimensionSymbol::One)
+        json.line("size", std::vector<uint64_t>{height.numerator, width.numerator});
+    else {
+        json.key("size");
+        json.null();
+    }
     json.key("op_counts");
     json.open('{');
-    for (const OpKind kind :
-         {OpKind::Concat, OpKind::Conv2d, OpKind::GroupNorm, OpKind::Attention, OpKind::Resample}) {
+    for (const OpKind kind : {OpKind::Concat, OpKind::Conv2d, OpKind::GroupNorm, OpKind::Attention,
+                              OpKind::Resample, OpKind::Pointwise}) {
         uint64_t count = 0;
         for (const Op &op : graph.ops)
             count += op.kind == kind ? 1 : 0;
@@ -357,6 +369,8 @@ const char *opKindName(OpKind kind) {
         return "Add";
     case OpKind::Resample:
         return "Resample";
+    case OpKind::Pointwise:
+        return "Pointwise";
     case OpKind::Scale:
         return "Scale";
     case OpKind::Modulate:

@@ -48,6 +48,7 @@ enum class OpKind : uint8_t {
     GroupNorm = 2, // see Op
     Attention = 3, // self-attention over H*W tokens; one input of 3*C channels: q, k, v; out C channels
     Resample = 4,  // see Op
+    Pointwise = 5, // see Op
     // Only in the converter's unfolded graph. A writer refuses them by name.
     TimestepEmbedding = 64, // scalar timestep -> [channels] features (attributes in the converter)
     Linear = 65,
@@ -75,6 +76,8 @@ enum class Resample : uint8_t {
     // The filter [1, 3, 3, 1] along both axes; pixels outside the map are zero. Along one axis:
     FirUp2 = 3,   // out(2i) = (in(i-1) + 3 in(i)) / 4,  out(2i+1) = (3 in(i) + in(i+1)) / 4
     FirDown2 = 4, // out(i) = (in(2i-1) + 3 in(2i) + 3 in(2i+1) + in(2i+2)) / 8
+    ZerosUp2 =
+        5, // source pixel (y/2, x/2) where y and x are even, else 0: what a transposed convolution reads
 };
 
 // One executable operation. Which fields a kind uses is said beside them; the others keep their defaults.
@@ -87,6 +90,9 @@ enum class Resample : uint8_t {
 // resample(h)
 //             statistics over (channels of the group) x H x W of the concatenated inputs, biased variance.
 // Resample:   out = resample(in), the channels as they are.
+// Pointwise:  out = activation(concat(inputs) * gamma[row] + beta[row] + residual)
+//             gamma and beta from the affine table of R rows, or one of each per element, [2][C][H][W], in a
+//             graph that declares its size; without one gamma is 1 and beta 0.
 // Attention:  per head h of `heads`, d = C / heads:  softmax(q_h k_h^T / sqrt(d)) v_h;  output channel = h*d
 // + i.
 struct Op {
@@ -110,8 +116,8 @@ struct Op {
     float outputScale = 1.0f;
     std::vector<float> outputScales; // one per entry of Model::timesteps; empty: 1
 
-    // GroupNorm
-    uint32_t affine = kNone; // [R][2][channels] F32
+    // GroupNorm, Pointwise
+    uint32_t affine = kNone; // [R][2][channels] F32; see Pointwise
     uint32_t groups = 1;
     float epsilon = 1e-5f;
     ActivationFunction activation = ActivationFunction::None;
@@ -176,7 +182,7 @@ struct Port {
     PortKind kind = PortKind::Image;
     PortSource source = PortSource::App;
     uint32_t tensor = kNone;
-    std::vector<Dimension> shape;       // Image: N, C, H, W
+    std::vector<Dimension> shape; // Image: N, C, H, W; numbers for H and W: the graph has this size only
     float valueLow = -1, valueHigh = 1; // Image: what 8-bit 0 and 255 become
     uint32_t sourceGraph = kNone, sourcePort = kNone, sourceWeight = kNone;
     std::string description;

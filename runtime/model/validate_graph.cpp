@@ -153,11 +153,19 @@ private:
                                             DimensionSymbol::W};
         for (size_t i = 0; i < 4; ++i) {
             const Dimension &dimension = port.shape[i];
-            if (dimension.symbol != symbols[i])
+            const bool fixed = i >= 2 && dimension.symbol == DimensionSymbol::One;
+            if (fixed != (i >= 2 && graph_.ports[0].shape[i].symbol == DimensionSymbol::One) ||
+                (fixed && (dimension.numerator != graph_.ports[0].shape[i].numerator ||
+                           port.shape[2].symbol != port.shape[3].symbol)))
+                return bad(
+                    "shape[%zu]: found %u of symbol %u, expected a number of pixels for both or neither, "
+                    "that of the first port",
+                    i, dimension.numerator, number(dimension.symbol));
+            if (dimension.symbol != symbols[i] && !fixed)
                 return bad("shape[%zu].symbol: found %u, expected %u", i, number(dimension.symbol),
                            number(symbols[i]));
             const uint32_t most = i >= 2 ? kMaxSizeMultiple : i == 1 ? kMaxChannels : 1;
-            const uint32_t mostBelow = i >= 2 ? kMaxSizeMultiple : 1;
+            const uint32_t mostBelow = i >= 2 && !fixed ? kMaxSizeMultiple : 1;
             if (dimension.numerator == 0 || dimension.numerator > most || dimension.denominator == 0 ||
                 dimension.denominator > mostBelow)
                 return bad("shape[%zu]: found %u/%u, expected 1 to %u over 1 to %u", i, dimension.numerator,
@@ -191,8 +199,8 @@ private:
         place("ops", index);
         MOTE_TRY(checkName(file_, field("name"), op.name));
         place("ops", index, op.name);
-        if (number(op.kind) > number(OpKind::Resample)) {
-            Status status = bad("kind: found %u (%s), expected a kind that this version runs, 0 to 4",
+        if (number(op.kind) > number(OpKind::Pointwise)) {
+            Status status = bad("kind: found %u (%s), expected a kind that this version runs, 0 to 5",
                                 number(op.kind), opKindName(op.kind));
             status.code = StatusCode::Unsupported;
             return status;
@@ -211,8 +219,11 @@ private:
             MOTE_TRY(groupNorm(op, channels));
             break;
         case OpKind::Resample:
-            if (op.outputResample == Resample::None || number(op.outputResample) > number(Resample::FirDown2))
-                return bad("output_resample: found %u, expected 1 to 4", number(op.outputResample));
+            if (op.outputResample == Resample::None || number(op.outputResample) > number(Resample::ZerosUp2))
+                return bad("output_resample: found %u, expected 1 to 5", number(op.outputResample));
+            break;
+        case OpKind::Pointwise:
+            MOTE_TRY(pointwise(op, channels));
             break;
         default:
             MOTE_TRY(attention(op, channels));
@@ -224,7 +235,8 @@ private:
     // A field that the kind does not use and that is set means that writer and reader disagree about the
     // kind.
     Status unusedFields(const Op &op) const {
-        const bool conv = op.kind == OpKind::Conv2d, norm = op.kind == OpKind::GroupNorm;
+        const bool conv = op.kind == OpKind::Conv2d, norm = op.kind == OpKind::GroupNorm,
+                   pointwise = op.kind == OpKind::Pointwise;
         const Op plain;
         const struct {
             const char *name;
@@ -237,15 +249,15 @@ private:
             {"stride", conv, op.stride != plain.stride},
             {"pad", conv, op.padTop != 0 || op.padLeft != 0 || op.padBottom != 0 || op.padRight != 0},
             {"input_resample", conv, op.inputResample != plain.inputResample},
-            {"residual", conv, op.residual != plain.residual},
+            {"residual", conv || pointwise, op.residual != plain.residual},
             {"residual_resample", conv && op.residual != kNone,
              op.residualResample != plain.residualResample},
             {"output_scale", conv, op.outputScale != plain.outputScale},
             {"output_scales", conv, !op.outputScales.empty()},
-            {"affine", norm, op.affine != plain.affine},
+            {"affine", norm || pointwise, op.affine != plain.affine},
             {"groups", norm, op.groups != plain.groups},
             {"epsilon", norm, op.epsilon != plain.epsilon},
-            {"activation", norm, op.activation != plain.activation},
+            {"activation", norm || pointwise, op.activation != plain.activation},
             {"output_resample", norm || op.kind == OpKind::Resample,
              op.outputResample != plain.outputResample},
             {"heads", op.kind == OpKind::Attention, op.heads != plain.heads},
@@ -432,6 +444,29 @@ private:
         if (op.outputResample != Resample::None && op.outputResample != Resample::AverageDown2)
             return bad("output_resample: found %u, expected 0 (none) or 2 (average 2x2)",
                        number(op.outputResample));
+        return {};
+    }
+
+    Status pointwise(const Op &op, uint32_t channels) {
+        if (op.affine < model_.weights.size() && model_.weights[op.affine].shape.size() == 4) {
+            const Weight &weight = model_.weights[op.affine];
+            if (weight.type != DataType::F32 || weight.shape[0] != 2 || weight.shape[1] != channels)
+                return bad("affine: found %s, expected F32 [2][%u][H][W]", shapeText(weight).c_str(),
+                           channels);
+            if (graph_.ports.empty() || graph_.ports[0].shape[2].symbol != DimensionSymbol::One)
+                return bad("affine: found %s, one of each per element, expected ports of one size",
+                           shapeText(weight).c_str());
+        } else if (op.affine != kNone) {
+            MOTE_TRY(table(op.affine, true, channels));
+        }
+        if (op.residual != kNone) {
+            MOTE_TRY(readable(op.residual, TensorKind::Activation, "residual"));
+            if (graph_.tensors[op.residual].channels != channels)
+                return bad("residual: found %s of %u channels, expected %u, the output's",
+                           nameOf(op.residual).c_str(), graph_.tensors[op.residual].channels, channels);
+        }
+        if (number(op.activation) > number(ActivationFunction::Relu))
+            return bad("activation: found %u, expected 0 to 4", number(op.activation));
         return {};
     }
 

@@ -58,8 +58,9 @@ Status checkRunnable(const Model &model, const std::string &file) {
                 "version has no other",
                 file.c_str(), name, graph.name.c_str());
         const Dimension &h = port.shape[2], &w = port.shape[3];
-        if (h.symbol != DimensionSymbol::H || w.symbol != DimensionSymbol::W ||
-            h.numerator != h.denominator || w.numerator != w.denominator)
+        const bool fixed = h.symbol == DimensionSymbol::One && w.symbol == DimensionSymbol::One;
+        if (!fixed && (h.symbol != DimensionSymbol::H || w.symbol != DimensionSymbol::W ||
+                       h.numerator != h.denominator || w.numerator != w.denominator))
             return makeStatus(StatusCode::Unsupported,
                               "%s: port '%s' of graph '%s' does not have the image's height and width, this "
                               "version has no other",
@@ -141,7 +142,10 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::open(std::shared_ptr<gpu::Devi
     const Graph &graph = loaded->graph();
     const uint32_t nominal =
         (kNominalSize + graph.sizeMultiple - 1) / graph.sizeMultiple * graph.sizeMultiple;
-    MOTE_TRY_ASSIGN(const GraphShapes shapes, inferShapes(loaded->model_, graph, 1, nominal, nominal));
+    const FixedSize fixed = fixedSize(graph);
+    MOTE_TRY_ASSIGN(
+        const GraphShapes shapes,
+        inferShapes(loaded->model_, graph, 1, fixed ? fixed.height : nominal, fixed ? fixed.width : nominal));
     MOTE_TRY_ASSIGN(const GraphKernels kernels,
                     chooseKernels(loaded->model_, graph, shapes, loaded->traits_, loaded->usable()));
     MOTE_TRY_ASSIGN(loaded->weightPlan_,

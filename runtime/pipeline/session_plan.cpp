@@ -50,6 +50,12 @@ public:
 
     Status start(uint32_t recipe) {
         const Graph &graph = model_.graph();
+        fixed_ = fixedSize(graph);
+        if (fixed_ && (options_.width != fixed_.width || options_.height != fixed_.height))
+            return makeStatus(
+                StatusCode::InvalidArgument,
+                "an image of %u x %u pixels was asked for, the model makes %u x %u (width x height) only",
+                options_.width, options_.height, fixed_.width, fixed_.height);
         const uint64_t multiple = graph.sizeMultiple;
         const uint64_t w = roundUp(options_.width, multiple), h = roundUp(options_.height, multiple);
         base_.batch = std::max(options_.batch, 1u);
@@ -116,6 +122,8 @@ public:
     }
 
     uint32_t roundTile(uint32_t tile, uint32_t padded) const {
+        if (fixed_)
+            return padded;
         return static_cast<uint32_t>(std::min<uint64_t>(roundUp(tile, model_.graph().sizeMultiple), padded));
     }
 
@@ -241,6 +249,7 @@ private:
     const LoadedModel &model_;
     const SessionOptions &options_;
     SessionPlan base_;
+    FixedSize fixed_;
 };
 
 } // namespace

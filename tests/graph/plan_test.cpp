@@ -149,10 +149,10 @@ TEST(Liveness, FollowsTheOps) {
     };
     expectUse(0, 0, 0);    // x
     expectUse(2, 0, 1);    // joined
-    expectUse(3, 1, 9);    // high, the skip connection
+    expectUse(3, 1, 11);   // high, the skip connection
     expectUse(5, 3, 7);    // low, the residual of `project`
-    expectUse(10, 8, 11);  // up
-    expectUse(12, 12, 12); // model_output
+    expectUse(10, 8, 12);  // up
+    expectUse(12, 13, 13); // model_output
     expectUse(13, 9, 10);  // filtered
 }
 

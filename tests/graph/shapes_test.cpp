@@ -64,6 +64,19 @@ public:
         return add(op, graph().tensors[last_].channels);
     }
 
+    Op &pointwise() {
+        Op op;
+        op.kind = OpKind::Pointwise;
+        return add(op, graph().tensors[last_].channels);
+    }
+
+    void fixSize(uint32_t height, uint32_t width) {
+        for (Port &port : graph().ports) {
+            port.shape[2] = {DimensionSymbol::One, height, 1};
+            port.shape[3] = {DimensionSymbol::One, width, 1};
+        }
+    }
+
     Op &attention() {
         Op op;
         op.kind = OpKind::Attention;
@@ -140,7 +153,7 @@ TEST(Shapes, ConvolutionsAsPyTorchGivesThem) {
 }
 
 TEST(Shapes, ResamplingsDoubleOrHalveAndLeaveOutAnOddLastLine) {
-    for (const Resample up : {Resample::NearestUp2, Resample::FirUp2}) {
+    for (const Resample up : {Resample::NearestUp2, Resample::FirUp2, Resample::ZerosUp2}) {
         Chain chain(4);
         chain.resample(up);
         EXPECT_EQ(chain.shapeAt(5, 8, 2), "2x4x10x16");
@@ -168,13 +181,14 @@ TEST(Shapes, TheSampleAtSeveralSizes) {
     const Result<GraphShapes> shapes = inferShapes(sample.model, graph, 2, 48, 80);
     ASSERT_TRUE(shapes.ok()) << shapes.status().message;
     const std::vector<TensorShape> expected = {
-        {2, 3, 48, 80},  {2, 3, 48, 80},  {2, 6, 48, 80},  {2, 8, 48, 80},  {2, 8, 48, 80},
-        {2, 16, 24, 40}, {2, 16, 24, 40}, {2, 48, 24, 40}, {2, 16, 24, 40}, {2, 16, 24, 40},
-        {2, 8, 48, 80},  {2, 16, 48, 80}, {2, 3, 48, 80},  {2, 8, 24, 40},  {2, 8, 48, 80}};
+        {2, 3, 48, 80},  {2, 3, 48, 80},  {2, 6, 48, 80},  {2, 8, 48, 80},  {2, 8, 48, 80}, {2, 16, 24, 40},
+        {2, 16, 24, 40}, {2, 48, 24, 40}, {2, 16, 24, 40}, {2, 16, 24, 40}, {2, 8, 48, 80}, {2, 16, 48, 80},
+        {2, 3, 48, 80},  {2, 8, 24, 40},  {2, 8, 48, 80},  {2, 8, 48, 80}};
     EXPECT_EQ(shapes->tensors, expected);
     // Sizes that the level below does not divide end in a clear word about which two tensors disagree.
     Graph plain = graph;
-    plain.ops[11].inputs[1] = 3;
+    plain.ops[11].residual = kNone;
+    plain.ops[12].inputs[1] = 3;
     const Status odd = inferShapes(sample.model, plain, 1, 5, 4).status();
     EXPECT_EQ(odd.code, StatusCode::InvalidModel);
     EXPECT_NE(odd.message.find("graph 'unet', op 'norm3': inputs 'up' of 1x8x4x4 and 'high' of 1x8x5x4"),
@@ -192,14 +206,16 @@ TEST(Shapes, CostsCountTwoOperationsPerMultiplyAdd) {
     EXPECT_EQ(shapes->costs[1].bytes, 64u * 16 + 64u * 16 + 8u * 3 * 3 * 6 * 2);
     // norm2 without SiLU on 16 channels of 4x4; norm3 with GELU on two inputs.
     EXPECT_EQ(shapes->costs[4].operations, 16u * 16 * 6);
-    EXPECT_EQ(shapes->costs[11].operations, 64u * 16 * 10);
+    EXPECT_EQ(shapes->costs[12].operations, 64u * 16 * 10);
     // Filters of 16 taps, and of 4 where they double.
     EXPECT_EQ(shapes->costs[9].operations, 16u * 8 * 2 * 16);
     EXPECT_EQ(shapes->costs[10].operations, 64u * 8 * 2 * 4);
+    // A product and two sums, and ReLU.
+    EXPECT_EQ(shapes->costs[11].operations, 64u * 8 * 7);
     // Attention over 16 tokens of 16 channels in 2 heads: two products and a softmax.
     EXPECT_EQ(shapes->costs[6].operations, 16u * 16 * (4 * 16 + 3 * 2));
     // The output port is fp32 without padding channels.
-    EXPECT_EQ(shapes->costs[12].bytes, 64u * 32 + 64u * 3 * 4 + 3u * 3 * 3 * 16 * 2);
+    EXPECT_EQ(shapes->costs[13].bytes, 64u * 32 + 64u * 3 * 4 + 3u * 3 * 3 * 16 * 2);
     OpCost sum;
     for (const OpCost &cost : shapes->costs) {
         sum.operations += cost.operations;
@@ -207,6 +223,65 @@ TEST(Shapes, CostsCountTwoOperationsPerMultiplyAdd) {
     }
     EXPECT_EQ(shapes->total.operations, sum.operations);
     EXPECT_EQ(shapes->total.bytes, sum.bytes);
+}
+
+TEST(Shapes, AGraphOfOneSizeRunsAtNoOther) {
+    Chain chain(3);
+    chain.conv(8, 4, 2, 1, 1);
+    chain.conv(8, 2, 1, 0, 0);
+    chain.resample(Resample::ZerosUp2);
+    chain.conv(3, 4, 1, 2, 2);
+    chain.finish();
+    chain.fixSize(14, 14);
+    EXPECT_FALSE(inferShapes(chain.model, chain.graph(), 1, 14, 14).ok()); // 7, 6, 12, 13 pixels
+    chain.graph().ops.back().padTop = chain.graph().ops.back().padLeft = 3;
+    EXPECT_TRUE(inferShapes(chain.model, chain.graph(), 1, 14, 14).ok());
+    EXPECT_EQ(fixedSize(chain.graph()).height, 14u);
+    const Status other = inferShapes(chain.model, chain.graph(), 1, 28, 14).status();
+    EXPECT_EQ(other.code, StatusCode::InvalidArgument);
+    EXPECT_NE(other.message.find("28x14 (height x width), expected 14x14"), std::string::npos)
+        << other.message;
+    EXPECT_EQ(downsamplingFactor(chain.graph()).value(), 1u);
+    EXPECT_TRUE(receptiveField(chain.model, chain.graph()).value().wholeImage);
+}
+
+TEST(Shapes, APointwiseMapAndResidualMustFit) {
+    Chain chain(3);
+    chain.conv(8, 3, 1, 1, 1);
+    const uint32_t skip = chain.last();
+    chain.conv(8, 3, 2, 1, 1);
+    Op &op = chain.pointwise();
+    Weight map;
+    map.type = DataType::F32;
+    map.shape = {2, 8, 4, 5};
+    map.bytes = 2 * 8 * 4 * 5 * 4;
+    chain.model.weights.push_back(map);
+    op.affine = static_cast<uint32_t>(chain.model.weights.size() - 1);
+    chain.finish(1, 2);
+    EXPECT_TRUE(inferShapes(chain.model, chain.graph(), 1, 8, 10).ok());
+    const Status map_ = inferShapes(chain.model, chain.graph(), 1, 8, 12).status();
+    EXPECT_NE(map_.message.find("affine map is for 4x5 pixels"), std::string::npos) << map_.message;
+    chain.graph().ops.back().affine = kNone;
+    chain.graph().ops.back().residual = skip;
+    const Status residual = inferShapes(chain.model, chain.graph(), 1, 8, 12).status();
+    EXPECT_NE(residual.message.find("does not fit the output of 1x8x4x6"), std::string::npos)
+        << residual.message;
+}
+
+TEST(ReceptiveField, APointwiseResidualCounts) {
+    Chain chain(8);
+    chain.conv(8, 5, 1, 2, 2);
+    const uint32_t skip = chain.last();
+    chain.pointwise().residual = skip;
+    chain.finish();
+    EXPECT_EQ(receptiveField(chain.model, chain.graph()).value().radius, 2u);
+    Chain near(8);
+    near.conv(8, 7, 1, 3, 3);
+    const uint32_t far = near.last();
+    near.conv(8, 1, 1, 0, 0);
+    near.pointwise().residual = far;
+    near.finish();
+    EXPECT_EQ(receptiveField(near.model, near.graph()).value().radius, 3u);
 }
 
 TEST(Shapes, BytesOfAMapCountItsPaddingChannels) {

@@ -95,6 +95,9 @@ TEST(Describe, SaysWhatTheModelHolds) {
                              "\"Attention\": 1",
                              "\"Concat\": 1",
                              "\"Resample\": 2",
+                             "\"Pointwise\": 1",
+                             "\"activation\": \"relu\"",
+                             "\"size\": null",
                              "\"output_resample\": \"fir down 2\"",
                              "\"activation\": \"gelu\"",
                              "\"shape\": [\"N\", \"3\", \"H\", \"W\"]",
@@ -109,8 +112,8 @@ TEST(Describe, SaysWhatTheModelHolds) {
         EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
     // 8x3x3x6 weights, 2x8 biases of conv_in and so on, counted by hand:
     // conv_in 432+16, norm1 16, down 1152+16, norm2 32, qkv 768+48, project 256+16, upsample 1152+8, norm3
-    // 32, conv_out 432+3
-    EXPECT_NE(text.find("\"parameters\": 4709,"), std::string::npos) << text;
+    // 32, point 32, conv_out 432+3
+    EXPECT_NE(text.find("\"parameters\": 4741,"), std::string::npos) << text;
 }
 
 TEST(Describe, AbsentThingsAreNull) {

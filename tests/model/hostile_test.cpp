@@ -44,6 +44,7 @@ enum : size_t {
     kUpsample,
     kFirDown,
     kFirUp,
+    kPoint,
     kNorm3,
     kConvOut
 };
@@ -226,7 +227,7 @@ const std::vector<Hostile> &table() {
         {"an op of a kind that nobody knows", "ops[1] 'conv_in'.kind: found 9 (unknown)",
          [](RawFile &r) { op(r, kConvIn).kind = static_cast<OpKind>(9); }, StatusCode::Unsupported},
         {"an op without a name", "ops[1].name: found 0 bytes", [](RawFile &r) { op(r, kConvIn).name = ""; }},
-        {"two ops of one name", "ops[12].name: found 'conv_in' again", [](RawFile &r) { op(r, kConvOut).name = "conv_in"; }},
+        {"two ops of one name", "ops[13].name: found 'conv_in' again", [](RawFile &r) { op(r, kConvOut).name = "conv_in"; }},
         {"an input that is no tensor", "ops[1] 'conv_in'.inputs[0]: found 99", [](RawFile &r) { op(r, kConvIn).inputs = {99}; }},
         {"an input made later", "found 'mixed', which no port or earlier op makes",
          [](RawFile &r) { op(r, kQkv).inputs = {9}; }},
@@ -279,16 +280,54 @@ const std::vector<Hostile> &table() {
         {"an epsilon of zero", "epsilon: found 0,", [](RawFile &r) { op(r, kNorm1).epsilon = 0; }},
         {"an unknown activation", "activation: found 5", [](RawFile &r) { op(r, kNorm1).activation = static_cast<ActivationFunction>(5); }},
         {"a norm that upsamples", "output_resample: found 1", [](RawFile &r) { op(r, kNorm1).outputResample = Resample::NearestUp2; }},
-        {"a resampling that does nothing", "ops[9] 'fir_down'.output_resample: found 0, expected 1 to 4",
+        {"a resampling that does nothing", "ops[9] 'fir_down'.output_resample: found 0, expected 1 to 5",
          [](RawFile &r) { op(r, kFirDown).outputResample = Resample::None; }},
-        {"a resampling that nobody knows", "output_resample: found 5",
-         [](RawFile &r) { op(r, kFirDown).outputResample = static_cast<Resample>(5); }},
+        {"a resampling that nobody knows", "output_resample: found 6",
+         [](RawFile &r) { op(r, kFirDown).outputResample = static_cast<Resample>(6); }},
         {"a resampling of two maps", "ops[9] 'fir_down'.inputs: found 2, expected 1 to 1",
          [](RawFile &r) { op(r, kFirDown).inputs = {3, 3}; }},
         {"a resampling that changes the channels", "output: found 'filtered' of 9 channels, expected 8",
          [](RawFile &r) { unet(r).tensors[13].channels = 9; }},
         {"a resampling with an activation", "activation: found a value, expected none for Resample",
          [](RawFile &r) { op(r, kFirDown).activation = ActivationFunction::Silu; }},
+        {"a pointwise op of three maps", "ops[11] 'point'.inputs: found 3, expected 1 to 2",
+         [](RawFile &r) { op(r, kPoint).inputs = {3, 3, 3}; }},
+        {"a pointwise op of a port", "found 'x', expected an activation", [](RawFile &r) { op(r, kPoint).inputs = {0}; }},
+        {"a pointwise op with a stride", "stride: found a value, expected none for Pointwise",
+         [](RawFile &r) { op(r, kPoint).stride = 2; }},
+        {"a pointwise op with an unknown activation", "'point'.activation: found 5",
+         [](RawFile &r) { op(r, kPoint).activation = static_cast<ActivationFunction>(5); }},
+        {"a pointwise table that is not there", "'point'.affine: found 1000", [](RawFile &r) { op(r, kPoint).affine = 1000; }},
+        {"a pointwise table of other channels", "'point'.affine: found 'added' of F32 [1][2][7], expected F32 [R][2][8]",
+         [](RawFile &r) { op(r, kPoint).affine = addWeight(r, DataType::F32, {1, 2, 7}); }},
+        {"a pointwise map in a graph of any size", "one of each per element, expected ports of one size",
+         [](RawFile &r) { op(r, kPoint).affine = addWeight(r, DataType::F32, {2, 8, 4, 4}); }},
+        {"a pointwise map of other channels", "expected F32 [2][8][H][W]",
+         [](RawFile &r) { op(r, kPoint).affine = addWeight(r, DataType::F32, {2, 9, 4, 4}); }},
+        {"a pointwise map of halfs", "expected F32 [2][8][H][W]",
+         [](RawFile &r) { op(r, kPoint).affine = addWeight(r, DataType::F16, {2, 8, 4, 4}); }},
+        {"a pointwise residual of other channels", "'point'.residual: found 'low' of 16 channels, expected 8",
+         [](RawFile &r) { op(r, kPoint).residual = 5; }},
+        {"a pointwise output of other channels", "output: found 'low_norm'",
+         [](RawFile &r) { op(r, kPoint).output = 6; }},
+        {"a port of one height and any width", "shape[2]: found 8 of symbol 0, expected a number of pixels for both",
+         [](RawFile &r) { for (Port &port : unet(r).ports) port.shape[2] = {DimensionSymbol::One, 8, 1}; }},
+        {"ports of two sizes", "shape[3]: found 9 of symbol 0, expected a number of pixels",
+         [](RawFile &r) {
+             for (Port &port : unet(r).ports)
+                 port.shape[2] = port.shape[3] = {DimensionSymbol::One, 8, 1};
+             unet(r).ports[1].shape[3].numerator = 9;
+         }},
+        {"a size of four billion", "shape[2]: found 4294967295/1",
+         [](RawFile &r) {
+             for (Port &port : unet(r).ports)
+                 port.shape[2] = port.shape[3] = {DimensionSymbol::One, ~0u, 1};
+         }},
+        {"half a pixel", "shape[2]: found 1/2",
+         [](RawFile &r) {
+             for (Port &port : unet(r).ports)
+                 port.shape[2] = port.shape[3] = {DimensionSymbol::One, 1, 2};
+         }},
         {"a convolution that filters its input", "input_resample: found 3",
          [](RawFile &r) { op(r, kUpsample).inputResample = Resample::FirUp2; }},
         {"a residual that is filtered", "residual_resample: found 4",
@@ -458,7 +497,7 @@ const std::vector<Hostile> &table() {
         {"a self-check with a short input", "self_check.inputs[1]: found 47 floats, expected 48", [](RawFile &r) { r.model.selfCheck.inputs[1].pop_back(); }},
         {"a self-check with a short output", "self_check.output: found 47 floats, expected 48", [](RawFile &r) { r.model.selfCheck.output.pop_back(); }},
         {"a self-check that expects NaN", "self_check.output: found nan", [](RawFile &r) { r.model.selfCheck.output[5] = kNaN; }},
-        {"a self-check of an op that is not there", "self_check.ops[12].op: found 13", [](RawFile &r) { r.model.selfCheck.ops[12].op = 13; }},
+        {"a self-check of an op that is not there", "self_check.ops[13].op: found 14", [](RawFile &r) { r.model.selfCheck.ops[13].op = 14; }},
         {"a self-check of one op twice", "self_check.ops[1].op: found 0", [](RawFile &r) { r.model.selfCheck.ops[1].op = 0; }},
         {"a self-check with more positions than values", "positions: found 3 with 2", [](RawFile &r) { r.model.selfCheck.ops[1].values.pop_back(); }},
         {"a self-check of 65 samples", "self_check.ops.positions: found 65", [](RawFile &r) { r.model.selfCheck.ops[1].positions.resize(65); }},

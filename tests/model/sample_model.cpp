@@ -171,7 +171,17 @@ Sample sampleModel(uint32_t wide) {
     const uint32_t filtered = b.tensor("filtered", c), widened = b.tensor("widened", c);
     b.resample("fir_down", high, filtered, Resample::FirDown2);
     b.resample("fir_up", filtered, widened, Resample::FirUp2);
-    b.norm("norm3", {up, widened}, skipNorm, 2).activation = ActivationFunction::Gelu;
+    const uint32_t pointed = b.tensor("pointed", c);
+    Op point;
+    point.kind = OpKind::Pointwise;
+    point.name = "point";
+    point.inputs = {widened};
+    point.output = pointed;
+    point.affine = b.weight("point.affine", DataType::F32, {2, 2, c});
+    point.residual = high;
+    point.activation = ActivationFunction::Relu;
+    graph.ops.push_back(point);
+    b.norm("norm3", {up, pointed}, skipNorm, 2).activation = ActivationFunction::Gelu;
     b.conv("conv_out", {skipNorm}, out, 3).outputScales = {0.5f, 2};
     for (Op &op : graph.ops)
         if (op.name == "down" || op.name == "norm2")

@@ -25,7 +25,8 @@ constexpr uint32_t kRepeatScale = 8;
 
 void repeatRuns(mote_model *handle, const ModelDescription &model, uint32_t runs, Interrupts &interrupts) {
     mote_session_desc desc = MOTE_SESSION_DESC_INIT;
-    desc.width = desc.height = model.sizeMultiple * kRepeatScale;
+    desc.width = model.width != 0 ? model.width : model.sizeMultiple * kRepeatScale;
+    desc.height = model.height != 0 ? model.height : model.sizeMultiple * kRepeatScale;
     desc.recipe = model.recipes.front().name.c_str();
     const MadeUpInputs inputs(model, desc.width, desc.height);
     const SessionHandle session = createSession(handle, desc);

@@ -102,6 +102,10 @@ ModelDescription describe(const mote_model *model) {
                 if (!conditioning.at("null_class").is_null())
                     result.nullClass = conditioning.at("null_class").get<uint32_t>();
             }
+            if (const ordered_json &size = graph.at("size"); !size.is_null()) {
+                result.height = size.at(0).get<uint32_t>();
+                result.width = size.at(1).get<uint32_t>();
+            }
             for (const ordered_json &port : graph.at("ports"))
                 result.ports.push_back(portOf(port));
             for (const auto &[kind, count] : graph.at("op_counts").items())

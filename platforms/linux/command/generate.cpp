@@ -65,8 +65,12 @@ void runGenerate(const GenerateOptions &options, Interrupts &interrupts) {
     if (image.channels != 1 && image.channels != 3)
         throw CommandError(ExitCode::Usage, path + ": state: found " + std::to_string(image.channels) +
                                                 " channels, expected 1 (gray) or 3 (RGB)");
-    image.width = options.size.width ? options.size.width : model.statisticsWindow;
-    image.height = options.size.height ? options.size.height : model.statisticsWindow;
+    image.width = options.size.width ? options.size.width
+                  : model.width      ? model.width
+                                     : model.statisticsWindow;
+    image.height = options.size.height ? options.size.height
+                   : model.height      ? model.height
+                                       : model.statisticsWindow;
     if (image.width == 0 || image.height == 0)
         throw CommandError(ExitCode::Usage, path + ": size: the model states none; give --size WxH");
     if (image.width > kMaxImageSide || image.height > kMaxImageSide)

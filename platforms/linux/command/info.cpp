@@ -99,8 +99,11 @@ void printText(const ModelDescription &model, uint64_t bytes, Size size, const N
     if (model.vectorLength > 0)
         std::printf("%-14s vectors of %u numbers\n", "classes", model.vectorLength);
     printRecipes(model);
-    std::printf("%-14s multiples of %u; other sizes are reflected up and cropped back\n", "sizes",
-                model.sizeMultiple);
+    if (model.width != 0)
+        std::printf("%-14s %ux%u only\n", "sizes", model.width, model.height);
+    else
+        std::printf("%-14s multiples of %u; other sizes are reflected up and cropped back\n", "sizes",
+                    model.sizeMultiple);
     if (model.receptiveField)
         std::printf("%-14s %u pixels to each side\n", "sees", *model.receptiveField);
     else
@@ -128,11 +131,16 @@ void runInfo(const InfoOptions &options) {
     const ModelHandle handle = openModel(nullptr, options.file);
     const ModelDescription model = describe(handle.get());
     const RecipeDescription &recipe = chooseRecipe(model, {}, options.file);
-    const Need need = needAt(handle.get(), recipe, options.size);
+    auto size = options.size;
+    if (model.width != 0) {
+        size.width = model.width;
+        size.height = model.height;
+    }
+    const Need need = needAt(handle.get(), recipe, size);
     if (options.json)
-        printJson(model.json, bytes, options.size, need);
+        printJson(model.json, bytes, size, need);
     else
-        printText(model, bytes, options.size, need);
+        printText(model, bytes, size, need);
 }
 
 } // namespace mote::command
