@@ -398,7 +398,9 @@ private:
         const Size out = {
             convolved(e, in.height, form.padTop, form.padBottom, form.kernelHeight, form.stride),
             convolved(e, in.width, form.padLeft, form.padRight, form.kernelWidth, form.stride)};
-        return map(builder_.conv2d(e.module, e.inputs[0], static_cast<uint32_t>(shape[0]), form), out);
+        const uint32_t made = builder_.conv2d(e.module, e.inputs[0], static_cast<uint32_t>(shape[0]), form);
+        convolutions_.insert(made);
+        return map(made, out);
     }
 
     uint32_t transposedConv2d(Entry &e) {
@@ -573,6 +575,8 @@ private:
                                  builder_.channels(scope.last), " channels and ", sizeText(scope.last),
                                  " pixels, expected those of x, ", stateChannels_, " and ", height_, "x",
                                  width_));
+        if (!convolutions_.contains(scope.last))
+            throw ReadError(text(where, ": ends in ", builder_.name(scope.last), ", expected a conv2d"));
         builder_.outputPort("model_output", scope.last, PortSource::ModelOutput,
                             "the network's output, which the sampler turns into the next state");
     }
@@ -585,9 +589,9 @@ private:
     bool fixed_ = false;
     uint32_t height_ = kNominalSize, width_ = kNominalSize, stateChannels_ = 0;
     std::map<std::string, Function> functions_;
-    std::set<uint32_t> ports_, vectors_;       // tensors; vectors depend on the timestep alone
-    std::map<uint32_t, uint32_t> activations_; // of ports
-    std::map<uint32_t, Size> sizes_;           // of maps
+    std::set<uint32_t> ports_, convolutions_, vectors_; // tensors; vectors depend on the timestep alone
+    std::map<uint32_t, uint32_t> activations_;          // of ports
+    std::map<uint32_t, Size> sizes_;                    // of maps
     size_t entries_ = 0, depth_ = 0;
 };
 

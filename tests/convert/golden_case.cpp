@@ -1,9 +1,9 @@
 #include "golden_case.h"
 
-#include "lower/unet.h"
 #include "schedule/evaluate.h"
 #include "schedule/guidance.h"
 #include "schedule/sampler.h"
+#include "source.h"
 
 #include <algorithm>
 #include <cmath>
@@ -30,8 +30,7 @@ nlohmann::json readDescription(const std::string &tensorFile) {
 class Evaluator {
 public:
     Evaluator(const GoldenCase &golden, const std::vector<double> &timesteps, const Folding &folding) {
-        Checkpoint checkpoint(golden.checkpointFolder());
-        network = lowerUNet(checkpoint);
+        network = Source(golden.checkpointFolder(), "", {}).lower();
         features_ = network.timestepFeatures;
         classInput_ = network.classInput;
         nullLabel = network.classes - 1;

@@ -12,8 +12,8 @@
 namespace mote::convert {
 namespace {
 
-const char *const kCases[] = {"ddpm-uncond-32", "ddim-vpred-cosine-32", "restore-sr-cond-64-resnet",
-                              "restore-sr-cond-64-conv", "class-cond-32"};
+const char *const kCases[] = {"ddpm-uncond-32",          "ddim-vpred-cosine-32", "restore-sr-cond-64-resnet",
+                              "restore-sr-cond-64-conv", "class-cond-32",        "seed-simpleunet"};
 
 void foldAll(Network &network, const std::vector<double> &timesteps) {
     fold(network, timesteps);
@@ -58,7 +58,7 @@ TEST(Goldens, FoldedTrajectoriesMatchDiffusers) {
             ++count;
         }
     }
-    EXPECT_EQ(count, 23u);
+    EXPECT_EQ(count, 26u);
 }
 
 TEST(Goldens, ShippedModelMatchesItsReferenceTrajectories) {

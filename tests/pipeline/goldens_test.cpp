@@ -17,6 +17,16 @@ TEST_P(Goldens, DdimTrajectoriesMatchDiffusers) {
     EXPECT_LE(judged.worst, 1.0);
 }
 
+TEST(SimpleUNet, ForwardPassesAndTrajectoriesMatchPyTorch) {
+    const GoldenCase golden("seed-simpleunet");
+    const Judged forward = runForwardPasses(golden, sharedDevice()),
+                 runs = runTrajectories(golden, sharedDevice());
+    EXPECT_EQ(forward.compared, 1);
+    EXPECT_EQ(runs.compared, 2);
+    EXPECT_LE(forward.worst, 1.0);
+    EXPECT_LE(runs.worst, 1.0);
+}
+
 // The shipped model at 1, 2 and 4 steps, from the recorded first state.
 TEST(ShippedModel, TrajectoriesMatchDiffusers) {
     const GoldenCase golden("denoise-edge");

@@ -1,0 +1,442 @@
+// Networks that their user describes: two trained ones give their recorded outputs, and every mistake in a
+// description is refused by file, entry and expectation.
+#include "checkpoint_folder.h"
+#include "described_networks.h"
+
+#include "convert.h"
+#include "read/weights.h"
+#include "reference/reference.h"
+#include "schedule/evaluate.h"
+#include "schedule/sampler.h"
+#include "source.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace mote::convert {
+namespace {
+
+using nlohmann::json;
+using reference::Array;
+
+template <typename T> Array<T> arrayOf(const std::vector<float> &values, uint32_t n) {
+    Array<T> array(n, 1, 28, 28);
+    std::copy(values.begin(), values.end(), array.values.begin());
+    return array;
+}
+
+template <typename T>
+Array<T> evaluate(const Network &network, const reference::Tables<T> &tables, const Array<T> &x, uint32_t row,
+                  double timestep, const TimestepFeatures &features) {
+    reference::Step step;
+    step.row = row;
+    step.timestep = timestep;
+    step.features = features;
+    return reference::modelOutput(network.graph, reference::runGraph<T>(network.graph, tables, {x}, step));
+}
+
+class Described : public testing::TestWithParam<const char *> {};
+
+// The recorded numbers come from another program in fp32: they agree to about 1e-4.
+TEST_P(Described, TrainedNetworkGivesItsRecordedOutputs) {
+    const DescribedNetwork golden = describedNetwork(GetParam());
+    Network network = Source(golden.weights, golden.description, {}).lower();
+    fold(network, kEpsilonTimesteps);
+    const auto tables = reference::tablesOf<float>(network);
+    const Array<float> x = arrayOf<float>(golden.reference.readFloats(golden.reference.get("x_T")), 4);
+    for (uint32_t row = 0; row < kEpsilonTimesteps.size(); ++row) {
+        const std::string name = "eps_t" + std::to_string(int(kEpsilonTimesteps[row]));
+        const std::vector<float> expected = golden.reference.readFloats(golden.reference.get(name));
+        const Array<float> found = evaluate(network, tables, x, row, kEpsilonTimesteps[row], {});
+        for (size_t i = 0; i < expected.size(); ++i)
+            ASSERT_NEAR(found.values[i], expected[i], 1e-4) << name << " " << i;
+    }
+}
+
+// Twenty steps of DDIM, x0 clipped and epsilon derived from it again, to the recorded pictures.
+TEST_P(Described, TwentyStepsGiveTheRecordedPictures) {
+    const DescribedNetwork golden = describedNetwork(GetParam());
+    Source source(golden.weights, golden.description, {});
+    schedule::Request request;
+    request.timesteps = kDdimTimesteps;
+    request.options = {{"use_clipped_model_output", "true"}};
+    const schedule::Table table = schedule::compile(source.scheduler(), "ddim", request);
+    Network network = source.lower();
+    fold(network, kDdimTimesteps);
+    const auto tables = reference::tablesOf<float>(network);
+    schedule::RunInputs<float> inputs;
+    inputs.batch = 4;
+    const std::vector<float> start = golden.reference.readFloats(golden.reference.get("x_T"));
+    inputs.noise = start;
+    const schedule::Trajectory<float> run =
+        schedule::runTable<float>(table, inputs,
+                                  [&](std::span<const float> x, const schedule::Row &row, size_t index,
+                                      std::span<float> m, std::span<float>) {
+                                      const Array<float> state = arrayOf<float>({x.begin(), x.end()}, 4);
+                                      const Array<float> found =
+                                          evaluate(network, tables, state, uint32_t(index), row.timestep, {});
+                                      std::copy(found.values.begin(), found.values.end(), m.begin());
+                                  });
+    const std::vector<float> expected = golden.reference.readFloats(golden.reference.get("ddim20_x_0"));
+    for (size_t i = 0; i < expected.size(); ++i)
+        ASSERT_NEAR(run.states.back()[i], expected[i], 1e-3) << i;
+}
+
+TEST_P(Described, FoldingKeepsWhatTheNetworkComputes) {
+    const DescribedNetwork golden = describedNetwork(GetParam());
+    const Network unfolded = Source(golden.weights, golden.description, {}).lower();
+    Network folded = unfolded;
+    fold(folded, {250, 750});
+    const auto before = reference::tablesOf<double>(unfolded), after = reference::tablesOf<double>(folded);
+    const Array<double> x = arrayOf<double>(golden.reference.readFloats(golden.reference.get("x_T")), 4);
+    for (const uint32_t row : {0u, 1u}) {
+        const double timestep = row == 0 ? 250 : 750;
+        const Array<double> expected =
+            evaluate(unfolded, before, x, row, timestep, unfolded.timestepFeatures);
+        const Array<double> found = evaluate(folded, after, x, row, timestep, {});
+        for (size_t i = 0; i < expected.values.size(); ++i)
+            ASSERT_NEAR(found.values[i], expected.values[i], 1e-11) << i;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, Described, testing::Values("mnist", "fashion"),
+                         [](const auto &entry) { return std::string(entry.param); });
+
+// ------------------------------------------------------------------------------------------------ small ones
+class Descriptions : public testing::Test {
+protected:
+    ~Descriptions() override { std::filesystem::remove_all(folder_); }
+
+    std::string file(const std::string &name) const { return (folder_ / name).string(); }
+
+    void weights(const std::vector<std::pair<std::string, std::vector<uint64_t>>> &shapes) {
+        std::vector<TensorToWrite> tensors;
+        float value = 0.01f;
+        for (const auto &[name, shape] : shapes) {
+            size_t count = 1;
+            for (uint64_t extent : shape)
+                count *= extent;
+            std::vector<float> values(count);
+            for (float &each : values)
+                each = value = std::fmod(value * 1.7f + 0.13f, 0.5f);
+            tensors.push_back({name, shape, values});
+        }
+        writeSafetensors(file("w.safetensors"), tensors);
+    }
+    Network lower(const json &description) const {
+        writeFile(file("d.json"), description.dump());
+        return Source(file("w.safetensors"), file("d.json"), {}).lower();
+    }
+    std::string message(const json &description) const {
+        try {
+            lower(description);
+        } catch (const ReadError &error) {
+            return error.what();
+        }
+        return "";
+    }
+
+    std::filesystem::path folder_ = freshFolder();
+};
+
+json minimal() {
+    return {{"mote_graph", 1},
+            {"inputs", {{"x", 3}}},
+            {"graph", json::array({{{"op", "conv2d"}, {"module", "a"}, {"padding", 1}, {"out", "a"}},
+                                   {{"op", "relu"}},
+                                   {{"op", "conv2d"}, {"module", "b"}}})}};
+}
+
+const std::vector<std::pair<std::string, std::vector<uint64_t>>> kShapes = {
+    {"a.weight", {4, 3, 3, 3}}, {"a.bias", {4}}, {"b.weight", {3, 4, 1, 1}}, {"b.bias", {3}}};
+
+TEST_F(Descriptions, TransposedConvolutionIsPyTorchs) {
+    weights({{"a.weight", {3, 2, 4, 4}}, {"a.bias", {2}}, {"b.weight", {3, 2, 1, 1}}, {"b.bias", {3}}});
+    json description = minimal();
+    description["size"] = {5, 7};
+    description["graph"] =
+        json::array({{{"op", "conv_transpose2d"}, {"module", "a"}, {"stride", 2}, {"padding", 1}},
+                     {{"op", "average_pool"}},
+                     {{"op", "conv2d"}, {"module", "b"}}});
+    const Network network = lower(description);
+    const auto tables = reference::tablesOf<double>(network);
+    Array<double> x(1, 3, 5, 7);
+    for (size_t i = 0; i < x.values.size(); ++i)
+        x.values[i] = std::sin(double(i));
+    const auto tensors = reference::runGraph<double>(network.graph, tables, {x});
+    const Op &conv = network.graph.ops[2];
+    ASSERT_EQ(conv.name, "a");
+    const Array<double> &found = tensors[conv.output];
+    ASSERT_EQ(found.height, 10u);
+    ASSERT_EQ(found.width, 14u);
+    // Its definition: every input pixel is spread over the output.
+    const SafetensorsFile file_(file("w.safetensors"));
+    const std::vector<float> w = file_.readFloats(file_.get("a.weight")),
+                             b = file_.readFloats(file_.get("a.bias"));
+    Array<double> expected(1, 2, 10, 14);
+    for (uint32_t o = 0; o < 2; ++o)
+        std::fill_n(expected.plane(0, o), expected.planeSize(), double(b[o]));
+    for (uint32_t i = 0; i < 3; ++i)
+        for (uint32_t o = 0; o < 2; ++o)
+            for (int y = 0; y < 5; ++y)
+                for (int xx = 0; xx < 7; ++xx)
+                    for (int ky = 0; ky < 4; ++ky)
+                        for (int kx = 0; kx < 4; ++kx) {
+                            const int row = 2 * y + ky - 1, column = 2 * xx + kx - 1;
+                            if (row >= 0 && row < 10 && column >= 0 && column < 14)
+                                expected.at(0, o, uint32_t(row), uint32_t(column)) +=
+                                    x.at(0, i, uint32_t(y), uint32_t(xx)) *
+                                    double(w[((i * 2 + o) * 4 + size_t(ky)) * 4 + size_t(kx)]);
+                        }
+    for (size_t i = 0; i < expected.values.size(); ++i)
+        ASSERT_NEAR(found.values[i], expected.values[i], 1e-12) << i;
+}
+
+// Every op that no convolution takes in, folded and not.
+TEST_F(Descriptions, EveryOpFoldsToTheSameNumbers) {
+    weights({{"a.weight", {4, 5, 3, 3}},
+             {"a.bias", {4}},
+             {"t.weight", {6, 8}},
+             {"t.bias", {6}},
+             {"u.weight", {4, 6}},
+             {"v.weight", {8, 6}},
+             {"v.bias", {8}},
+             {"n.weight", {4}},
+             {"n.bias", {4}},
+             {"bn.weight", {4}},
+             {"bn.bias", {4}},
+             {"bn.running_mean", {4}},
+             {"bn.running_var", {4}},
+             {"q.weight", {4, 4}},
+             {"k.weight", {4, 4}},
+             {"v2.weight", {4, 4}},
+             {"up.weight", {12, 4, 2, 2}},
+             {"up.bias", {4}},
+             {"b.weight", {3, 4, 1, 1}},
+             {"b.bias", {3}},
+             {"pool.weight", {4, 4, 3, 3}}});
+    json description = minimal();
+    description["inputs"] = {{"x", 3}, {"condition", 2}};
+    description["graph"] = json::parse(R"([
+        {"op": "timestep_features", "channels": 8, "out": "features"},
+        {"op": "linear", "module": "t"}, {"op": "mish", "out": "time"},
+        {"op": "linear", "module": "u", "bias": false, "out": "shift"},
+        {"op": "linear", "module": "v", "in": "time", "out": "both"},
+        {"op": "concat", "in": ["x", "condition"]}, {"op": "scale", "factor": 2, "offset": -1},
+        {"op": "conv2d", "module": "a", "padding": 1, "out": "a"},
+        {"op": "gelu"}, {"op": "scale", "factor": 0.5, "offset": 0.25, "out": "scaled"},
+        {"op": "add", "in": ["shift", "scaled"], "out": "shifted"},
+        {"op": "modulate", "in": ["shifted", "both"]}, {"op": "silu", "out": "h"},
+        {"op": "add", "in": ["h", "a"]}, {"op": "relu"},
+        {"op": "batch_norm", "module": "bn"}, {"op": "group_norm", "module": "n", "groups": 2, "out": "n"},
+        {"op": "linear", "module": "q", "bias": false, "out": "q"},
+        {"op": "linear", "module": "k", "bias": false, "in": "n", "out": "k"},
+        {"op": "linear", "module": "v2", "bias": false, "in": "n", "out": "v"},
+        {"op": "attention", "heads": 2, "in": ["q", "k", "v"], "out": "mixed"},
+        {"op": "average_pool"}, {"op": "conv2d", "module": "pool", "padding": 1, "bias": false},
+        {"op": "upsample", "out": "wide"},
+        {"op": "concat", "in": ["wide", "mixed", "h"]},
+        {"op": "conv_transpose2d", "module": "up", "stride": 2}, {"op": "average_pool"},
+        {"op": "conv2d", "module": "b"}
+    ])");
+    const Network unfolded = lower(description);
+    EXPECT_EQ(unfolded.graph.sizeMultiple, 2u);
+    Network folded = unfolded;
+    fold(folded, {10, 900});
+    const auto before = reference::tablesOf<double>(unfolded), after = reference::tablesOf<double>(folded);
+    Array<double> x(2, 3, 6, 8), condition(2, 2, 6, 8);
+    for (size_t i = 0; i < x.values.size(); ++i)
+        x.values[i] = std::sin(double(i));
+    for (size_t i = 0; i < condition.values.size(); ++i)
+        condition.values[i] = std::cos(double(i));
+    for (const uint32_t row : {0u, 1u}) {
+        reference::Step step;
+        step.row = row;
+        step.timestep = row == 0 ? 10 : 900;
+        step.features = unfolded.timestepFeatures;
+        const auto all = reference::runGraph<double>(unfolded.graph, before, {x, condition}, step);
+        const auto few = reference::runGraph<double>(folded.graph, after, {x, condition}, step);
+        const Array<double> &expected = reference::modelOutput(unfolded.graph, all);
+        const Array<double> &found = reference::modelOutput(folded.graph, few);
+        for (size_t i = 0; i < expected.values.size(); ++i)
+            ASSERT_NEAR(found.values[i], expected.values[i], 1e-12) << i;
+    }
+}
+
+TEST_F(Descriptions, EveryMistakeIsRefusedByName) {
+    weights(kShapes);
+    EXPECT_EQ(message(minimal()), "");
+    const auto with = [](const char *key, const json &value) {
+        json description = minimal();
+        description[key] = value;
+        return description;
+    };
+    const auto without = [](const char *key) {
+        json description = minimal();
+        description.erase(key);
+        return description;
+    };
+    const auto entry = [](size_t index, const char *key, const json &value) {
+        json description = minimal();
+        description["graph"][index][key] = value;
+        return description;
+    };
+    const auto graph = [&](const char *text) { return with("graph", json::parse(text)); };
+    json recursive = minimal();
+    recursive["functions"] = {{"f", {{"graph", json::array({{{"op", "f"}}})}}}};
+    recursive["graph"][1]["op"] = "f";
+    json doubling = minimal(); // 2^40 ops
+    for (int i = 0; i < 40; ++i)
+        doubling["functions"]["f" + std::to_string(i)] = {
+            {"graph",
+             json::array({{{"op", "f" + std::to_string(i + 1)}}, {{"op", "f" + std::to_string(i + 1)}}})}};
+    doubling["graph"][1]["op"] = "f0";
+    json many = minimal();
+    many["graph"] = json::array();
+    for (int i = 0; i < 5000; ++i)
+        many["graph"].push_back({{"op", "relu"}});
+    const struct {
+        const char *title;
+        json description;
+        std::vector<const char *> named;
+    } all[] = {
+        {"a list", json::array({1}), {"d.json", "expected an object"}},
+        {"no version", without("mote_graph"), {"\"mote_graph\" is absent"}},
+        {"another version", with("mote_graph", 2), {"\"mote_graph\" is 2"}},
+        {"no inputs", without("inputs"), {"\"inputs\" is absent"}},
+        {"no state", with("inputs", {{"y", 3}}), {"inputs", "\"x\" is absent"}},
+        {"another input", with("inputs", {{"x", 3}, {"mask", 1}}), {"inputs", "\"mask\""}},
+        {"no graph", without("graph"), {"\"graph\" is absent"}},
+        {"an unknown key", with("layers", 3), {"\"layers\" (3) is not known"}},
+        {"half a size", with("size", {28}), {"\"size\"", "[height, width]"}},
+        {"a size of zero", with("size", {0, 28}), {"\"size\"", "[height, width]"}},
+        {"weights elsewhere", with("weights", 3), {"\"weights\" is 3"}},
+        {"an unknown op",
+         entry(1, "op", "maxout"),
+         {"graph[1] (maxout)", "neither a function nor one of", "conv2d"}},
+        {"no op", graph(R"([{"module": "a"}])"), {"graph[0]", "\"op\" is absent"}},
+        {"an unknown key of an op", entry(0, "dilation", 2), {"graph[0] (conv2d a)", "\"dilation\" (2)"}},
+        {"a stride of three", entry(0, "stride", 3), {"graph[0] (conv2d a)", "\"stride\" is 3", "1 to 2"}},
+        {"padding of the kernel's size", entry(0, "padding", 3), {"\"padding\" is 3", "0 to 2"}},
+        {"padding on two sides", entry(0, "padding", {1, 1}), {"\"padding\"", "[top, left, bottom, right]"}},
+        {"no tensor",
+         entry(0, "module", "z"),
+         {"graph[0] (conv2d z)", "w.safetensors has no tensor \"z.weight\""}},
+        {"another rank",
+         entry(0, "op", "linear"),
+         {"graph[0] (linear a)", "[4, 3, 3, 3]", "expected 2 dimensions"}},
+        {"channels that do not fit", entry(2, "in", "x"), {"\"b.weight\"", "[3, 4, 1, 1]", "[3, 3, 1, 1]"}},
+        {"an unknown name", entry(2, "in", "y"), {"graph[2] (conv2d b)", "\"y\"", "expected one of a, x"}},
+        {"a name that is a number", entry(2, "in", 3), {"graph[2] (conv2d b)", "\"in\" has 3"}},
+        {"a name twice", entry(1, "out", "a"), {"\"out\" is \"a\"", "not taken"}},
+        {"two inputs", entry(2, "in", {"a", "a"}), {"graph[2] (conv2d b)", "2 inputs, expected 1"}},
+        {"tensors left over",
+         graph(R"([{"op": "conv2d", "module": "b", "in": "x"}])"),
+         {"\"b.weight\"", "[3, 3, 1, 1]"}},
+        {"an unused tensor that is not there", with("unused", {"c.weight"}), {"\"unused\" has \"c.weight\""}},
+        {"the end is no output",
+         graph(R"([{"op": "conv2d", "module": "a"}])"),
+         {"graph: ends in a", "4 channels"}},
+        {"the end is no convolution",
+         graph(
+             R"([{"op": "conv2d", "module": "a", "padding": 1}, {"op": "conv2d", "module": "b"}, {"op": "relu"}])"),
+         {"ends in", "conv2d"}},
+        {"another size", entry(0, "padding", 0), {"graph: ends in b", "510x510", "512x512"}},
+        {"maps that do not go together",
+         graph(R"([{"op": "upsample", "out": "u"}, {"op": "add", "in": ["u", "x"]}])"),
+         {"graph[1] (add)", "1024x1024", "512x512"}},
+        {"a layer norm of any size", entry(1, "op", "layer_norm"), {"graph[1] (layer_norm)", "\"size\""}},
+        {"groups that do not divide",
+         graph(R"([{"op": "conv2d", "module": "a"}, {"op": "group_norm", "module": "a", "groups": 3}])"),
+         {"\"groups\" is 3", "4 channels"}},
+        {"a function that calls itself", recursive, {"nested deeper than 8"}},
+        {"functions that double", doubling, {"nested deeper than 8"}},
+        {"five thousand ops", many, {"more than 4096 ops"}},
+        {"a function called as an op",
+         with("functions", {{"conv2d", {{"graph", json::array({{{"op", "relu"}}})}}}}),
+         {"function \"conv2d\"", "name of an op"}},
+        {"a function of nothing",
+         with("functions", {{"f", {{"graph", json::array()}}}}),
+         {"function \"f\"", "list of ops"}},
+        {"a vector for a map",
+         graph(R"([{"op": "timestep_features", "channels": 4}, {"op": "conv2d", "module": "a"}])"),
+         {"graph[1] (conv2d a)", "vector of the timestep"}},
+        {"the timestep twice",
+         graph(R"([{"op": "timestep_features", "channels": 4}, {"op": "timestep_features", "channels": 4}])"),
+         {"graph[1]", "second time"}},
+    };
+    for (const auto &wrong : all) {
+        const std::string found = message(wrong.description);
+        EXPECT_NE(found, "") << wrong.title << " was accepted";
+        for (const char *part : wrong.named)
+            EXPECT_NE(found.find(part), std::string::npos)
+                << wrong.title << ": no '" << part << "' in: " << found;
+    }
+}
+
+TEST_F(Descriptions, AFileOfTensorsNeedsADescription) {
+    weights(kShapes);
+    EXPECT_THROW(Source(file("w.safetensors"), "", {}), ReadError);
+    EXPECT_THROW(Source(file("w.safetensors"), "resnet", {}), ReadError);
+    writeFile(file("d.json"), minimal().dump());
+    EXPECT_THROW(Source(folder_.string(), file("d.json"), {}), ReadError); // does not say which file
+    json named = minimal();
+    named["weights"] = "../w.safetensors";
+    writeFile(file("d.json"), named.dump());
+    EXPECT_THROW(Source(folder_.string(), file("d.json"), {}), ReadError);
+    named["weights"] = "w.safetensors";
+    writeFile(file("d.json"), named.dump());
+    EXPECT_NO_THROW(Source(folder_.string(), file("d.json"), {}).lower());
+}
+
+// ------------------------------------------------------------------------------------------------
+// simple_unet
+TEST(SimpleUNet, HyperParametersThatItDoesNotHonourAreRefused) {
+    const std::string folder = std::string(MOTE_TESTS_DIR) + "/goldens/seed-simpleunet/";
+    const json good = json::parse(fileContent(folder + kSimpleUNetFile));
+    EXPECT_NO_THROW(parseSimpleUNetConfig(good, "s.json"));
+    for (const auto &[key, value] :
+         std::vector<std::pair<const char *, json>>{{"architecture", "BigUNet"},
+                                                    {"channels", 0},
+                                                    {"norm_groups", 5},
+                                                    {"norm_eps", 2},
+                                                    {"time_emb_dim", "256"},
+                                                    {"out_channels", 4},
+                                                    {"upsample", "bilinear"},
+                                                    {"downsample", "conv"},
+                                                    {"weights", "../w.safetensors"},
+                                                    {"attention", true}}) {
+        json wrong = good;
+        wrong[key] = value;
+        try {
+            parseSimpleUNetConfig(wrong, "s.json");
+            ADD_FAILURE() << key << " was accepted";
+        } catch (const ReadError &error) {
+            EXPECT_NE(std::string(error.what()).find(key), std::string::npos) << error.what();
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ random
+// weights
+TEST(RandomWeights, FillAConfigurationAndDependOnTheSeedAlone) {
+    const CheckpointFolder folder;
+    std::filesystem::remove(folder.file(CheckpointFolder::kWeights));
+    ConvertOptions options;
+    options.directory = folder.path();
+    EXPECT_THROW(convertCheckpoint(options), ReadError);
+    options.randomWeights = 7;
+    const Conversion first = convertCheckpoint(options), again = convertCheckpoint(options);
+    EXPECT_EQ(first.constants.data, again.constants.data);
+    EXPECT_FALSE(first.model.selfCheck.ops.empty());
+    for (const SelfCheckOp &op : first.model.selfCheck.ops) { // well-conditioned
+        EXPECT_GT(op.rms, 0.05f) << op.op;
+        EXPECT_LT(op.rms, 20.0f) << op.op;
+    }
+    options.randomWeights = 8;
+    EXPECT_NE(convertCheckpoint(options).constants.data, first.constants.data);
+}
+
+} // namespace
+} // namespace mote::convert

@@ -1,0 +1,108 @@
+// Two trained networks that a description converts (tests/goldens/ddpm28), on the device: a model of one size.
+#include "pipeline/rig.h"
+
+#include "convert/described_networks.h"
+#include "reference/reference.h"
+
+#include <cmath>
+
+namespace mote::test {
+namespace {
+
+class Described : public testing::TestWithParam<const char *> {
+protected:
+    Described() : golden_(convert::describedNetwork(GetParam())) {
+        start_ = golden_.reference.readFloats(golden_.reference.get("x_T"));
+    }
+
+    convert::Conversion convert(const std::vector<double> &timesteps) const {
+        convert::ConvertOptions options;
+        options.directory = golden_.weights;
+        options.architecture = golden_.description;
+        options.timesteps = timesteps;
+        options.samplerOptions = {{"use_clipped_model_output", "true"}};
+        return convert::convertCheckpoint(options);
+    }
+
+    static std::shared_ptr<pipeline::Session> session(const convert::Conversion &conversion) {
+        pipeline::SessionOptions options;
+        options.width = options.height = 28;
+        return makeSession(loadModel(sharedDevice(), writeToFile(conversion)), options);
+    }
+
+    void start(pipeline::Session &session, size_t picture) {
+        picture_.assign(start_.begin() + static_cast<std::ptrdiff_t>(picture * kPixels),
+                        start_.begin() + static_cast<std::ptrdiff_t>((picture + 1) * kPixels));
+        const pipeline::TensorView view = viewOf(picture_, 1, 28, 28);
+        ASSERT_TRUE(succeeded(session.bindTensor("x_start", &view)));
+    }
+
+    static double relativeError(std::span<const float> found, std::span<const float> expected) {
+        double errors = 0, norm = 0;
+        for (size_t i = 0; i < found.size(); ++i) {
+            errors += (double(found[i]) - double(expected[i])) * (double(found[i]) - double(expected[i]));
+            norm += double(expected[i]) * double(expected[i]);
+        }
+        return std::sqrt(errors / norm);
+    }
+
+    static constexpr size_t kPixels = 28 * 28, kPictures = 4;
+    convert::DescribedNetwork golden_;
+    std::vector<float> start_, picture_;
+};
+
+// As for every golden case: three times the error that fp16 storage has by itself, in the reference interpreter, and at
+// least 2e-3 (relative L2).
+TEST_P(Described, ForwardPassesMatchTheRecordedOnesWithinFp16) {
+    const convert::Conversion conversion = convert(convert::kEpsilonTimesteps);
+    const auto tables = convert::reference::tablesOf<float>(conversion.network);
+    const auto running = session(conversion);
+    std::vector<float> output(kPixels);
+    for (size_t picture = 0; picture < 2; ++picture) {
+        start(*running, picture);
+        for (uint32_t step = 0; step < convert::kEpsilonTimesteps.size(); ++step) {
+            const std::string name = "eps_t" + std::to_string(int(convert::kEpsilonTimesteps[step]));
+            const std::vector<float> all = golden_.reference.readFloats(golden_.reference.get(name));
+            const std::span<const float> expected(all.data() + picture * kPixels, kPixels);
+            convert::reference::Array<float> x(1, 1, 28, 28);
+            x.values = picture_;
+            convert::reference::Step at;
+            at.row = step;
+            const auto stored = convert::reference::runGraph<float>(
+                conversion.network.graph, tables, {x}, at, convert::reference::Storage::Half);
+            const double ofStorage = relativeError(
+                convert::reference::modelOutput(conversion.network.graph, stored).values, expected);
+            ASSERT_TRUE(succeeded(running->evaluate(step, viewOf(output, 1, 28, 28))));
+            EXPECT_LE(relativeError(output, expected), std::max(3 * ofStorage, 2e-3)) << name;
+        }
+    }
+}
+
+// A clipped trajectory of twenty steps: 1.5 % of the pictures' norm, five times what it was measured at.
+TEST_P(Described, TwentyStepsGiveTheRecordedPictures) {
+    const auto running = session(convert(convert::kDdimTimesteps));
+    const std::vector<float> all = golden_.reference.readFloats(golden_.reference.get("ddim20_x_0"));
+    std::vector<float> found(kPixels);
+    for (size_t picture = 0; picture < 2; ++picture) {
+        start(*running, picture);
+        const pipeline::TensorView view = viewOf(found, 1, 28, 28);
+        ASSERT_TRUE(succeeded(running->bindOutputTensor(&view)));
+        ASSERT_TRUE(succeeded(running->run({}, nullptr)));
+        EXPECT_LE(relativeError(found, {all.data() + picture * kPixels, kPixels}), 0.015) << picture;
+    }
+}
+
+TEST_P(Described, OtherSizesAreRefusedWithTheOneThereIs) {
+    const auto model = loadModel(sharedDevice(), writeToFile(convert({500})));
+    pipeline::SessionOptions options;
+    options.width = 32;
+    options.height = 28;
+    const auto refused = pipeline::Session::create(model, options);
+    EXPECT_TRUE(failedWith(refused.status(), StatusCode::InvalidArgument, "28 x 28"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, Described, testing::Values("mnist", "fashion"),
+                         [](const auto &entry) { return std::string(entry.param); });
+
+} // namespace
+} // namespace mote::test
