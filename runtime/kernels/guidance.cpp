@@ -49,6 +49,7 @@ Result<Dispatch> buildGuidance(const ImageExtent &extent, const GuidanceBuffers 
                       {buffers.scales, Access::Read}},
                      pushWords(extent, row, rescale, firstEntry, entries),
                      uint64_t{extent.batch} * guidanceEntries(extent), traits));
+    dispatch.pointwise = true;
     dispatch.operations = 3 * elementsOf(extent);
     dispatch.bytes = 12 * elementsOf(extent);
     return dispatch;
@@ -62,6 +63,7 @@ Result<Dispatch> buildGuidanceRescale(const ImageExtent &extent, const GuidanceB
                                  {{buffers.outputs, Access::ReadWrite}, {buffers.statistics, Access::Read}},
                                  pushWords(extent, 0, rescale, firstEntry, entries),
                                  uint64_t{extent.batch} * guidanceEntries(extent), traits));
+    dispatch.pointwise = true;
     dispatch.operations = elementsOf(extent);
     dispatch.bytes = 8 * elementsOf(extent);
     return dispatch;

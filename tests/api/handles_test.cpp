@@ -59,6 +59,16 @@ TEST(Arguments, NullsAreRefusedByName) {
     EXPECT_TRUE(refused(mote_session_prepare(nullptr, nullptr), bad, "session"));
     EXPECT_TRUE(refused(mote_session_bind_image(nullptr, "condition", nullptr), bad, "session"));
     EXPECT_TRUE(refused(mote_session_bind_image(session, nullptr, nullptr), bad, "port"));
+    EXPECT_TRUE(refused(mote_session_bind_images(nullptr, "condition", nullptr, 0), bad, "session"));
+    EXPECT_TRUE(refused(mote_session_bind_images(session, nullptr, nullptr, 0), bad, "port"));
+    EXPECT_TRUE(refused(mote_session_bind_output_images(nullptr, nullptr, 0), bad, "session"));
+    const mote_image image = MOTE_IMAGE_INIT;
+    EXPECT_TRUE(refused(mote_session_bind_images(session, "condition", &image, 0), bad, "found none"));
+    EXPECT_TRUE(refused(mote_session_set_class_labels(nullptr, nullptr, 0), bad, "session"));
+    const int64_t label = 0;
+    EXPECT_TRUE(refused(mote_session_set_class_labels(session, &label, 1), bad, "the model has no classes"));
+    EXPECT_TRUE(refused(mote_session_set_class_vectors(nullptr, nullptr, 0, 0), bad, "session"));
+    EXPECT_TRUE(refused(mote_session_set_guidance(nullptr, nullptr), bad, "session"));
     EXPECT_TRUE(refused(mote_session_bind_tensor(nullptr, "condition", nullptr), bad, "session"));
     EXPECT_TRUE(refused(mote_session_bind_tensor(session, nullptr, nullptr), bad, "port"));
     EXPECT_TRUE(refused(mote_session_bind_output_image(nullptr, nullptr), bad, "session"));

@@ -249,6 +249,24 @@ TEST(Guidance, AScaleOfOneIsOnePassWithTheBitsOfAModelWithoutGuidance) {
     }
 }
 
+TEST(Guidance, HasItsBarriersAndThePlannedMemory) {
+    const auto device = makeDevice();
+    const auto model = loadModel(device, convertToFile(optionsOf({{"num_class_embeds", kClasses}}, kGuided)));
+    for (const uint32_t tile : {0u, 16u}) {
+        BatchRun run(model, 2, tile);
+        EXPECT_EQ(device->memoryUse().liveBytes, run.session->plan().peakBytes);
+        std::vector<pipeline::Command> all;
+        const auto lists = run.session->recordedStep(0);
+        ASSERT_TRUE(succeeded(lists));
+        for (const std::vector<pipeline::Command> &list : lists.value())
+            all.insert(all.end(), list.begin(), list.end());
+        EXPECT_TRUE(succeeded(checkHazards(pipeline::recordEntries(all))));
+        ASSERT_TRUE(succeeded(run.session->setClassLabels({1, 3})));
+        run.run(2);
+        EXPECT_EQ(device->memoryUse().liveBytes, run.session->plan().peakBytes);
+    }
+}
+
 TEST(Guidance, RowsOutsideOfTheIntervalHaveOnePass) {
     const auto model =
         loadModel(sharedDevice(), convertToFile(optionsOf({{"num_class_embeds", kClasses}},
@@ -308,6 +326,7 @@ TEST(Classes, OfEveryKindMatchTheReference) {
         const convert::Conversion conversion = convert::convertCheckpoint(optionsOf(changes));
         const auto model = loadModel(sharedDevice(), writeToFile(conversion));
         BatchRun run(model, 2);
+        EXPECT_TRUE(succeeded(run.session->prepare({}, true, nullptr))) << name; // with its self-check
         const std::vector<uint32_t> labels = {4, 1};
         std::vector<std::vector<double>> vectors;
         if (conversion.network.graph.conditioning.kind == ConditioningKind::Vectors) {
