@@ -262,7 +262,7 @@ std::string describeConversion(const Conversion &conversion, const std::string &
             steps += text(i == 0        ? ""
                           : i % 16 == 0 ? ",\n          "
                                         : ", ",
-                          static_cast<int64_t>(recipe.rows[i].timestep));
+                          double(recipe.rows[i].timestep));
         line("recipe", text(recipe.name, " (", recipe.sampler, "): timesteps ", steps));
     }
     line("checked", model.selfCheck.ops.empty()

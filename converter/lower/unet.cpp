@@ -244,7 +244,7 @@ uint32_t classVector(Builder &builder, const UNetConfig &config, uint32_t timeFe
 
 void checkTimesteps(const UNetConfig &config, const std::vector<float> &timesteps) {
     const auto refuse = [&](float timestep, const std::string &expected) {
-        throw ReadError(text("timestep ", std::to_string(timestep), ": unet/config.json has the ",
+        throw ReadError(text("timestep ", double(timestep), ": unet/config.json has the ",
                              config.timeEmbeddingType, " time_embedding_type, which needs ", expected));
     };
     for (const float t : timesteps) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,12 @@ inline void appendText(std::string &to, char part) {
 template <std::integral Integer>
 requires(!std::same_as<Integer, char>) void appendText(std::string &to, Integer part) {
     to += std::to_string(part);
+}
+
+inline void appendText(std::string &to, double part) { // 499, 0.25
+    char buffer[32];
+    std::snprintf(buffer, sizeof buffer, "%.9g", part);
+    to += buffer;
 }
 
 template <typename... Parts> std::string text(const Parts &...parts) {

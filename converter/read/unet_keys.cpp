@@ -4,7 +4,6 @@
 #include "read/text.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <stdexcept>
 
 namespace mote::convert {
@@ -99,12 +98,6 @@ std::vector<std::string> choicesOf(const UNetKey &key) {
     return all;
 }
 
-std::string plain(double value) {
-    char buffer[32];
-    std::snprintf(buffer, sizeof buffer, "%.9g", value);
-    return buffer;
-}
-
 bool isCount(const UNetKey &key, const json &value) {
     return value.is_number_unsigned() && value.get<double>() >= key.low && value.get<double>() <= key.high;
 }
@@ -176,7 +169,7 @@ std::span<const UNetKey> unetKeys() {
 }
 
 std::string supportedValues(const UNetKey &key) {
-    const std::string range = text(" from ", plain(key.low), " to ", plain(key.high));
+    const std::string range = text(" from ", key.low, " to ", key.high);
     std::string all;
     switch (key.type) {
     case KeyType::Count:

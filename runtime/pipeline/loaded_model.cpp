@@ -140,14 +140,7 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::open(std::shared_ptr<gpu::Devi
     MOTE_TRY(loaded->runnable_);
 
     const Graph &graph = loaded->graph();
-    const uint32_t nominal =
-        (kNominalSize + graph.sizeMultiple - 1) / graph.sizeMultiple * graph.sizeMultiple;
-    const FixedSize fixed = fixedSize(graph);
-    MOTE_TRY_ASSIGN(
-        const GraphShapes shapes,
-        inferShapes(loaded->model_, graph, 1, fixed ? fixed.height : nominal, fixed ? fixed.width : nominal));
-    MOTE_TRY_ASSIGN(const GraphKernels kernels,
-                    chooseKernels(loaded->model_, graph, shapes, loaded->traits_, loaded->usable()));
+    MOTE_TRY_ASSIGN(const GraphKernels kernels, loaded->nominalKernels());
     MOTE_TRY_ASSIGN(loaded->weightPlan_,
                     planWeights(loaded->model_, graph, kernels, loaded->maxChunkBytes()));
     if (loaded->device_) {
@@ -156,6 +149,21 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::open(std::shared_ptr<gpu::Devi
     }
     loaded->openMilliseconds_ = millisecondsNow() - start;
     return loaded;
+}
+
+// Attention over whole large maps may be more than any kernel takes: then smaller ones.
+Result<GraphKernels> LoadedModel::nominalKernels() const {
+    const FixedSize fixed = fixedSize(graph());
+    const uint32_t multiple = graph().sizeMultiple;
+    for (uint32_t size = kNominalSize;; size /= 2) {
+        const uint32_t nominal = (size + multiple - 1) / multiple * multiple;
+        MOTE_TRY_ASSIGN(
+            const GraphShapes shapes,
+            inferShapes(model_, graph(), 1, fixed ? fixed.height : nominal, fixed ? fixed.width : nominal));
+        Result<GraphKernels> kernels = chooseKernels(model_, graph(), shapes, traits_, usable());
+        if (kernels.ok() || kernels.status().code != StatusCode::Unsupported || fixed || nominal == multiple)
+            return kernels;
+    }
 }
 
 uint64_t LoadedModel::maxChunkBytes() const {

@@ -55,6 +55,7 @@ public:
     bool selfChecked = false;
 
 private:
+    Result<GraphKernels> nominalKernels() const; // with which weights are packed
     LoadedModel() = default;
 
     std::shared_ptr<gpu::Device> device_; // first: outlives the weights

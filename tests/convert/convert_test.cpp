@@ -55,6 +55,76 @@ TEST(Convert, FourStepsWhenNoneAreGiven) {
     EXPECT_EQ(model.recipes[0].name, "4");
 }
 
+std::string refusalOf(const CheckpointFolder &folder,
+                      const std::function<void(ConvertOptions &)> &change = {}) {
+    try {
+        converted(folder, change);
+    } catch (const ReadError &error) {
+        return error.what();
+    }
+    return "converted";
+}
+
+nlohmann::json configWith(const nlohmann::json &changes) {
+    nlohmann::json config = smallConfig();
+    config.update(changes);
+    return config;
+}
+
+TEST(Convert, FourierFeaturesNeedTimestepsAboveZeroAndDivideTheOutputByThem) {
+    const CheckpointFolder folder(configWith({{"time_embedding_type", "fourier"}}));
+    const auto at = [](std::vector<double> timesteps) {
+        return [timesteps](ConvertOptions &o) { o.timesteps = timesteps; };
+    };
+    const Model model = converted(folder, at({500, 4})).model;
+    const Op &last = model.graphs[0].ops.back();
+    EXPECT_EQ(last.outputScales, (std::vector<float>{1 / 500.0f, 0.25f}));
+    EXPECT_NE(refusalOf(folder, at({500, 0})).find("timestep 0: unet/config.json has the fourier"),
+              std::string::npos);
+}
+
+TEST(Convert, LearnedFeaturesTakeTheRowsOfTheirTableAlone) {
+    const CheckpointFolder folder(
+        configWith({{"time_embedding_type", "learned"}, {"num_train_timesteps", 900}}));
+    EXPECT_EQ(converted(folder,
+                        [](ConvertOptions &o) {
+                            o.timesteps = {899, 0};
+                        })
+                  .model.timesteps,
+              (std::vector<float>{899, 0}));
+    EXPECT_NE(refusalOf(folder, [](ConvertOptions &o) { o.timesteps = {900}; })
+                  .find("whole timesteps from 0 to 899"),
+              std::string::npos);
+}
+
+TEST(Convert, FourierFrequenciesUnderTwoNamesMustBeTheSame) {
+    const nlohmann::json config = configWith({{"time_embedding_type", "fourier"}});
+    const auto renamed = [](const char *to) {
+        return [to](const std::string &name) { return name == "time_proj.weight" ? to : name; };
+    };
+    const CheckpointFolder one(config), other(config, renamed("time_proj.W"));
+    const auto four = [](ConvertOptions &o) { o.timesteps = {4}; };
+    EXPECT_EQ(converted(one, four).constants.data, converted(other, four).constants.data);
+    // Both names in one file, first with the same values, then with others.
+    for (const float change : {0.0f, 1.0f}) {
+        const Weights weights(one.file(CheckpointFolder::kWeights));
+        std::vector<TensorToWrite> all;
+        for (const StoredTensor &tensor : weights.tensors()) {
+            all.push_back({tensor.name, tensor.shape, weights.readFloats(tensor)});
+            if (tensor.name != "time_proj.weight")
+                continue;
+            all.push_back(all.back());
+            all.back().name = "time_proj.W";
+            all.back().values[0] += change;
+        }
+        const CheckpointFolder both(config);
+        writeSafetensors(both.file(CheckpointFolder::kWeights), all);
+        EXPECT_EQ(refusalOf(both, four).find("differ, expected the same frequencies") != std::string::npos,
+                  change != 0)
+            << refusalOf(both, four);
+    }
+}
+
 TEST(Convert, StepsGivenTwiceAreRefused) {
     const CheckpointFolder folder;
     EXPECT_THROW(converted(folder, [](ConvertOptions &o) { o.steps = {2, 2}; }), ReadError);

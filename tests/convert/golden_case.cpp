@@ -137,14 +137,23 @@ std::vector<uint32_t> GoldenCase::labels() const {
     return {all.begin(), all.end()};
 }
 
+std::vector<double> GoldenCase::numbers(const std::string &tensor) const {
+    if (tensors_.get(tensor).type == "I64") {
+        const std::vector<int64_t> all = integers(tensor);
+        return {all.begin(), all.end()};
+    }
+    const std::vector<float> all = floats(tensor);
+    return {all.begin(), all.end()};
+}
+
 double forwardFraction(const GoldenCase &golden, const std::string &prefix, const Folding &folding) {
-    const std::vector<int64_t> timesteps = golden.integers(golden.has(prefix + "t") ? prefix + "t" : "fwd.t");
-    Evaluator evaluate(golden, {timesteps.begin(), timesteps.end()}, folding);
+    const std::vector<double> timesteps = golden.numbers(golden.has(prefix + "t") ? prefix + "t" : "fwd.t");
+    Evaluator evaluate(golden, timesteps, folding);
     const Array<float> x = golden.array(prefix + "x", 0, 0);
     const Array<float> condition = golden.condition(x.height, x.width);
     std::vector<float> found;
-    for (int64_t timestep : timesteps) {
-        const Array<float> m = evaluate(x, condition, golden.labels(), double(timestep));
+    for (double timestep : timesteps) {
+        const Array<float> m = evaluate(x, condition, golden.labels(), timestep);
         found.insert(found.end(), m.values.begin(), m.values.end());
     }
     return fractionOfTolerance(found, golden.floats(prefix + "out"), golden.tolerance(prefix + "out"));

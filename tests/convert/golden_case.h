@@ -38,6 +38,7 @@ public:
     }
     std::vector<uint32_t> labels() const; // of the samples of fwd.x; empty: no classes
     std::string guidanceScale() const { return description_.at("guidance_scale").dump(); }
+    std::vector<double> numbers(const std::string &tensor) const; // integers or floats
     std::vector<uint64_t> shape(const std::string &tensor) const { return tensors_.get(tensor).shape; }
     Tolerance tolerance(const std::string &tensor) const; // fp32
 

@@ -12,8 +12,11 @@
 namespace mote::convert {
 namespace {
 
-const char *const kCases[] = {"ddpm-uncond-32",          "ddim-vpred-cosine-32", "restore-sr-cond-64-resnet",
-                              "restore-sr-cond-64-conv", "class-cond-32",        "seed-simpleunet"};
+const char *const kCases[] = {"ddpm-uncond-32", "ddim-vpred-cosine-32", "restore-sr-cond-64-resnet",
+                              "restore-sr-cond-64-conv", "class-cond-32", "seed-simpleunet",
+                              // Blocks and keys that the cases above do not have
+                              "unet-skip-16", "unet-attn-skip-16", "unet-learned-relu-16",
+                              "unet-mish-attn-16", "unet-gelu-fourier-16"};
 
 void foldAll(Network &network, const std::vector<double> &timesteps) {
     fold(network, timesteps);
@@ -26,8 +29,9 @@ double judged(const GoldenCase &golden, const std::string &what, double fraction
 
 std::vector<std::string> forwardPrefixes(const GoldenCase &golden) {
     std::vector<std::string> prefixes = {"fwd."};
-    if (golden.has("fwd.48x80.x"))
-        prefixes.push_back("fwd.48x80.");
+    for (const char *size : {"fwd.48x80.", "fwd.24x16."})
+        if (golden.has(std::string(size) + "x"))
+            prefixes.push_back(size);
     return prefixes;
 }
 

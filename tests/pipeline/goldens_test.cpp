@@ -53,15 +53,31 @@ TEST(ShippedModel, TrajectoriesMatchDiffusers) {
     }
 }
 
+std::string testName(const testing::TestParamInfo<const char *> &parameter) {
+    std::string name = parameter.param;
+    for (char &c : name)
+        c = c == '-' ? '_' : c;
+    return name;
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, Goldens,
                          testing::Values("ddpm-uncond-32", "ddim-vpred-cosine-32", "restore-sr-cond-64-conv",
                                          "restore-sr-cond-64-resnet", "class-cond-32"),
-                         [](const testing::TestParamInfo<const char *> &parameter) {
-                             std::string name = parameter.param;
-                             for (char &c : name)
-                                 c = c == '-' ? '_' : c;
-                             return name;
-                         });
+                         testName);
+
+// Blocks and keys that the cases above do not have; forward passes alone.
+class RareBlocks : public testing::TestWithParam<const char *> {};
+
+TEST_P(RareBlocks, ForwardPassesMatchDiffusers) {
+    const Judged judged = runForwardPasses(GoldenCase(GetParam()), sharedDevice());
+    EXPECT_GE(judged.compared, 1);
+    EXPECT_LE(judged.worst, 1.0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, RareBlocks,
+                         testing::Values("unet-skip-16", "unet-attn-skip-16", "unet-learned-relu-16",
+                                         "unet-mish-attn-16", "unet-gelu-fourier-16"),
+                         testName);
 
 } // namespace
 } // namespace mote::test
