@@ -75,7 +75,7 @@ void main() {
         if ((pc.flags & READ_NOISE) != 0)
             z = noise[i];
         else
-            z = noiseAt(session[SESSION_SEED_LOW], session[SESSION_SEED_HIGH], image,
+            z = noiseAt(SESSION_SEED(session), SESSION_OTHER_SEED(session), image,
                         (pc.firstRow + y) * session[SESSION_NOISE_WIDTH] + x, channel, pc.draw, pc.stream);
         float m = modelOutput[i];
         z2 = plus(z2, productOf(z, z));

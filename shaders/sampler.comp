@@ -114,7 +114,7 @@ float madeNoise(uint i) {
     uint row = i / pc.width, x = i - row * pc.width;
     uint plane = row / pc.height, y = pc.firstRow + row - plane * pc.height;
     uint image = plane / pc.channels, channel = plane - image * pc.channels;
-    return noiseAt(session[SESSION_SEED_LOW], session[SESSION_SEED_HIGH], image,
+    return noiseAt(SESSION_SEED(session), SESSION_OTHER_SEED(session), image,
                    y * session[SESSION_NOISE_WIDTH] + x, channel, pc.draw, pc.stream);
 }
 

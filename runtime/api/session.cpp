@@ -31,6 +31,21 @@ Status readRunDesc(const mote_run_desc *desc, pipeline::RunOptions &options) {
     options.noise =
         given.noise == MOTE_NOISE_TORCH ? pipeline::NoiseSource::Torch : pipeline::NoiseSource::Philox;
     options.progress = progressOf(given.progress, given.progress_user);
+    options.otherSeed = given.other_seed;
+    options.mix = given.seed_mix;
+    if (given.preview != nullptr) {
+        const mote_preview_callback preview = given.preview;
+        void *user = given.preview_user;
+        options.preview = [preview, user](uint32_t step, uint32_t image, const pipeline::ImageView &picture) {
+            mote_image out = MOTE_IMAGE_INIT;
+            out.format = MOTE_RGBA8;
+            out.width = picture.width;
+            out.height = picture.height;
+            out.stride = picture.stride;
+            out.pixels = picture.pixels;
+            preview(user, step, image, &out);
+        };
+    }
     if (given.trace == nullptr)
         return {};
     mote_trace trace = MOTE_TRACE_INIT;

@@ -15,6 +15,10 @@ static_assert(offsetof(SessionWords, seedLow) == 4 * SESSION_SEED_LOW, "");
 static_assert(offsetof(SessionWords, seedHigh) == 4 * SESSION_SEED_HIGH, "");
 static_assert(offsetof(SessionWords, noiseWidth) == 4 * SESSION_NOISE_WIDTH, "");
 static_assert(offsetof(SessionWords, nonFinite) == 4 * SESSION_NON_FINITE, "");
+static_assert(offsetof(SessionWords, otherSeedLow) == 4 * SESSION_OTHER_SEED_LOW, "");
+static_assert(offsetof(SessionWords, otherSeedHigh) == 4 * SESSION_OTHER_SEED_HIGH, "");
+static_assert(offsetof(SessionWords, seedWeight) == 4 * SESSION_SEED_WEIGHT, "");
+static_assert(offsetof(SessionWords, otherSeedWeight) == 4 * SESSION_OTHER_SEED_WEIGHT, "");
 static_assert(sizeof(SessionWords) == 4 * SESSION_WORDS, "");
 
 namespace {

@@ -11,6 +11,9 @@ struct SessionWords {
     uint32_t seedLow = 0, seedHigh = 0; // image n of a batch takes seed + n
     uint32_t noiseWidth = 0; // pixels a row for the noise counters: the photo's own width, before padding
     uint32_t nonFinite = 0xffffffffu; // atomicMin of the error codes; all ones: nothing was found
+    // z = seedWeight z(seed) + otherSeedWeight z(other seed); the squares of the weights sum to 1.
+    uint32_t otherSeedLow = 0, otherSeedHigh = 0;
+    float seedWeight = 1, otherSeedWeight = 0;
 };
 
 constexpr uint32_t kNothingFound = 0xffffffffu;

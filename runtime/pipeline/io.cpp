@@ -54,17 +54,18 @@ void packRows(const ImageView &image, uint32_t first, uint32_t count, uint8_t *t
 }
 
 void unpackRows(const uint8_t *rgba, const ImageView &image, const ImageView *alpha) {
+    const uint32_t scale = alpha != nullptr ? image.width / alpha->width : 1;
     for (uint32_t y = 0; y < image.height; ++y) {
         const uint8_t *source = rgba + size_t{4} * y * image.width;
         uint8_t *target = image.pixels + y * image.stride;
-        const uint8_t *opacity = alpha != nullptr ? alpha->pixels + y * alpha->stride : nullptr;
+        const uint8_t *opacity = alpha != nullptr ? alpha->pixels + y / scale * alpha->stride : nullptr;
         for (size_t x = 0; x < image.width; ++x, source += 4, target += image.bytesPerPixel) {
             if (image.bytesPerPixel == 1) {
                 target[0] = static_cast<uint8_t>(
                     (299u * source[0] + 587u * source[1] + 114u * source[2] + 500) / 1000);
                 continue;
             }
-            const uint8_t a = opacity != nullptr ? opacity[4 * x + 3] : uint8_t{255};
+            const uint8_t a = opacity != nullptr ? opacity[4 * (x / scale) + 3] : uint8_t{255};
             std::memcpy(target, source, 3);
             if (image.bytesPerPixel == 4)
                 target[3] = a;

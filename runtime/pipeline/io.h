@@ -47,8 +47,8 @@ void cropPlanes(const float *padded, uint32_t channels, uint32_t paddedHeight, u
 void packRows(const ImageView &image, uint32_t first, uint32_t count, uint8_t *to);
 
 // Writes width * height RGBA pixels without gaps in the image's format. Gray is the luma of Rec. 601. Alpha
-// comes from `alpha`, an image of the same size with four bytes a pixel (it may be `image` itself), or is 255
-// where it is null.
+// comes from `alpha`, an image with four bytes a pixel of the same size (it may be `image` itself) or of a
+// whole part of it (then it is repeated), or is 255 where it is null.
 void unpackRows(const uint8_t *rgba, const ImageView &image, const ImageView *alpha);
 
 // Activations [C/8][H][W][8] fp16 to [C][H][W] floats.

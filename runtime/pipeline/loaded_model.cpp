@@ -126,6 +126,7 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::open(std::shared_ptr<gpu::Devi
     std::shared_ptr<LoadedModel> loaded(new LoadedModel);
     loaded->device_ = std::move(device);
     MOTE_TRY_ASSIGN(loaded->model_, readModel(source));
+    MOTE_TRY_ASSIGN(loaded->task_, taskNamed(loaded->model_.task));
     loaded->traits_ = loaded->device_ ? traitsOf(*loaded->device_) : floorTraits();
     loaded->description_ = describeModel(loaded->model_);
     loaded->runnable_ = checkRunnable(loaded->model_, source.name());

@@ -4,6 +4,7 @@
 #include "gpu/device.h"
 #include "kernels/kernels.h"
 #include "model/reader.h"
+#include "model/task.h"
 #include "pipeline/weights.h"
 
 #include <memory>
@@ -32,6 +33,7 @@ public:
     const std::shared_ptr<gpu::Device> &device() const { return device_; } // may be null
     const Model &model() const { return model_; }
     const Graph &graph() const { return model_.graphs[0]; }
+    const Task &task() const { return task_; }
     const Traits &traits() const { return traits_; }
     const WeightPlan &weightPlan() const { return weightPlan_; }
     const std::vector<gpu::Allocation> &weightChunks() const { return weightChunks_; }
@@ -60,6 +62,7 @@ private:
 
     std::shared_ptr<gpu::Device> device_; // first: outlives the weights
     Model model_;
+    Task task_;
     Traits traits_;
     WeightPlan weightPlan_;
     std::vector<gpu::Allocation> weightChunks_;

@@ -33,10 +33,17 @@ enum class NoiseSource : uint8_t {
     Torch = 1,  // PyTorch's CPU generator, drawn on the host and uploaded
 };
 
+// The sampler's present estimate of image `image` of the batch, as a picture that lives until this returns.
+using PreviewCallback = std::function<void(uint32_t step, uint32_t image, const ImageView &picture)>;
+
 struct RunOptions {
     uint64_t seed = 0;
+    // The share of a quarter circle from `seed` towards this one, 0..1.
+    uint64_t otherSeed = 0;
+    float mix = 0;
     NoiseSource noise = NoiseSource::Philox;
     Progress progress;
+    PreviewCallback preview; // after every forward pass
     TraceCallback trace;
     bool traceOps = false;
 };
@@ -171,25 +178,34 @@ private:
     Result<Input> findInput(const std::string &name, bool asImage) const;
     Status checkTensor(const std::string &what, const TensorView &tensor, uint32_t n,
                        uint32_t channels) const;
-    Status checkImages(const std::string &what, const std::vector<ImageView> &images) const;
+    // Of the session's size divided by `scale`.
+    Status checkImages(const std::string &what, const std::vector<ImageView> &images, uint32_t scale) const;
+    Status checkShowable() const;
+    uint32_t scaleOf(const Input &input) const; // of the session's size to that of the input's images
     Status checkBound() const;
     bool isGiven(const char *name) const;
     // Rows [first, first + count) of a band of an image, from or to staging memory.
     Result<Command> importCommand(const Input &input, uint32_t image, uint32_t bytesPerPixel, size_t band,
                                   uint32_t first, uint32_t count) const;
-    Result<Command> exportCommand(uint32_t image, size_t band, uint32_t first, uint32_t count) const;
-    uint32_t rowsOfPiece(uint32_t left) const; // of 8-bit pixels, through staging memory at once
-    Status uploadInputs(uint64_t seed);
+    Result<Command> enlargeCommand(const Input &input, uint32_t image, const ImageView &from, size_t band,
+                                   uint32_t first, uint32_t count, const SourceRows &sources) const;
+    // Of the state, or of the row's estimate after its forward pass.
+    ExportPlanes exportPlanes(size_t band, const StepRow *estimate) const;
+    Result<Command> exportCommand(uint32_t image, size_t band, uint32_t first, uint32_t count,
+                                  const StepRow *estimate) const;
+    Result<std::vector<Command>> maskCommands() const; // of an inpainting model's inputs
+    uint32_t rowsOfPiece(uint32_t left) const;         // of 8-bit pixels, through staging memory at once
+    Status uploadInputs(const RunOptions &options);
     float scaleBefore(uint32_t step) const; // of the state that row `step` starts from
     Status uploadStart(uint32_t step);      // x_start, as the state before row `step`
     Status uploadStepNoise(uint32_t step);
     Status uploadConditioning();
-    // Of the state's shape, from a generator for each image.
-    Status uploadNormals(std::vector<TorchGenerator> &generators, uint32_t planes);
+    // Of the state's shape, from a generator for each image, then from one for each with the other seed.
+    Status uploadNormals(std::vector<TorchGenerator> &generators, float mix, uint32_t planes);
     // The batch, from image `firstImage` of the tensor on.
     Status uploadTensor(const TensorView &tensor, uint32_t firstImage, uint32_t planes, float scale);
     Status uploadImage(const ImageView &from, uint32_t image, const Input &input);
-    Status readImage(uint32_t image, std::vector<uint8_t> &rgba);            // of the state
+    Status readImage(uint32_t image, const StepRow *estimate, std::vector<uint8_t> &rgba);
     Status readPlanes(uint32_t planes, float scale, std::vector<float> &to); // of the state's channels
     Status readTensor(uint32_t tensor, uint32_t images, std::vector<float> &to);
     Status checkFinite();
@@ -200,6 +216,7 @@ private:
     Status runSteps(const RunOptions &options, const std::atomic<bool> *cancel);
     Status traceState(const RunOptions &options, uint32_t step);
     Status traceModelOutput(const RunOptions &options, uint32_t step);
+    Status showPreview(const RunOptions &options, uint32_t step);
     Status runOpsTraced(const RunOptions &options, uint32_t step, const std::atomic<bool> *cancel);
 
     // session_inspect.cpp

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -11,6 +12,14 @@ namespace mote::pipeline {
 namespace {
 
 constexpr const char *kStartName = "x_start", *kNoiseName = "step_noise";
+
+// Weights of the two seeds, on a quarter circle: normals of different seeds are orthogonal but for chance,
+// and stay normal with these.
+void seedWeights(float mix, float &own, float &other) {
+    const double angle = std::clamp(double(mix), 0.0, 1.0) * 1.57079632679489661923;
+    own = mix >= 1 ? 0.0f : static_cast<float>(std::cos(angle));
+    other = static_cast<float>(std::sin(angle));
+}
 
 } // namespace
 
@@ -24,8 +33,8 @@ std::vector<Session::Input> Session::appInputs() const {
     }
     if (plan_.mask != kNone) {
         const Port &state = statePort(graph());
-        inputs.push_back({"mask", true, 1, plan_.mask, 0, 1});
-        inputs.push_back({"known", true, stateChannels(), plan_.known, state.valueLow, state.valueHigh});
+        inputs.push_back({kMaskPort, true, 1, plan_.mask, 0, 1});
+        inputs.push_back({kKnownPort, true, stateChannels(), plan_.known, state.valueLow, state.valueHigh});
     }
     return inputs;
 }
@@ -41,23 +50,37 @@ Result<Session::Input> Session::findInput(const std::string &name, bool asImage)
                       asImage ? " that takes an image" : "", names.c_str(), kStartName, kNoiseName);
 }
 
-Status Session::checkImages(const std::string &what, const std::vector<ImageView> &images) const {
+// A super-resolution model's photo is smaller than what it makes.
+uint32_t Session::scaleOf(const Input &input) const {
+    return input.name == kConditionPort ? model_->task().scale : 1;
+}
+
+Status Session::checkShowable() const {
+    const uint32_t channels = stateChannels();
+    if (channels != 1 && channels != 3 && model_->task().kind != TaskKind::Colourise)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "the output has %u channels, an image can show 1 or 3; bind a tensor", channels);
+    return {};
+}
+
+Status Session::checkImages(const std::string &what, const std::vector<ImageView> &images,
+                            uint32_t scale) const {
     if (images.size() != plan_.batch)
         return makeStatus(StatusCode::InvalidArgument,
                           "%s: found %zu images, expected %u, the session's batch", what.c_str(),
                           images.size(), plan_.batch);
     for (const ImageView &image : images)
-        MOTE_TRY(checkImage(what, image, plan_.width, plan_.height));
+        MOTE_TRY(checkImage(what, image, plan_.width / scale, plan_.height / scale));
     return {};
 }
 
 Status Session::bindImages(const std::string &name, const std::vector<ImageView> &images) {
-    MOTE_TRY(findInput(name, true).status());
+    MOTE_TRY_ASSIGN(const Input input, findInput(name, true));
     if (images.empty()) {
         inputs_.erase(name);
         return {};
     }
-    MOTE_TRY(checkImages("image for '" + name + "'", images));
+    MOTE_TRY(checkImages("image for '" + name + "'", images, scaleOf(input)));
     BoundInput bound;
     bound.images = images;
     inputs_[name] = bound;
@@ -102,11 +125,8 @@ Status Session::bindOutputImages(const std::vector<ImageView> &images) {
     outputImages_.clear();
     if (images.empty())
         return {};
-    if (stateChannels() != 1 && stateChannels() != 3)
-        return makeStatus(StatusCode::InvalidArgument,
-                          "the output has %u channels, an image can show 1 or 3; bind a tensor",
-                          stateChannels());
-    MOTE_TRY(checkImages("output image", images));
+    MOTE_TRY(checkShowable());
+    MOTE_TRY(checkImages("output image", images, 1));
     outputImages_ = images;
     return {};
 }
@@ -212,10 +232,83 @@ Result<Command> Session::importCommand(const Input &input, uint32_t image, uint3
     return dispatchCommand(std::move(dispatch));
 }
 
-// RGBA, behind the session's words in the readback buffer.
-Result<Command> Session::exportCommand(uint32_t image, size_t band, uint32_t first, uint32_t count) const {
+Result<Command> Session::enlargeCommand(const Input &input, uint32_t image, const ImageView &from,
+                                        size_t band, uint32_t first, uint32_t count,
+                                        const SourceRows &sources) const {
+    EnlargedRows rows;
+    rows.packed.image = image;
+    rows.packed.firstRow = first;
+    rows.packed.rows = count;
+    rows.packed.width = plan_.width;
+    rows.packed.bytesPerPixel = from.bytesPerPixel;
+    rows.packed.strideBytes = uint64_t{from.width} * from.bytesPerPixel;
+    rows.packed.buffer = {plan_.upload, 0,
+                          (rows.packed.strideBytes * (sources.end - sources.first) + 3) / 4 * 4};
+    rows.factor = scaleOf(input);
+    rows.sourceHeight = from.height;
+    rows.sourceWidth = from.width;
+    rows.sourceRow = sources.first;
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    buildImageEnlarge(rows, bandExtent(band, input.channels, plan_.batch), input.low,
+                                      input.high,
+                                      plan_.band(input.planes, band, uint64_t{plan_.batch} * input.channels),
+                                      model_->traits()));
+    return dispatchCommand(std::move(dispatch));
+}
+
+Result<std::vector<Command>> Session::maskCommands() const {
+    MOTE_TRY_ASSIGN(const Input mask, findInput(kMaskPort, true));
+    MOTE_TRY_ASSIGN(const Input known, findInput(kKnownPort, true));
+    std::vector<Command> commands;
+    for (size_t band = 0; band < plan_.bands.size(); ++band) {
+        MOTE_TRY_ASSIGN(Dispatch dispatch,
+                        buildMaskKnown(bandExtent(band, known.channels, plan_.batch),
+                                       plan_.band(mask.planes, band, plan_.batch),
+                                       plan_.band(known.planes, band, uint64_t{plan_.batch} * known.channels),
+                                       model_->traits()));
+        commands.push_back(dispatchCommand(std::move(dispatch)));
+    }
+    return commands;
+}
+
+ExportPlanes Session::exportPlanes(size_t band, const StepRow *estimate) const {
     const Port &port = statePort(graph());
-    const float scale = scaleBefore(steps());
+    const uint64_t statePlanes = uint64_t{plan_.batch} * stateChannels();
+    // The estimate is the picture itself, the state is kept in the model's scale.
+    const float scale = estimate != nullptr ? 1.0f : scaleBefore(steps());
+    ExportPlanes planes;
+    planes.state = plan_.band(plan_.state, band, statePlanes);
+    planes.low = port.valueLow * scale;
+    planes.high = port.valueHigh * scale;
+    if (estimate != nullptr) {
+        const bool clamped = estimate->clip == ClipKind::Clamp;
+        planes.modelOutput = plan_.band(plan_.modelOutput, band, statePlanes);
+        planes.stateFactor = estimate->p;
+        planes.outputFactor = estimate->q;
+        planes.clipLow = clamped ? estimate->clipLow : -std::numeric_limits<float>::max();
+        planes.clipHigh = clamped ? estimate->clipHigh : std::numeric_limits<float>::max();
+    }
+    for (const Input &input : appInputs()) {
+        const bool luma = model_->task().kind == TaskKind::Colourise && input.name == kConditionPort;
+        const bool inpaint = model_->task().kind == TaskKind::Inpaint;
+        const BufferRange range = plan_.band(input.planes, band, uint64_t{plan_.batch} * input.channels);
+        if (luma || (inpaint && input.name == kMaskPort)) {
+            planes.side = luma ? ExportSide::Luma : ExportSide::Mask;
+            planes.sidePlanes = range;
+        }
+        if (inpaint && input.name == kKnownPort)
+            planes.known = range;
+        if (luma || (inpaint && input.name == kKnownPort)) {
+            planes.sideLow = input.low;
+            planes.sideHigh = input.high;
+        }
+    }
+    return planes;
+}
+
+// RGBA, behind the session's words in the readback buffer.
+Result<Command> Session::exportCommand(uint32_t image, size_t band, uint32_t first, uint32_t count,
+                                       const StepRow *estimate) const {
     PackedRows packed;
     packed.image = image;
     packed.firstRow = first;
@@ -224,13 +317,9 @@ Result<Command> Session::exportCommand(uint32_t image, size_t band, uint32_t fir
     packed.bytesPerPixel = 4;
     packed.strideBytes = uint64_t{plan_.width} * 4;
     packed.buffer = {plan_.readback, kReadbackHeaderBytes, kReadbackHeaderBytes + packed.strideBytes * count};
-    ExportPlanes planes;
-    planes.state = plan_.band(plan_.state, band, uint64_t{plan_.batch} * stateChannels());
-    planes.low = port.valueLow * scale;
-    planes.high = port.valueHigh * scale;
-    MOTE_TRY_ASSIGN(
-        Dispatch dispatch,
-        buildImageExport(packed, bandExtent(band, stateChannels(), plan_.batch), planes, model_->traits()));
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    buildImageExport(packed, bandExtent(band, stateChannels(), plan_.batch),
+                                     exportPlanes(band, estimate), model_->traits()));
     return dispatchCommand(std::move(dispatch));
 }
 
@@ -264,14 +353,26 @@ Status Session::uploadTensor(const TensorView &tensor, uint32_t firstImage, uint
 
 Status Session::uploadImage(const ImageView &from, uint32_t image, const Input &input) {
     const gpu::Allocation &upload = allocations_[plan_.upload - plan_.firstBuffer];
+    const uint32_t scale = scaleOf(input);
     for (size_t band = 0; band < plan_.bands.size(); ++band) {
         const RowBand &rows = plan_.bands[band];
         for (uint32_t first = 0, count = 0; first < rows.count; first += count) {
             count = rowsOfPiece(rows.count - first);
-            packRows(from, rows.first + first, count, reinterpret_cast<uint8_t *>(upload.mapped()));
+            SourceRows sources{rows.first + first, rows.first + first + count};
+            if (scale > 1) {
+                const uint64_t room = upload.size() / (uint64_t{from.width} * from.bytesPerPixel);
+                sources = enlargeSources(rows.first + first, count, from.height, scale);
+                while (count > 1 && sources.end - sources.first > room) {
+                    count = (count + 1) / 2;
+                    sources = enlargeSources(rows.first + first, count, from.height, scale);
+                }
+            }
+            packRows(from, sources.first, sources.end - sources.first,
+                     reinterpret_cast<uint8_t *>(upload.mapped()));
             MOTE_TRY(upload.flush(0, upload.size()));
             MOTE_TRY_ASSIGN(Command import,
-                            importCommand(input, image, from.bytesPerPixel, band, first, count));
+                            scale > 1 ? enlargeCommand(input, image, from, band, first, count, sources)
+                                      : importCommand(input, image, from.bytesPerPixel, band, first, count));
             MOTE_TRY(runCut({import}));
         }
     }
@@ -279,7 +380,7 @@ Status Session::uploadImage(const ImageView &from, uint32_t image, const Input &
 }
 
 // The photo's own size, without gaps.
-Status Session::readImage(uint32_t image, std::vector<uint8_t> &rgba) {
+Status Session::readImage(uint32_t image, const StepRow *estimate, std::vector<uint8_t> &rgba) {
     rgba.resize(size_t{4} * plan_.width * plan_.height);
     const gpu::Allocation &readback = allocations_[plan_.readback - plan_.firstBuffer];
     uint8_t *to = rgba.data();
@@ -288,7 +389,7 @@ Status Session::readImage(uint32_t image, std::vector<uint8_t> &rgba) {
         const uint32_t end = std::min(rows.count, std::max(plan_.height, rows.first) - rows.first);
         for (uint32_t first = 0, count = 0; first < end; first += count) {
             count = rowsOfPiece(end - first);
-            MOTE_TRY_ASSIGN(Command toBytes, exportCommand(image, band, first, count));
+            MOTE_TRY_ASSIGN(Command toBytes, exportCommand(image, band, first, count, estimate));
             MOTE_TRY(runCut({toBytes}));
             const size_t bytes = size_t{4} * plan_.width * count;
             MOTE_TRY(readback.invalidate(0, readback.size()));
@@ -332,11 +433,14 @@ Status Session::uploadConditioning() {
 }
 
 // Everything that a run reads but does not make: the session's words, the app's inputs, a given first state.
-Status Session::uploadInputs(uint64_t seed) {
+Status Session::uploadInputs(const RunOptions &options) {
     MOTE_TRY(checkBound());
     SessionWords all;
-    all.seedLow = static_cast<uint32_t>(seed);
-    all.seedHigh = static_cast<uint32_t>(seed >> 32);
+    all.seedLow = static_cast<uint32_t>(options.seed);
+    all.seedHigh = static_cast<uint32_t>(options.seed >> 32);
+    all.otherSeedLow = static_cast<uint32_t>(options.otherSeed);
+    all.otherSeedHigh = static_cast<uint32_t>(options.otherSeed >> 32);
+    seedWeights(options.mix, all.seedWeight, all.otherSeedWeight);
     all.noiseWidth = plan_.width;
     std::vector<uint32_t> raw(sizeof all / sizeof(uint32_t));
     std::memcpy(raw.data(), &all, sizeof all);
@@ -347,6 +451,10 @@ Status Session::uploadInputs(uint64_t seed) {
             MOTE_TRY(uploadImage(bound.images[image], image, input));
         if (bound.images.empty())
             MOTE_TRY(uploadTensor(bound.tensor, 0, input.planes, 1.0f));
+    }
+    if (model_->task().kind == TaskKind::Inpaint) {
+        MOTE_TRY_ASSIGN(std::vector<Command> mask, maskCommands());
+        MOTE_TRY(runCut(std::move(mask)));
     }
     return uploadConditioning();
 }
@@ -367,12 +475,17 @@ Status Session::uploadStepNoise(uint32_t step) {
     return uploadTensor(inputs_.at(kNoiseName).tensor, step * plan_.batch, plan_.noise, 1.0f);
 }
 
-Status Session::uploadNormals(std::vector<TorchGenerator> &generators, uint32_t planes) {
+Status Session::uploadNormals(std::vector<TorchGenerator> &generators, float mix, uint32_t planes) {
     TensorView tensor{plan_.batch, stateChannels(), plan_.paddedHeight, plan_.paddedWidth, nullptr};
     const size_t ofImage = size_t{tensor.c} * tensor.h * tensor.w;
     std::vector<float> normals(generators.size() * ofImage);
     for (size_t image = 0; image < generators.size(); ++image)
         generators[image].normals(&normals[image * ofImage], ofImage);
+    float own = 1, other = 0;
+    seedWeights(mix, own, other);
+    const size_t half = plan_.batch * ofImage; // where the other seed's begin
+    for (size_t i = 0; i < half && half < normals.size(); ++i)
+        normals[i] = own * normals[i] + other * normals[half + i];
     tensor.data = normals.data();
     return uploadTensor(tensor, 0, planes, 1.0f);
 }
@@ -420,13 +533,13 @@ Status Session::writeOutputs() {
         MOTE_TRY(readPlanes(plan_.state, 1.0f / scaleBefore(steps()), planes));
     std::vector<std::vector<uint8_t>> pixels(outputImages_.size());
     for (uint32_t image = 0; image < pixels.size(); ++image)
-        MOTE_TRY(readImage(image, pixels[image]));
+        MOTE_TRY(readImage(image, nullptr, pixels[image]));
     for (size_t image = 0; image < pixels.size(); ++image) {
         const ImageView *alpha = nullptr;
         for (const Input &input : appInputs()) {
             const auto bound = inputs_.find(input.name);
-            if (alpha == nullptr && bound != inputs_.end() && !bound->second.images.empty() &&
-                bound->second.images[image].bytesPerPixel == 4)
+            if (alpha == nullptr && input.name != kMaskPort && bound != inputs_.end() &&
+                !bound->second.images.empty() && bound->second.images[image].bytesPerPixel == 4)
                 alpha = &bound->second.images[image];
         }
         unpackRows(pixels[image].data(), outputImages_[image], alpha);

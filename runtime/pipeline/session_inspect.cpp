@@ -64,7 +64,7 @@ Status Session::evaluate(uint32_t step, const TensorView &output) {
     MOTE_TRY(submitter_->drain());
     if (!prepared_)
         MOTE_TRY(prepare({}, false, nullptr));
-    MOTE_TRY(uploadInputs(0));
+    MOTE_TRY(uploadInputs({}));
     MOTE_TRY(uploadStart(step));
     MOTE_TRY(submitItems(stepItems(step)));
     MOTE_TRY(submitter_->drain());
@@ -133,7 +133,7 @@ Result<Session::Statistics> Session::statisticsOf(uint32_t step) {
                           "statistics of a session that copies tiles or has a batch");
     if (!prepared_)
         MOTE_TRY(prepare({}, false, nullptr));
-    MOTE_TRY(uploadInputs(0));
+    MOTE_TRY(uploadInputs({}));
     MOTE_TRY(uploadStart(step));
     MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(step, 1));
     Statistics result(graph().tensors.size());

@@ -70,7 +70,8 @@ public:
         most *= base_.batch;
         // One row of everything, and for images of 8 bits beside what else is read back.
         const uint64_t limit = model_.maxChunkBytes();
-        if (w > limit / sizeof(float) / most || sizeof(float) * w > stagingLimit())
+        if (w > limit / sizeof(float) / most ||
+            sizeof(float) * w * (model_.task().scale > 1 ? 3 : 1) > stagingLimit())
             return makeStatus(
                 StatusCode::Unsupported,
                 "%u images of %u x %u pixels (%llu x %llu padded) need %llu channels of fp32 of a "
@@ -203,9 +204,12 @@ private:
             plan.imageBytes += buffer.bytes;
 
         // Floats and rows of 8-bit pixels go up and down in pieces: of a row at least, at four bytes a pixel.
+        // An enlarged row needs up to five of the photo's, which are at most half as long.
         const uint64_t rowBytes = sizeof(float) * uint64_t{plan.paddedWidth};
-        const uint64_t piece = std::max(rowBytes, std::min({rowBytes * plan.paddedHeight * mostChannels,
-                                                            kStagingChunkBytes, stagingLimit()}));
+        const uint64_t rows = model_.task().scale > 1 ? 3 : 1;
+        const uint64_t piece = std::max(
+            rows * rowBytes,
+            std::min({rowBytes * plan.paddedHeight * mostChannels, kStagingChunkBytes, stagingLimit()}));
         plan.upload = add(plan, "upload staging", piece, gpu::MemoryKind::Upload);
         plan.readback =
             add(plan, "readback staging", kReadbackHeaderBytes + piece, gpu::MemoryKind::Readback);
@@ -280,6 +284,12 @@ Result<PlannedSession> planSession(const LoadedModel &model, const SessionOption
         return makeStatus(StatusCode::InvalidArgument,
                           "width, height: found %u x %u, expected at least 1 x 1", options.width,
                           options.height);
+    const uint32_t scale = model.task().scale;
+    if (options.width % scale != 0 || options.height % scale != 0)
+        return makeStatus(StatusCode::InvalidArgument,
+                          "width, height: found %u x %u, expected multiples of %u: the model makes photos %u "
+                          "times as large",
+                          options.width, options.height, scale, scale);
     if (options.batch > kMaxBatch)
         return makeStatus(StatusCode::InvalidArgument, "batch: found %u images, expected at most %u",
                           options.batch, kMaxBatch);

@@ -48,11 +48,20 @@ Result<std::vector<Command>> Session::usedCommands() const {
     }
     for (const Input &input : appInputs())
         if (input.image) {
-            MOTE_TRY_ASSIGN(Command fromBytes, importCommand(input, 0, 3, 0, 0, 1));
+            const uint32_t scale = scaleOf(input);
+            const ImageView photo{3, plan_.width / scale, plan_.height / scale, 0, nullptr};
+            MOTE_TRY_ASSIGN(Command fromBytes, scale > 1
+                                                   ? enlargeCommand(input, 0, photo, 0, 0, 1,
+                                                                    enlargeSources(0, 1, photo.height, scale))
+                                                   : importCommand(input, 0, photo.bytesPerPixel, 0, 0, 1));
             commands.push_back(std::move(fromBytes));
         }
-    if (stateChannels() == 1 || stateChannels() == 3) {
-        MOTE_TRY_ASSIGN(Command toBytes, exportCommand(0, 0, 0, 1));
+    if (model_->task().kind == TaskKind::Inpaint) {
+        MOTE_TRY_ASSIGN(std::vector<Command> mask, maskCommands());
+        append(std::move(mask));
+    }
+    if (checkShowable().ok()) {
+        MOTE_TRY_ASSIGN(Command toBytes, exportCommand(0, 0, 0, 1, nullptr));
         commands.push_back(std::move(toBytes));
     }
     return commands;

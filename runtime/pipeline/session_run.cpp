@@ -47,6 +47,18 @@ Status Session::traceModelOutput(const RunOptions &options, uint32_t step) {
     return {};
 }
 
+// What the picture would be if the rest of the noise went at once: x0 of the row, of which the state and the
+// model's output are there.
+Status Session::showPreview(const RunOptions &options, uint32_t step) {
+    MOTE_TRY(submitter_->drain());
+    std::vector<uint8_t> rgba;
+    for (uint32_t image = 0; image < plan_.batch; ++image) {
+        MOTE_TRY(readImage(image, &recipe().rows[step], rgba));
+        options.preview(step, image, {4, plan_.width, plan_.height, size_t{4} * plan_.width, rgba.data()});
+    }
+    return {};
+}
+
 // The forward pass of a step op by op, with every output read back.
 Status Session::runOpsTraced(const RunOptions &options, uint32_t step, const std::atomic<bool> *cancel) {
     MOTE_TRY(submitter_->drain());
@@ -100,6 +112,8 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
     std::vector<TorchGenerator> generators;
     for (uint32_t image = 0; image < plan_.batch; ++image)
         generators.emplace_back(options.seed + image);
+    for (uint32_t image = 0; image < plan_.batch && options.mix > 0; ++image)
+        generators.emplace_back(options.otherSeed + image);
     const bool givenNoise = torch || isGiven("step_noise");
     if (givenNoise != samplersGivenNoise_)
         MOTE_TRY(recordSamplers(givenNoise));
@@ -115,7 +129,7 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
         MOTE_TRY(submitItems(pending));
         pending.clear();
         MOTE_TRY(submitter_->drain());
-        MOTE_TRY(uploadNormals(generators, plan_.state));
+        MOTE_TRY(uploadNormals(generators, options.mix, plan_.state));
         MOTE_TRY_ASSIGN(std::vector<Command> start, startCommands(true));
         MOTE_TRY(runCut(std::move(start)));
     }
@@ -136,15 +150,18 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
             pending.insert(pending.end(), items.begin(), items.end());
         }
         const bool noiseNow = givenNoise && row.draws != 0;
-        if (options.trace || noiseNow) {
+        if (options.trace || options.preview || noiseNow) {
             MOTE_TRY(submitItems(pending));
             pending.clear();
         }
+        if (options.preview)
+            MOTE_TRY(showPreview(options, step));
         if (options.trace)
             MOTE_TRY(traceModelOutput(options, step));
         if (noiseNow) {
             MOTE_TRY(submitter_->drain());
-            MOTE_TRY(isGiven("step_noise") ? uploadStepNoise(step) : uploadNormals(generators, plan_.noise));
+            MOTE_TRY(isGiven("step_noise") ? uploadStepNoise(step)
+                                           : uploadNormals(generators, options.mix, plan_.noise));
         }
         append(samplers_[step], pending);
         if (options.trace) {
@@ -167,9 +184,14 @@ Status Session::run(const RunOptions &options, const std::atomic<bool> *cancel) 
         return makeStatus(StatusCode::Unsupported,
                           "ops can be traced in whole images only; this session has %u tiles",
                           plan_.tileCount());
+    if (options.preview)
+        MOTE_TRY(checkShowable());
+    if (!(options.mix >= 0 && options.mix <= 1))
+        return makeStatus(StatusCode::InvalidArgument, "seed_mix: found %g, expected 0 to 1",
+                          static_cast<double>(options.mix));
     if (!prepared_)
         MOTE_TRY(prepare({}, false, cancel));
-    MOTE_TRY(uploadInputs(options.seed));
+    MOTE_TRY(uploadInputs(options));
 
     double total = 0, done = 0;
     for (const Item &item : runItems())

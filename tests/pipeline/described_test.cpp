@@ -1,4 +1,5 @@
-// Two trained networks that a description converts (tests/goldens/ddpm28), on the device: a model of one size.
+// Two trained networks that a description converts (tests/goldens/ddpm28), on the device: a model of one
+// size.
 #include "pipeline/rig.h"
 
 #include "convert/described_networks.h"
@@ -51,8 +52,8 @@ protected:
     std::vector<float> start_, picture_;
 };
 
-// As for every golden case: three times the error that fp16 storage has by itself, in the reference interpreter, and at
-// least 2e-3 (relative L2).
+// As for every golden case: three times the error that fp16 storage has by itself, in the reference
+// interpreter, and at least 2e-3 (relative L2).
 TEST_P(Described, ForwardPassesMatchTheRecordedOnesWithinFp16) {
     const convert::Conversion conversion = convert(convert::kEpsilonTimesteps);
     const auto tables = convert::reference::tablesOf<float>(conversion.network);
@@ -68,8 +69,8 @@ TEST_P(Described, ForwardPassesMatchTheRecordedOnesWithinFp16) {
             x.values = picture_;
             convert::reference::Step at;
             at.row = step;
-            const auto stored = convert::reference::runGraph<float>(
-                conversion.network.graph, tables, {x}, at, convert::reference::Storage::Half);
+            const auto stored = convert::reference::runGraph<float>(conversion.network.graph, tables, {x}, at,
+                                                                    convert::reference::Storage::Half);
             const double ofStorage = relativeError(
                 convert::reference::modelOutput(conversion.network.graph, stored).values, expected);
             ASSERT_TRUE(succeeded(running->evaluate(step, viewOf(output, 1, 28, 28))));

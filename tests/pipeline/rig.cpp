@@ -54,7 +54,8 @@ class GiveBackDevice : public testing::Environment {
     testing::AddGlobalTestEnvironment(new GiveBackDevice);
 
 std::string keyOf(const convert::ConvertOptions &options) {
-    std::string key = options.directory + "|" + options.schedulerConfig + "|" + options.sampler;
+    std::string key =
+        options.directory + "|" + options.schedulerConfig + "|" + options.sampler + "|" + options.task;
     for (int64_t steps : options.steps)
         key += "|" + std::to_string(steps);
     for (double timestep : options.timesteps)

@@ -36,7 +36,7 @@ struct CheckOptions {
 
 struct RestoreOptions {
     DeviceOptions device;
-    std::string input, output, model;
+    std::string input, output, model, mask, preview;
     RecipeChoice recipe;
     Noise noise;
     uint64_t memoryBudgetMegabytes = 0;
@@ -45,7 +45,7 @@ struct RestoreOptions {
 
 struct GenerateOptions {
     DeviceOptions device;
-    std::string output, model;
+    std::string output, model, preview;
     RecipeChoice recipe;
     Noise noise;
     Size size;

@@ -44,7 +44,7 @@ struct ModelDescription {
     uint64_t parameters = 0, weightBytes = 0;
     std::map<std::string, uint64_t> opsByKind;
     uint32_t sizeMultiple = 1, statisticsWindow = 0;
-    uint32_t height = 0, width = 0; // of a model that runs at one size only, or zeros
+    uint32_t height = 0, width = 0;         // of a model that runs at one size only, or zeros
     std::optional<uint32_t> receptiveField; // pixels to each side; none: the whole image
     // Of models with classes: how many labels there are and which stands for none, or the length of vectors.
     uint32_t labels = 0, vectorLength = 0;

@@ -104,7 +104,7 @@ void runGenerate(const GenerateOptions &options, Interrupts &interrupts) {
     {
         Progress progress("generate");
         prepareSession(session.get(), progress);
-        runSession(session.get(), options.noise, progress, interrupts);
+        runSessionShowing(options.preview, session.get(), options.noise, progress, interrupts);
     }
     for (size_t i = 0; i < images.size(); ++i)
         writeImage(numbered(options.output, i, images.size()), images[i]);

@@ -81,6 +81,11 @@ void addRecipe(CLI::App *command, RecipeChoice &recipe) {
 void addNoise(CLI::App *command, Noise &noise) {
     addNumber(command, "--seed", noise.seed, uint64_t{0}, UINT64_MAX,
               "of everything that is drawn; the same on every device; default 0");
+    addNumber(command, "--other-seed", noise.otherSeed, uint64_t{0}, UINT64_MAX,
+              "a second one, for --mix; default 0");
+    command->add_option("--mix", noise.mix, "from --seed (0) to --other-seed (1), along a circle; default 0")
+        ->type_name("0..1")
+        ->check(CLI::Range(0.0f, 1.0f));
     const std::map<std::string, mote_noise_source> sources = {{"philox", MOTE_NOISE_PHILOX},
                                                               {"torch", MOTE_NOISE_TORCH}};
     command
@@ -116,6 +121,11 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     restore->add_option("-o,--output", restoreOptions->output, ".png, .jpg or .jpeg")->required();
     restore->add_option("--model", restoreOptions->model,
                         "model file; default: the one that comes with mote");
+    restore->add_option("--mask", restoreOptions->mask,
+                        "PNG or JPEG, white where the photo is to be filled; for models that fill");
+    restore
+        ->add_option("--preview", restoreOptions->preview, "write the estimate after step N to PREFIX-N.png")
+        ->type_name("PREFIX");
     addRecipe(restore, restoreOptions->recipe);
     addNoise(restore, restoreOptions->noise);
     addNumber(restore, "--memory-budget", restoreOptions->memoryBudgetMegabytes, uint64_t{1},
@@ -144,6 +154,9 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
         ->add_option("--guidance", generateOptions->guidance,
                      "how much more of the class than of none; default: as the recipe has it")
         ->type_name("SCALE");
+    generate
+        ->add_option("--preview", generateOptions->preview, "write the estimate after step N to PREFIX-N.png")
+        ->type_name("PREFIX");
     addRecipe(generate, generateOptions->recipe);
     addDevice(generate, generateOptions->device);
     generate->callback([generateOptions, &interrupts] { runGenerate(*generateOptions, interrupts); });

@@ -1,8 +1,10 @@
 #include "progress.h"
 
 #include "handles.h"
+#include "image/image.h"
 
 #include <cstdio>
+#include <exception>
 #include <utility>
 
 #include <unistd.h>
@@ -59,17 +61,71 @@ void prepareSession(mote_session *session, Progress &progress) {
     check(mote_session_prepare(session, &desc));
 }
 
-void runSession(mote_session *session, const Noise &noise, Progress &progress, Interrupts &interrupts,
-                const mote_trace *trace) {
-    RunContext context = {&progress, &interrupts, session};
+namespace {
+
+mote_run_desc runDesc(const Noise &noise, RunContext &context) {
     mote_run_desc desc = MOTE_RUN_DESC_INIT;
     desc.seed = noise.seed;
     desc.noise = noise.source;
+    desc.other_seed = noise.otherSeed;
+    desc.seed_mix = noise.mix;
     desc.progress = onRun;
     desc.progress_user = &context;
+    return desc;
+}
+
+struct Previews {
+    std::string prefix;
+    mote_session *session;
+    std::exception_ptr failure;
+};
+
+// Called by the library: must not throw.
+void onPreview(void *user, uint32_t step, uint32_t number, const mote_image *picture) {
+    auto *previews = static_cast<Previews *>(user);
+    try {
+        Image image;
+        image.width = picture->width;
+        image.height = picture->height;
+        image.channels = 4;
+        const auto *pixels = static_cast<const uint8_t *>(picture->pixels);
+        image.pixels.assign(pixels, pixels + picture->stride * picture->height);
+        dropOpaqueAlpha(image);
+        writeImage(previews->prefix + "-" + std::to_string(step + 1) +
+                       (number == 0 ? "" : "-" + std::to_string(number)) + ".png",
+                   std::move(image));
+    } catch (...) {
+        if (!previews->failure)
+            previews->failure = std::current_exception();
+        mote_session_cancel(previews->session);
+    }
+}
+
+} // namespace
+
+void runSession(mote_session *session, const Noise &noise, Progress &progress, Interrupts &interrupts,
+                const mote_trace *trace) {
+    RunContext context = {&progress, &interrupts, session};
+    mote_run_desc desc = runDesc(noise, context);
     desc.trace = trace;
     const Interrupts::Run run(interrupts, session);
     check(mote_session_run(session, &desc));
+}
+
+void runSessionShowing(const std::string &prefix, mote_session *session, const Noise &noise,
+                       Progress &progress, Interrupts &interrupts) {
+    RunContext context = {&progress, &interrupts, session};
+    Previews previews = {prefix, session, nullptr};
+    mote_run_desc desc = runDesc(noise, context);
+    if (!prefix.empty()) {
+        desc.preview = onPreview;
+        desc.preview_user = &previews;
+    }
+    const Interrupts::Run run(interrupts, session);
+    const mote_status status = mote_session_run(session, &desc);
+    if (previews.failure)
+        std::rethrow_exception(previews.failure);
+    check(status);
 }
 
 } // namespace mote::command

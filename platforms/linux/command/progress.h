@@ -30,11 +30,17 @@ private:
 struct Noise {
     uint64_t seed = 0;
     mote_noise_source source = MOTE_NOISE_PHILOX;
+    uint64_t otherSeed = 0;
+    float mix = 0; // 0: seed, 1: otherSeed
 };
 
 // Prepares and runs a session with progress and Ctrl-C. Throws CommandError.
 void prepareSession(mote_session *session, Progress &progress);
 void runSession(mote_session *session, const Noise &noise, Progress &progress, Interrupts &interrupts,
                 const mote_trace *trace = nullptr);
+// With the present estimate after each step as a picture PREFIX-1.png, PREFIX-2.png, ...; of image I of a
+// batch, but the first, PREFIX-1-I.png.
+void runSessionShowing(const std::string &prefix, mote_session *session, const Noise &noise,
+                       Progress &progress, Interrupts &interrupts);
 
 } // namespace mote::command

@@ -29,6 +29,24 @@ std::string photoPort(const ModelDescription &model, const std::string &path) {
                                             ", expected one image to restore");
 }
 
+// How many times as large the picture becomes, by the task's name.
+uint32_t scaleOf(const ModelDescription &model) {
+    return model.task == "super-resolution-x2" ? 2 : model.task == "super-resolution-x4" ? 4 : 1;
+}
+
+// The mask of a model or recipe that fills. Throws where it is missing, or given in vain.
+Image readMask(const std::string &given, bool needed, const std::string &path) {
+    if (!needed && !given.empty())
+        throw CommandError(ExitCode::Usage,
+                           "--mask: found " + given + ", expected none: " + path + " does not fill holes");
+    if (needed && given.empty())
+        throw CommandError(ExitCode::Usage,
+                           path +
+                               ": mask: found none, expected --mask FILE, a picture that is white where the "
+                               "photo is to be filled");
+    return needed ? readImage(given) : Image();
+}
+
 } // namespace
 
 void runRestore(const RestoreOptions &options, Interrupts &interrupts) {
@@ -44,24 +62,40 @@ void runRestore(const RestoreOptions &options, Interrupts &interrupts) {
     const DeviceHandle device = openDevice(options.device);
     const ModelHandle handle = openModel(device.get(), path);
     const ModelDescription model = describe(handle.get());
-    const std::string port = photoPort(model, path);
+    const RecipeDescription &recipe = chooseRecipe(model, options.recipe, path);
+    const bool fills = model.task == "inpaint" || recipe.has("known region");
+    Image mask = readMask(options.mask, fills, path);
+    const std::string port = fills ? "known" : photoPort(model, path);
+    const uint32_t scale = scaleOf(model);
+    if (photo.width > kMaxImageSide / scale || photo.height > kMaxImageSide / scale)
+        throw CommandError(ExitCode::BadInput,
+                           options.input + ": size: found " + std::to_string(photo.width) + "x" +
+                               std::to_string(photo.height) + ", expected sides of at most " +
+                               std::to_string(kMaxImageSide / scale));
     mote_session_desc desc = MOTE_SESSION_DESC_INIT;
-    desc.width = photo.width;
-    desc.height = photo.height;
-    desc.recipe = chooseRecipe(model, options.recipe, path).name.c_str();
+    desc.width = photo.width * scale;
+    desc.height = photo.height * scale;
+    desc.recipe = recipe.name.c_str();
     desc.memory_budget = options.memoryBudgetMegabytes * 1'000'000;
     desc.tile_width = options.tile.width;
     desc.tile_height = options.tile.height;
     const SessionHandle session = createSession(handle.get(), desc);
 
-    Image restored = photo; // the same kind: gray stays gray, and alpha has a place to go
-    const mote_image input = view(photo), output = view(restored);
+    // The same kind: gray stays gray, but where it is to be coloured, and alpha has a place to go.
+    Image restored;
+    restored.width = desc.width;
+    restored.height = desc.height;
+    restored.channels = model.task == "colourise" && photo.channels == 1 ? 3 : photo.channels;
+    restored.pixels.resize(size_t{restored.width} * restored.height * restored.channels);
+    const mote_image input = view(photo), output = view(restored), hole = view(mask);
     check(mote_session_bind_image(session.get(), port.c_str(), &input));
+    if (fills)
+        check(mote_session_bind_image(session.get(), "mask", &hole));
     check(mote_session_bind_output_image(session.get(), &output));
     {
         Progress progress("restore");
         prepareSession(session.get(), progress);
-        runSession(session.get(), options.noise, progress, interrupts);
+        runSessionShowing(options.preview, session.get(), options.noise, progress, interrupts);
     }
     writeImage(options.output, restored);
 }

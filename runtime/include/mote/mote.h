@@ -189,9 +189,10 @@ typedef struct mote_session mote_session;
 
 typedef struct mote_session_desc {
     size_t struct_size;
-    /* Of the images, in pixels; at least 1x1, less than 2^32 in all. The image's fp32 planes lie in bands of
-     * rows that the device can bind, so that only memory limits its size: MOTE_OUT_OF_MEMORY tells what is
-     * needed. MOTE_UNSUPPORTED where a single row does not fit in a binding (millions of pixels). */
+    /* Of the picture that comes out, in pixels; at least 1x1, less than 2^32 in all. The image's fp32 planes
+     * lie in bands of rows that the device can bind, so that only memory limits its size: MOTE_OUT_OF_MEMORY
+     * tells what is needed. MOTE_UNSUPPORTED where a single row does not fit in a binding (millions of
+     * pixels). */
     uint32_t width, height;
     uint32_t steps;         /* the recipe with this number of steps; 0: by `recipe`, or the file's first */
     const char *recipe;     /* the recipe's name; NULL: by `steps` */
@@ -281,10 +282,12 @@ typedef struct mote_tensor {
  * W], step after step, the normals of every step that draws (rows of steps that draw none are not read); what
  * is absent is drawn from the run's seed. A recipe with a known region (flag "known region" of the
  * description) needs two more, as tensors or images: "mask" [N, 1, H, W], 1 or white where the model is to
- * fill in, and "known" [N, C, H, W], the picture around it. Images have the session's size and are mapped
- * from 0..255 to the port's range; tensors have the session's H and W, or the padded ones (multiples of the
- * model's size multiple; smaller ones are reflected up). The struct is copied, the pixels and floats are
- * borrowed: they must stay until the run that uses them has ended, or another binding replaces them. NULL
+ * fill in, and "known" [N, C, H, W], the picture around it; an inpainting model has the two as ports. Images
+ * have the session's size, or that divided by 2 or 4 for the "condition" of a super-resolution model, which
+ * is enlarged (the task of the description says so; FORMAT.md what each task makes of its inputs). They are
+ * mapped from 0..255 to the port's range; tensors have the session's H and W, or the padded ones (multiples
+ * of the model's size multiple; smaller ones are reflected up). The struct is copied, the pixels and floats
+ * are borrowed: they must stay until the run that uses them has ended, or another binding replaces them. NULL
  * unbinds. */
 MOTE_API mote_status mote_session_bind_image(mote_session *session, const char *port,
                                              const mote_image *image);
@@ -309,7 +312,8 @@ MOTE_API mote_status mote_session_set_class_vectors(mote_session *session, const
  * MOTE_INVALID_ARGUMENT where the recipe has no guided step. */
 MOTE_API mote_status mote_session_set_guidance(mote_session *session, const float *scale);
 
-/* Where the final state goes: as an image (clamped and rounded to nearest), as a tensor "sample" [N, C, H,
+/* Where the final state goes: as an image (clamped and rounded to nearest; inpainting keeps the known pixels,
+ * colourisation joins luma and chroma), as a tensor "sample" [N, C, H,
  * W], or both. Written only when a run succeeds. Borrowed like inputs. NULL unbinds. */
 MOTE_API mote_status mote_session_bind_output_image(mote_session *session, const mote_image *image);
 MOTE_API mote_status mote_session_bind_output_images(mote_session *session, const mote_image *images,
@@ -328,6 +332,11 @@ typedef enum mote_noise_source {
 } mote_noise_source;
 
 struct mote_trace;
+/* The sampler's present estimate of the finished picture, once for each image of the batch after every
+ * forward pass (`step` counts them from 0): RGBA of the session's size, valid until the callback returns.
+ * Coarse at first, the picture itself in the end. Reading it back makes the GPU wait. */
+typedef void (*mote_preview_callback)(void *user, uint32_t step, uint32_t image, const mote_image *picture);
+
 typedef struct mote_run_desc {
     size_t struct_size;
     /* Of everything that is drawn: the same seed gives the same normals on every device. Image i of a batch
@@ -337,9 +346,16 @@ typedef struct mote_run_desc {
     void *progress_user;
     const struct mote_trace *trace; /* inspection, below; NULL: none */
     mote_noise_source noise;
+    mote_preview_callback preview; /* NULL: none. Needs an output that an image can show */
+    void *preview_user;
+    /* Between two seeds, 0 (`seed`) to 1 (`other_seed`): normals cos(a) z(seed) + sin(a) z(other_seed) with
+     * a = seed_mix * pi / 2, the spherical interpolation of vectors that are orthogonal, as normals of two
+     * seeds are but for chance. They are normals again. */
+    float seed_mix;
+    uint64_t other_seed;
 } mote_run_desc;
 #define MOTE_RUN_DESC_INIT                                                                                   \
-    { sizeof(mote_run_desc), 0, NULL, NULL, NULL, MOTE_NOISE_PHILOX }
+    { sizeof(mote_run_desc), 0, NULL, NULL, NULL, MOTE_NOISE_PHILOX, NULL, NULL, 0, 0 }
 
 /* Runs all steps and returns when the outputs are written. `desc` NULL: the defaults (seed 0). A run that
  * fails leaves the outputs as they were, and the session usable unless the device is lost. */
