@@ -197,7 +197,9 @@ Conversion convertCheckpoint(const ConvertOptions &options) {
         fold(result.network, {model.timesteps.begin(), model.timesteps.end()}, nullClassOf(options, unet));
     guideRecipes(model.recipes, result.network.graph.conditioning);
     roundToStored(result.network);
-    result.constants = storeConstants(result.network);
+    model.selfCheck = makeSelfCheck(result.network, 0);
+    result.constants =
+        options.keepConstants ? storeConstants(result.network) : storeConstants(std::move(result.network));
 
     model.name = options.name;
     model.version = options.version;
@@ -214,7 +216,6 @@ Conversion convertCheckpoint(const ConvertOptions &options) {
                                  : options.statisticsWindow;
     const ReceptiveField field = expectOk(receptiveField(model, model.graphs[0]));
     model.receptiveField = field.wholeImage ? kNone : field.radius;
-    model.selfCheck = makeSelfCheck(result.network, 0);
     return result;
 }
 

@@ -36,6 +36,7 @@ struct ConvertOptions {
     schedule::NamedValues samplerOptions;
     std::string name = "unnamed", version, licence, task, description; // task empty: "restore" or "generate"
     uint32_t statisticsWindow = 0;
+    bool keepConstants = true; // in Conversion::network; a file needs the stored ones only
     std::string
         nullClass; // the label that stands for no class, or "none"; empty: the last row of a table of classes
 };

@@ -10,6 +10,10 @@
 #include <exception>
 #include <string>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace {
 
 using namespace mote::convert;
@@ -29,6 +33,10 @@ int say(ExitCode code, const char *message) {
 } // namespace
 
 int main(int argc, char **argv) {
+#if defined(__GLIBC__)
+    mallopt(M_MMAP_THRESHOLD,
+            1 << 18); // a tensor that is freed goes back to the system: the peak is what is in use
+#endif
     CLI::App app(
         "Converts a checkpoint in diffusers layout (a UNet2DModel with its scheduler) into a .mote file.",
         "mote-convert");
@@ -144,6 +152,7 @@ int main(int argc, char **argv) {
             options.samplerOptions.push_back(schedule::parseOption(option));
         for (const std::string &recipe : recipes)
             options.recipes.push_back(parseRecipe(recipe));
+        options.keepConstants = false;
         const Conversion conversion = convertCheckpoint(options);
         writeConversion(conversion, output);
         std::fputs(describeConversion(conversion, output).c_str(), stdout);

@@ -45,6 +45,9 @@ private:
             need(op.weight);
             need(op.bias);
             values[op.output] = reference::runOp<double>(op, inputs, nullptr, tables, step);
+            for (const uint32_t constant : {op.weight, op.bias}) // never a second copy of all of them
+                if (constant != kNone)
+                    tables[constant] = {};
         }
         return values;
     }

@@ -44,7 +44,9 @@ uint64_t StoredConstants::bytes() const {
     return total;
 }
 
-StoredConstants storeConstants(const Network &network) {
+namespace {
+
+template <typename Freed> StoredConstants store(const Network &network, Freed freed) {
     const std::vector<bool> half = matrices(network);
     StoredConstants stored;
     for (size_t k = 0; k < network.constants.size(); ++k) {
@@ -64,8 +66,19 @@ StoredConstants storeConstants(const Network &network) {
         weight.bytes = data.size();
         stored.weights.push_back(std::move(weight));
         stored.data.push_back(std::move(data));
+        freed(k);
     }
     return stored;
+}
+
+} // namespace
+
+StoredConstants storeConstants(const Network &network) {
+    return store(network, [](size_t) {});
+}
+
+StoredConstants storeConstants(Network &&network) {
+    return store(network, [&](size_t k) { std::vector<double>().swap(network.constants[k].values); });
 }
 
 } // namespace mote::convert

@@ -20,5 +20,7 @@ struct StoredConstants {
 
 // The network must have been rounded.
 StoredConstants storeConstants(const Network &network);
+// The same where the network's constants are needed no more: each is freed once it is stored.
+StoredConstants storeConstants(Network &&network);
 
 } // namespace mote::convert

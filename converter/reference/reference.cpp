@@ -543,10 +543,13 @@ Array<T> conditioningVector(const Graph &graph, const Tables<T> &tables, const S
     return out;
 }
 
-template <typename T>
-std::vector<Array<T>> runGraph(const Graph &graph, const Tables<T> &tables,
-                               const std::vector<Array<T>> &inputs, const Step &step, Storage storage,
-                               Keep keep) {
+namespace {
+
+// `need` is called with what is about to read tables, `done` afterwards.
+template <typename T, typename Need, typename Done>
+std::vector<Array<T>> evaluateGraph(const Graph &graph, const Tables<T> &tables,
+                                    const std::vector<Array<T>> &inputs, const Step &step, Storage storage,
+                                    Keep keep, Need need, Done done) {
     std::vector<Array<T>> arrays(graph.tensors.size());
     size_t given = 0;
     for (const Port &port : graph.ports) {
@@ -565,8 +568,10 @@ std::vector<Array<T>> runGraph(const Graph &graph, const Tables<T> &tables,
             text("graph ", graph.name, ": ", inputs.size(), " arrays given, it has ", given, " input ports"));
 
     Array<T> conditioning;
-    if (graph.conditioning.kind != ConditioningKind::None)
+    if (graph.conditioning.kind != ConditioningKind::None) {
+        need({graph.conditioning.stepEmbeddings, graph.conditioning.classes});
         conditioning = conditioningVector(graph, tables, step);
+    }
     std::vector<size_t> lastUse(graph.tensors.size(), 0);
     for (size_t i = 0; i < graph.ops.size(); ++i) {
         for (uint32_t tensor : graph.ops[i].inputs)
@@ -583,7 +588,9 @@ std::vector<Array<T>> runGraph(const Graph &graph, const Tables<T> &tables,
                 fail(op, text("input ", graph.tensors[tensor].name, " has not been computed"));
         }
         const Array<T> *residual = op.residual == kNone ? nullptr : &arrays.at(op.residual);
+        need({op.weight, op.bias, op.affine, op.projection});
         Array<T> output = runOp(op, sources, residual, tables, step, &conditioning);
+        done({op.weight, op.bias, op.affine, op.projection});
         const Tensor &tensor = graph.tensors.at(op.output);
         if (output.channels != tensor.channels)
             fail(op, text("output ", tensor.name, " has ", output.channels, " channels, declared ",
@@ -597,6 +604,37 @@ std::vector<Array<T>> runGraph(const Graph &graph, const Tables<T> &tables,
                     arrays[t] = {};
     }
     return arrays;
+}
+
+using Indices = std::initializer_list<uint32_t>;
+
+} // namespace
+
+template <typename T>
+std::vector<Array<T>> runGraph(const Graph &graph, const Tables<T> &tables,
+                               const std::vector<Array<T>> &inputs, const Step &step, Storage storage,
+                               Keep keep) {
+    const auto nothing = [](Indices) {};
+    return evaluateGraph(graph, tables, inputs, step, storage, keep, nothing, nothing);
+}
+
+template <typename T>
+std::vector<Array<T>> runGraph(const Network &network, const std::vector<Array<T>> &inputs, const Step &step,
+                               Storage storage, Keep keep) {
+    Tables<T> tables(network.constants.size());
+    const auto need = [&](Indices constants) {
+        for (const uint32_t index : constants)
+            if (index < tables.size())
+                tables[index] = {
+                    network.constants[index].shape,
+                    {network.constants[index].values.begin(), network.constants[index].values.end()}};
+    };
+    const auto done = [&](Indices constants) {
+        for (const uint32_t index : constants)
+            if (index < tables.size())
+                tables[index] = {};
+    };
+    return evaluateGraph(network.graph, tables, inputs, step, storage, keep, need, done);
 }
 
 template <typename T> const Array<T> &modelOutput(const Graph &graph, const std::vector<Array<T>> &tensors) {
@@ -629,6 +667,10 @@ template std::vector<Array<float>> runGraph<float>(const Graph &, const Tables<f
 template std::vector<Array<double>> runGraph<double>(const Graph &, const Tables<double> &,
                                                      const std::vector<Array<double>> &, const Step &,
                                                      Storage, Keep);
+template std::vector<Array<float>> runGraph<float>(const Network &, const std::vector<Array<float>> &,
+                                                   const Step &, Storage, Keep);
+template std::vector<Array<double>> runGraph<double>(const Network &, const std::vector<Array<double>> &,
+                                                     const Step &, Storage, Keep);
 template const Array<float> &modelOutput<float>(const Graph &, const std::vector<Array<float>> &);
 template const Array<double> &modelOutput<double>(const Graph &, const std::vector<Array<double>> &);
 template Tables<float> tablesOf<float>(const Network &);

@@ -82,6 +82,11 @@ std::vector<Array<T>> runGraph(const Graph &graph, const Tables<T> &tables,
                                const std::vector<Array<T>> &inputs, const Step &step = {},
                                Storage storage = Storage::Exact, Keep keep = Keep::All);
 
+// A network, its constants converted to T one op at a time, so that a second copy of all is never in memory.
+template <typename T>
+std::vector<Array<T>> runGraph(const Network &network, const std::vector<Array<T>> &inputs, const Step &step,
+                               Storage storage = Storage::Exact, Keep keep = Keep::All);
+
 // The array of the port that the sampler calls the model's output.
 template <typename T> const Array<T> &modelOutput(const Graph &graph, const std::vector<Array<T>> &tensors);
 

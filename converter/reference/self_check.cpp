@@ -127,10 +127,8 @@ SelfCheck makeSelfCheck(const Network &network, uint32_t timestepIndex) {
         step.vectors.resize(1);
     for (std::vector<double> &vector : step.vectors)
         vector.resize(network.constants[graph.conditioning.stepEmbeddings].shape[1]);
-    const auto stored = reference::runGraph<float>(graph, reference::tablesOf<float>(network), inputs, step,
-                                                   reference::Storage::Half);
-    const auto exact =
-        reference::runGraph<double>(graph, reference::tablesOf<double>(network), exactInputs, step);
+    const auto stored = reference::runGraph<float>(network, inputs, step, reference::Storage::Half);
+    const auto exact = reference::runGraph<double>(network, exactInputs, step);
     for (uint32_t i = 0; i < graph.ops.size(); ++i) {
         const Op &op = graph.ops[i];
         const Array<float> &output = stored[op.output];
