@@ -172,8 +172,10 @@ Result<std::vector<Command>> Session::tileCommands(uint32_t tile, uint32_t passe
             const ImageExtent extent = bandExtent(band, channels, ofWhole);
             const BufferRange whole = plan_.band(planes, band, uint64_t{ofWhole} * channels);
             if (!port.output) {
+                if (tile == plan_.tileCount())
+                    continue; // nothing is read after the last tile
                 const TilePlace place = tilePlace(tile, channels, images);
-                if (tile < plan_.tileCount() && tileTouches(place, extent))
+                if (tileTouches(place, extent))
                     MOTE_TRY(append(buildTileRead(place, extent, ofTile, whole, model_->traits())));
             } else if (tile == 0) {
                 MOTE_TRY(append(buildClear(extent, whole, forward_.session, model_->traits())));
