@@ -21,19 +21,23 @@ def main(words=None):
         sub.add_argument("--device", help="cpu or cuda; cuda if there is one")
         return sub
 
+    def benchOption(sub):
+        sub.add_argument("--bench", metavar="FILE", action="append", default=[],
+                         help="output of `mote bench --json`: predict this network's time on that device; may be repeated")
+
     for name, text in (("train", "train the network, or go on training it"),
                        ("distil", "distil the trained network round by round, or go on")):
         sub = command(name, text)
         sub.add_argument("--minutes", type=float, help="stop after this time, with a checkpoint to go on from")
         if name == "train":
+            benchOption(sub)
             sub.add_argument("--finish", action="store_true",
                              help="with --minutes: run through the rest of the learning rate schedule in this time")
     command("export", "write diffusers folders")
     sub = command("evaluate", "measure, and write tables and contact sheets")
     sub.add_argument("--test", metavar="DIR", help="test pictures, instead of [evaluate] folder")
     sub.add_argument("--model", metavar="DIR", help="a diffusers folder, instead of this run's export")
-    sub.add_argument("--bench", metavar="FILE", action="append", default=[],
-                     help="output of `mote bench --json`: predict this network's time on that device; may be repeated")
+    benchOption(sub)
     arguments = parser.parse_args(words)
     try:
         config = configuration.load(arguments.config, arguments.data, getattr(arguments, "test", None), arguments.output)
@@ -41,7 +45,8 @@ def main(words=None):
             if arguments.finish and arguments.minutes is None:
                 parser.error("--finish needs --minutes")
             from .training import pickDevice, trainRun
-            trainRun(config, pickDevice(arguments.device), arguments.minutes, arguments.finish)
+            trainRun(config, pickDevice(arguments.device), arguments.minutes, arguments.finish,
+                     arguments.bench)
         elif arguments.command == "distil":
             from .distilling import distilRun
             from .training import pickDevice

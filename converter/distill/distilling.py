@@ -106,7 +106,7 @@ def distilRun(config, device, minutes=None):
         teacher.load_state_dict(weights)
         network.load_state_dict(weights)
         state = loop.makeState(network)
-        content = loop.readCheckpoint(path + ".pt", identity, device)
+        content = loop.readCheckpoint(path + ".pt", identity)
         if content:
             loop.restore(state, content)
             print("round %s: going on from step %d" % (one.name, state.step), flush=True)

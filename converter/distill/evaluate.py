@@ -14,6 +14,7 @@ from .data import DataError, Folder, Labelled
 from .degrade import KINDS, NumpyNoise
 from .diffusion import recipe, sample
 from .export import exported, loadExported, writeText
+from .latency import latency
 from .metrics import frechet, precisionRecall, psnr, ssim
 from .network import multiplyAdds, parameterCount
 from .sheets import sheet
@@ -59,22 +60,6 @@ def markdown(header, rows):
     return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]) + "\n"
 
 
-def latency(network, benches, passes, height, width):
-    """Rows: device and predicted milliseconds, at the rate that `mote bench --json` measured for a model of this kind."""
-    rows = []
-    for path in benches:
-        try:
-            with open(path, encoding="utf-8") as file:
-                bench = json.load(file)
-            rate = bench["operations"] / bench["next_image_ms"]["median"]  # operations a millisecond
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError("%s is no output of `mote bench --json`: %r" % (path, error)) from error
-        predicted = 2 * multiplyAdds(network, height, width) * passes / rate
-        rows.append([bench["device"], "%dx%d" % (width, height), passes, "%.0f ms" % predicted,
-                     "%s, %dx%d" % (bench["model"], bench["width"], bench["height"])])
-    return rows
-
-
 def evaluateRestore(config, device, folder, recipes, out):
     settings = config.evaluate
     if not settings.folder:
@@ -116,7 +101,7 @@ def evaluateRestore(config, device, folder, recipes, out):
         top, left = [(extent - side) // 2 for extent in pictures[0].shape[:2]]
         crops.append([pixels[top:top + side, left:left + side] for pixels in shown.values()])
         print(markdown(["degradation", "method", "PSNR, dB", "SSIM"], rows[-len(means):]), flush=True)
-    sheet(crops, os.path.join(out, "restored.png"), (), [entry.get("name", entry["kind"]) for entry in settings.degradations])
+    sheet(crops, os.path.join(out, "restored.png"), list(shown), list(results))
     about = ("%d pictures of %s (%d skipped); picture i, sorted by path: degradation seed %d + i, first state seed %d + i "
              "(numpy.random.default_rng); whole pictures, RGB, 8 bits out; PSNR in dB, SSIM after Wang et al. 2004.\n"
              % (len(pictures), os.path.basename(os.path.normpath(settings.folder)), len(found.skipped), settings.seed,
@@ -130,7 +115,8 @@ def samples(network, diffusion, timesteps, labels, seed, guidance=1.0, batch=100
     side, made = network.config["sample_size"], []
     for first in range(0, len(labels), batch):
         given, without = labels[first:first + batch], none[first:first + batch]
-        noise = np.stack([np.random.default_rng(seed + first + i).standard_normal((3, side, side)) for i in range(len(given))])
+        noise = np.stack([np.random.default_rng(seed + first + i).standard_normal((3, side, side))
+                          for i in range(len(given))])
 
         def predict(x, t, given=given, without=without):
             output = network(x, t, given)
@@ -185,8 +171,8 @@ def evaluateGenerate(config, device, models, out):
         nearest = torch.cdist(flat, all_).topk(min(4, len(all_)), dim=1, largest=False).indices
         sheet([byteRows(few[i:i + 1]) + [real.pictures[j].permute(1, 2, 0).numpy() for j in nearest[i]]
                for i in range(len(few))], os.path.join(out, "nearest-%s.png" % slug), ("made", "nearest"), (), 2)
-    about = ("%d samples a model, classes as often as among the %d real pictures of %s; the noise of sample i has seed %d + i; "
-             "features of a classifier of %d classes trained on the same pictures (seed %d): comparable with each other "
+    about = ("%d samples a model, classes as often as among the %d real pictures of %s; the noise of sample i has seed "
+             "%d + i; features of a classifier of %d classes trained on the same pictures (seed %d): comparable with each other "
              "only. Precision and recall with k = 3.\n"
              % (count, len(labels), os.path.basename(os.path.normpath(data.folder)), settings.seed, classes, config.run.seed))
     header = ["model", "Fréchet distance", "of the teacher's", "precision", "recall", "classified as asked"]

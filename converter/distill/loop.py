@@ -51,12 +51,13 @@ def saveCheckpoint(path, state, identity):
     os.replace(temporary, path)
 
 
-def readCheckpoint(path, identity, device):
-    """The content of a checkpoint, or None where there is none; a run of another configuration is refused."""
+def readCheckpoint(path, identity):
+    """The content of a checkpoint, or None where there is none; a run of another configuration is refused. On the CPU: what
+    belongs elsewhere is copied there, and the optimizer's counters stay where reading them waits for nothing."""
     if not os.path.exists(path):
         return None
     try:
-        content = torch.load(path, map_location=device)
+        content = torch.load(path, map_location="cpu")
     except Exception as error:  # torch raises many kinds on a damaged file
         raise RunError("%s cannot be read: %s" % (path, error)) from error
     for section, value in identity.items():

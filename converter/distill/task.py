@@ -9,7 +9,7 @@ from .data import Crops, DataError, Folder, Labelled, order, seeded
 from .network import UNet
 
 # Streams of random numbers; 0 is the order of the pictures.
-CHOICES, PIXELS, JPEG_NOISE, STATE, TIMESTEP = 1, 2, 3, 4, 5
+CHOICES, PIXELS, JPEG_NOISE, STATE = 1, 2, 3, 4
 
 
 @dataclass

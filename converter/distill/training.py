@@ -8,9 +8,10 @@ from . import loop
 from .data import seeded
 from .degrade import KINDS, NumpyNoise
 from .diffusion import TIMESTEPS, Diffusion, recipe, sample
+from .latency import latency
 from .metrics import psnr
 from .network import multiplyAdds, parameterCount
-from .task import STATE, TIMESTEP, ask, makeNetwork, makeTask
+from .task import STATE, ask, makeNetwork, makeTask
 
 
 def pickDevice(name=None):
@@ -116,20 +117,22 @@ def validator(config, task, diffusion, device):
     return validate
 
 
-def describe(network, task):
+def describe(network, task, benches=(), passes=1):
     side = 256 if task == "restore" else network.config["sample_size"]
     print("%s parameters, %.2f billion multiply-adds a pass at %dx%d"
           % ("{:,}".format(parameterCount(network)), multiplyAdds(network, side, side) / 1e9, side, side), flush=True)
+    for name, size, _, milliseconds, source in latency(network, benches, passes, side, side):
+        print("%s, %s, %d passes: about %s, from the rate of %s" % (name, size, passes, milliseconds, source), flush=True)
 
 
-def trainRun(config, device, minutes=None, finish=False):
+def trainRun(config, device, minutes=None, finish=False, benches=()):
     """Trains, or goes on training; returns whether all is done."""
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     os.makedirs(config.run.output, exist_ok=True)
     task, diffusion = makeTask(config, device), makeDiffusion(config)
     torch.manual_seed(config.run.seed)
     network = makeNetwork(config, task.classes).to(device)
-    describe(network, config.run.task)
+    describe(network, config.run.task, benches, max(config.diffusion.recipes))
     if config.train.start:
         from .export import loadExported
         network.load_state_dict(loadExported(config.train.start, device)[0].state_dict())
@@ -138,7 +141,7 @@ def trainRun(config, device, minutes=None, finish=False):
     train = config.train
     state = loop.makeState(network, train.weight_decay, classes=task.classes)
     path, identity = os.path.join(config.run.output, "train"), config.trainedBy()
-    content = loop.readCheckpoint(path + ".pt", identity, device)
+    content = loop.readCheckpoint(path + ".pt", identity)
     if content:
         loop.restore(state, content)
         print("going on from step %d" % state.step, flush=True)

@@ -42,7 +42,8 @@ class Folders(unittest.TestCase):
         Image.new("1", (12000, 9000)).save(self.path("huge.png"))
         self.writeRgb16(self.path("rgb16.png"))
         found = Folder(self.folder, 16)
-        self.assertEqual([os.path.basename(path) for path in found.paths], ["good.png", "gray.png", "opaque.png", "whole.jpg"])
+        self.assertEqual([os.path.basename(path) for path in found.paths],
+                         ["good.png", "gray.png", "opaque.png", "whole.jpg"])
         reasons = {os.path.basename(path): why for path, why in found.skipped}
         self.assertEqual(reasons, {
             "truncated-good.png": "truncated, damaged or no picture",

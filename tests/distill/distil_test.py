@@ -143,7 +143,12 @@ class WholeRuns(unittest.TestCase):
         writePhotos(self.path("photos"))
         config = writeConfig(self.path("run.toml"), RESTORE)
         where = ["--data", self.path("photos"), "--output", self.path("run")]
-        runCommand("train", config, *where, "--device", "cpu")
+        bench = self.path("bench.json")
+        with open(bench, "w", encoding="utf-8") as file:
+            json.dump({"device": "a board", "model": "m", "width": 64, "height": 64, "operations": 2e9,
+                       "next_image_ms": {"median": 10.0}}, file)
+        text, _ = runCommand("train", config, *where, "--device", "cpu", "--bench", bench)
+        self.assertRegex(text, r"a board, 256x256, 4 passes: about \d+ ms, from the rate of m, 64x64")
         text, _ = runCommand("export", config, *where)
         self.assertIn("--steps 1,2,4", text)
         self.convert(self.path("run", "export"), "1,2,4")
@@ -151,10 +156,6 @@ class WholeRuns(unittest.TestCase):
         checkpoint = torch.load(self.path("run", "train.pt"))
         for (name, value), average in zip(network.named_parameters(), checkpoint["average"]):
             self.assertTrue(torch.equal(value, average.half().float()), name)
-        bench = self.path("bench.json")
-        with open(bench, "w", encoding="utf-8") as file:
-            json.dump({"device": "a board", "model": "m", "width": 64, "height": 64, "operations": 2e9,
-                       "next_image_ms": {"median": 10.0}}, file)
         arguments = ["evaluate", config, *where, "--test", self.path("photos"), "--device", "cpu", "--bench", bench]
         text, _ = runCommand(*arguments)
         with open(self.path("run", "results", "results.json"), encoding="utf-8") as file:
@@ -185,6 +186,7 @@ class WholeRuns(unittest.TestCase):
         runCommand("export", config, *where)
         network, diffusion = loadExported(self.path("run", "export-2"), torch.device("cpu"))
         self.assertEqual(network.config["num_class_embeds"], 3)
+        self.convert(self.path("run", "export-2"), "2")
         weights = safetensors_file.load(self.path("run", "student-2.safetensors"))
         for name, value in network.named_parameters():
             self.assertTrue(torch.equal(value, weights[name].half().float()), name)

@@ -4,7 +4,6 @@ The data of class c is a Gaussian N(m_c, diag(s_c^2)). Its posterior mean is E[x
 sigma^2) (x_t - alpha m), which is the perfect teacher; mixtures weigh the means of their parts. Nothing needs training but
 the students.
 """
-import math
 import sys
 
 import torch
@@ -50,9 +49,9 @@ class Student(nn.Module):
         return self.rest(self.first(x) + self.row(2 * self.index[t] + labels))
 
 
-def distil(folder, diffusion, teacher, rounds, steps, seed=0, guided=None, batch=128):
+def distil(folder, diffusion, teacher, rounds, steps, seed=0, guided=None, batch=128, labelled=True):
     """teacher(x, t, labels) -> x0. Returns students' (timesteps, x0 function) for each round. With `guided`, the (labelled)
-    teacher's guided x0 is learnt first at the timesteps of twice the first round."""
+    teacher's guided x0 is learnt first at the timesteps of twice the first round. Not `labelled`: all are of class 0."""
     torch.manual_seed(seed)
     network, results = Student(recipe(2 * rounds[0])), []
     listed = ([(2 * rounds[0], guided)] if guided else []) + [(steps_, None) for steps_ in rounds]
@@ -63,6 +62,7 @@ def distil(folder, diffusion, teacher, rounds, steps, seed=0, guided=None, batch
             generator = seeded(seed, 20 + number, step)
             labels = torch.randint(0, 2, (batch,), generator=generator)
             x0 = MEANS[labels] + SPREADS[labels] * torch.randn(batch, 2, generator=generator)
+            labels = labels if labelled else torch.zeros_like(labels)
             t, middle, target = grid[torch.randint(0, len(grid), (batch,), generator=generator)].T
             x = diffusion.noised(x0, torch.randn(batch, 2, generator=generator), t)
             wanted = fold(x, t, labels) if fold else \
@@ -110,7 +110,7 @@ def draw(path):
     x, labels = torch.randn(2000, 2, generator=seeded(1, 1, 1)), torch.zeros(2000, dtype=torch.long)
     reference = run(diffusion, exact, recipe(64), x, labels)
     with tempfile.TemporaryDirectory() as folder:
-        students = distil(folder, diffusion, exact, [8, 4, 2, 1], 3000)
+        students = distil(folder, diffusion, exact, [8, 4, 2, 1], 3000, labelled=False)
     panels = [("noise", x), ("exact, 64 steps", reference), ("exact, 2 steps", run(diffusion, exact, recipe(2), x, labels))]
     panels += [("student, %d step%s" % (len(timesteps), "s" * (len(timesteps) > 1)),
                 run(diffusion, x0, timesteps, x, labels)) for timesteps, x0 in students]
