@@ -9,6 +9,10 @@
 
 namespace mote {
 
+template <typename Enum> unsigned number(Enum value) {
+    return static_cast<unsigned>(value);
+}
+
 // "<file>: " and the formatted rest, which is "<field>: found <found>, expected <expected>". printf, because
 // a hundred rules that concatenate strings are 60 kB of code.
 #if defined(__GNUC__)
@@ -26,6 +30,11 @@ Status checkName(const std::string &file, const std::string &field, const std::s
 Status checkText(const std::string &file, const std::string &field, const std::string &value,
                  uint32_t maxBytes);
 
+// A finite number; infinities and NaNs would travel through every pixel. `above`: and larger than zero.
+Status checkFinite(const std::string &file, const char *where, const char *field, float value,
+                   bool above = false);
+
+Status validateRecipes(const Model &model, const std::string &file);
 // One graph of the model; weights are known to be sound (their shapes, types and places).
 Status validateGraph(const Model &model, uint32_t index, const std::string &file);
 
