@@ -222,9 +222,11 @@ void writeSafetensors(const std::string &path, const std::vector<TensorToWrite> 
         throw ReadError(text(temporary, ": cannot be created: ", errorText()));
     bool good = std::fwrite(&headerBytes, 1, sizeof headerBytes, file.get()) == sizeof headerBytes &&
                 std::fwrite(json.data(), 1, json.size(), file.get()) == json.size();
-    for (const TensorToWrite &tensor : tensors)
-        good = good && std::fwrite(tensor.values.data(), sizeof(float), tensor.values.size(), file.get()) ==
-                           tensor.values.size();
+    for (const TensorToWrite &tensor : tensors) {
+        const size_t count = tensor.values.size(); // without values there is no address to write from
+        good = good &&
+               (count == 0 || std::fwrite(tensor.values.data(), sizeof(float), count, file.get()) == count);
+    }
     good = std::fclose(file.release()) == 0 && good;
     good = good && std::rename(temporary.c_str(), path.c_str()) == 0;
     if (!good) {
