@@ -29,10 +29,10 @@ def main(words=None):
                        ("distil", "distil the trained network round by round, or go on")):
         sub = command(name, text)
         sub.add_argument("--minutes", type=float, help="stop after this time, with a checkpoint to go on from")
+        sub.add_argument("--finish", action="store_true",
+                         help="with --minutes: run through the rest of the learning rate schedule in this time")
         if name == "train":
             benchOption(sub)
-            sub.add_argument("--finish", action="store_true",
-                             help="with --minutes: run through the rest of the learning rate schedule in this time")
     command("export", "write diffusers folders")
     sub = command("evaluate", "measure, and write tables and contact sheets")
     sub.add_argument("--test", metavar="DIR", help="test pictures, instead of [evaluate] folder")
@@ -41,16 +41,16 @@ def main(words=None):
     arguments = parser.parse_args(words)
     try:
         config = configuration.load(arguments.config, arguments.data, getattr(arguments, "test", None), arguments.output)
+        if getattr(arguments, "finish", False) and arguments.minutes is None:
+            parser.error("--finish needs --minutes")
         if arguments.command == "train":
-            if arguments.finish and arguments.minutes is None:
-                parser.error("--finish needs --minutes")
             from .training import pickDevice, trainRun
             trainRun(config, pickDevice(arguments.device), arguments.minutes, arguments.finish,
                      arguments.bench)
         elif arguments.command == "distil":
             from .distilling import distilRun
             from .training import pickDevice
-            distilRun(config, pickDevice(arguments.device), arguments.minutes)
+            distilRun(config, pickDevice(arguments.device), arguments.minutes, arguments.finish)
         elif arguments.command == "export":
             from .export import exportRun
             exportRun(config)

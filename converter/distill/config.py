@@ -49,6 +49,7 @@ class Data:
     atlas: str = ""              # generate: a PNG of tiles and a TSV of labels in the folder, see data.py
     labels: str = ""
     name_column: str = ""
+    classes: dict = field(default_factory=dict)  # generate: class -> patterns of name_column; tiles of no class are left out
 
 
 @dataclass
@@ -124,10 +125,16 @@ class Config:
 
     def trainedBy(self):
         """What a checkpoint must share with the configuration that resumes it: not folders, nor how long to go on."""
-        keep = {name: dataclasses.asdict(getattr(self, name)) for name in ("network", "diffusion", "data", "train", "distil")}
+        keep = {name: dataclasses.asdict(getattr(self, name)) for name in ("network", "diffusion", "data", "train")}
         keep["degrade"], keep["seed"], keep["task"] = self.degrade, self.run.seed, self.run.task
-        for section, key in (("data", "folder"), ("train", "steps"), ("train", "start"), ("distil", "steps")):
+        for section, key in (("data", "folder"), ("train", "steps"), ("train", "start")):
             del keep[section][key]
+        return keep
+
+    def distilledBy(self):
+        """The same for a round of distillation, which training knows nothing of."""
+        keep = {**self.trainedBy(), "distil": dataclasses.asdict(self.distil)}
+        del keep["distil"]["steps"]
         return keep
 
 
@@ -208,6 +215,11 @@ def check(config):
                           "x0" % path)
     if not 0 <= train.ema < 1 or not 0 <= config.distil.ema < 1:
         raise ConfigError("%s: [train] ema, [distil] ema: expected at least 0 and below 1" % path)
+    for name, patterns in config.data.classes.items():
+        if not isinstance(patterns, list) or not patterns or not all(isinstance(entry, str) for entry in patterns):
+            raise ConfigError("%s: [data.classes] %s: found %r, expected a list of patterns" % (path, name, patterns))
+    if config.data.classes and not config.data.atlas:
+        raise ConfigError("%s: [data.classes]: patterns are for an atlas; a folder has a folder for each class" % path)
     if config.run.task == "restore" and not config.degrade:
         raise ConfigError("%s: [degrade.KIND] is missing: restoration needs at least one kind" % path)
     checkParameters("%s: [validate]" % path, config.validate.kind, config.validate.parameters)

@@ -1,5 +1,6 @@
 """Pictures: reading folders and atlases, crops, batches. What cannot be used is skipped, with a reason."""
 import csv
+import fnmatch
 import os
 import struct
 from collections import Counter
@@ -154,9 +155,15 @@ class Labelled:
     """Small pictures with classes, all of one size: [N, 3, S, S] bytes, labels [N], names of the classes.
 
     From an atlas (a PNG of equal tiles, row by row, and a TSV with columns row, col, class and a name column), or from a
-    folder with one folder of pictures per class (cut to squares, reduced by Lanczos)."""
+    folder with one folder of pictures per class (cut to squares, reduced by Lanczos). With `chosen`, patterns of the name
+    column by class, a tile of the atlas belongs to the first class that has a pattern for its name, or is left out."""
 
-    def __init__(self, source, side, atlas=None, labels=None, nameColumn=None):
+    @staticmethod
+    def configured(data):
+        return Labelled(data.folder, data.side, data.atlas or None, data.labels or None, data.name_column or None,
+                        data.classes or None)
+
+    def __init__(self, source, side, atlas=None, labels=None, nameColumn=None, chosen=None):
         self.side, self.skipped = side, []
         self.source = source
         pictures, classes, names = [], [], {}
@@ -167,13 +174,22 @@ class Labelled:
             columns = max(int(row["col"]) for row in rows) + 1
             tile = sheet.width // columns
             for row in rows:
+                label, name = int(row["class"]) if not chosen else None, row[nameColumn]
+                for number, (called, patterns) in enumerate((chosen or {}).items()):
+                    if label is None and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+                        label, name = number, called
+                if label is None:
+                    continue
                 left, top = int(row["col"]) * tile, int(row["row"]) * tile
                 if top + tile > sheet.height:
                     raise DataError("%s: row %s is below the end of %s" % (labels, row["row"], atlas))
                 piece = sheet.crop((left, top, left + tile, top + tile))
                 pictures.append(np.asarray(piece if tile == side else piece.resize((side, side), Image.BOX)))
-                classes.append(int(row["class"]))
-                names[classes[-1]] = row[nameColumn]
+                classes.append(label)
+                names[label] = name
+            for number, called in enumerate(chosen or {}):
+                if number not in names:
+                    raise DataError("%s: no tile's %s matches the patterns of the class \"%s\"" % (labels, nameColumn, called))
         else:
             folders = sorted(entry.name for entry in os.scandir(source) if entry.is_dir())
             for label, folder in enumerate(folders):

@@ -86,11 +86,12 @@ def studentPath(config, name):
     return os.path.join(config.run.output, "student-%s.safetensors" % name)
 
 
-def distilRun(config, device, minutes=None):
-    """All rounds, or the rest of them; each leaves student-STEPS.safetensors. Returns whether all is done."""
+def distilRun(config, device, minutes=None, finish=False):
+    """All rounds, or the rest of them; each leaves student-STEPS.safetensors. With `finish` the rounds that are left share the
+    minutes evenly. Returns whether all is done."""
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     task, diffusion, settings = makeTask(config, device), makeDiffusion(config), config.distil
-    identity = config.trainedBy()
+    identity = config.distilledBy()
     weights = {name: value.to(device) for name, value in teacherWeights(config).items()}
     network, teacher = (makeNetwork(config, task.classes).to(device) for _ in range(2))
     describe(network, config.run.task)
@@ -98,7 +99,8 @@ def distilRun(config, device, minutes=None):
         network, teacher = (net.to(memory_format=torch.channels_last) for net in (network, teacher))
     teacher.requires_grad_(False)
     side = settings.side or config.train.crops[-1][1]
-    for number, one in enumerate(rounds(config)):
+    listed = rounds(config)
+    for number, one in enumerate(listed):
         if os.path.exists(studentPath(config, one.name)):
             weights = {name: value.to(device) for name, value in safetensors_file.load(studentPath(config, one.name)).items()}
             continue
@@ -132,8 +134,13 @@ def distilRun(config, device, minutes=None):
                 output = ask(network, x, t, batch.condition, batch.labels).float()
             return distillationLoss(diffusion, output, x, t, wanted), settings.batch
 
+        if finish:
+            now = time.monotonic()
+            until = now + (deadline - now) / (len(listed) - number)
+        else:
+            until = deadline
         if not loop.fit(state, settings.steps, lossOf, path, identity, settings.learning_rate, settings.warmup,
-                        settings.ema, config.run.log_every, config.run.save_every, deadline=deadline,
+                        settings.ema, config.run.log_every, config.run.save_every, deadline=until, finish=finish,
                         title="round %s: " % one.name):
             return False
         weights = loop.averageWeights(state)

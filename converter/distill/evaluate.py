@@ -136,7 +136,7 @@ def byteRows(pictures):
 def evaluateGenerate(config, device, models, out):
     """models: (name, folder, timesteps, guidance), the teacher first; the distances of all are taken with one classifier."""
     settings, data = config.evaluate, config.data
-    real = Labelled(data.folder, data.side, data.atlas or None, data.labels or None, data.name_column or None)
+    real = Labelled.configured(data)
     pictures, labels = real.pictures.to(device), real.labels.to(device)
     judge = classifier.trained(os.path.join(config.run.output, "classifier.safetensors"), pictures, labels, config.run.seed,
                                settings.classifier_steps)

@@ -106,7 +106,7 @@ class Generate:
     def __init__(self, config, device):
         self.config, self.device, self.seed = config, device, config.run.seed
         data = config.data
-        self.data = Labelled(data.folder, data.side, data.atlas or None, data.labels or None, data.name_column or None)
+        self.data = Labelled.configured(data)
         print(self.data.report(), flush=True)
         self.classes, self.count = len(self.data.names), len(self.data.labels)
         self.pictures, self.labels = self.data.pictures.to(device), self.data.labels.to(device)

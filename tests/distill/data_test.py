@@ -97,6 +97,19 @@ class Folders(unittest.TestCase):
         self.assertEqual(found.names, ["a", 'b "quoted'])
         self.assertTrue(np.array_equal(found.pictures[2].permute(1, 2, 0).numpy(), atlas[8:16, 8:16]))
 
+    def testPatternsChooseTheClassesOfAnAtlas(self):
+        atlas = picture(8, 32)
+        Image.fromarray(atlas).save(self.path("atlas.png"))
+        with open(self.path("labels.tsv"), "w", encoding="utf-8") as file:
+            file.write("row\tcol\tclass\ttile\n0\t0\t5\twall/a\n0\t1\t5\tbook/i-b\n0\t2\t5\tbook/c\n0\t3\t5\tdoor/d\n")
+        chosen = {"book": ["book/[!i]*"], "rest": ["wall/*", "book/*"]}
+        found = Labelled(self.folder, 8, "atlas.png", "labels.tsv", "tile", chosen)
+        self.assertEqual(found.labels.tolist(), [1, 1, 0])
+        self.assertEqual(found.names, ["book", "rest"])
+        self.assertTrue(np.array_equal(found.pictures[2].permute(1, 2, 0).numpy(), atlas[:, 16:24]))
+        with self.assertRaisesRegex(DataError, "no tile's tile matches .* \"scroll\""):
+            Labelled(self.folder, 8, "atlas.png", "labels.tsv", "tile", {**chosen, "scroll": ["scroll/*"]})
+
 
 class Sampling(unittest.TestCase):
     def testCropsAreMirroredAndTurnedPiecesOfTheirPictures(self):

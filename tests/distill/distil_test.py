@@ -214,6 +214,9 @@ class WholeRuns(unittest.TestCase):
             self.assertFalse(distilRun(config, device, minutes=0.1 / 60))
             self.assertFalse(distilRun(config, device, minutes=0.1 / 60))
         self.assertRegex(text.getvalue(), r"round guided-4: going on from step \d+")
+        with silence():
+            self.assertTrue(distilRun(config, device, minutes=1 / 60, finish=True))
+        self.assertTrue(os.path.exists(self.path("run", "student-1.safetensors")))
 
     def testThePublishedFiguresOfTheShippedModelComeOutAgain(self):
         """Its card: 1 step leaves about 30 dB of photos at sigma 25; here one photo of the tests, a centre crop."""

@@ -160,6 +160,8 @@ class Settings(Folder):
                  ("[degrade.jpeg]", "[degrade.jpeg]\nsigma = [1, 2]", "sigma is no parameter of jpeg; it has quality"),
                  ("[degrade.area]", "[degrade.area]\nfactor = [2, 3]", "expected 2 and 4"),
                  ("noise_scale = 0.5", 'prediction = "epsilon"', "zero_terminal_snr: epsilon"),
+                 ("[data]", "[data.classes]\na = 3\n[data]", "found 3, expected a list of patterns"),
+                 ("[data]", "[data.classes]\na = [\"x*\"]\n[data]", "patterns are for an atlas"),
                  ("[evaluate]", "[distil]\nrounds = [8, 3]\n[evaluate]", "found 3 after 8, expected half"),
                  ("[run]", "[run", "run.toml")]
         for before, after, message in cases:
