@@ -32,8 +32,8 @@ void main() {
     uint places[8];
     [[unroll]] for (int p = 0; p < EIGHT; ++p)
         places[p] = queryBase + pc.firstQuery + min(first + 8 * p, pc.columns - 1);
-    uint blocks = live ? pc.headBlocks : 0;
-    for (uint block = 0; block < blocks; ++block) {
+    uint block = 0;
+    if (live) do {
         float inputs[8][8]; // [query][channel]
         [[unroll]] for (int p = 0; p < EIGHT; ++p) {
             Eight q = unpackEight(FETCH(qkv, places[p] + block * pc.tokens));
@@ -55,7 +55,7 @@ void main() {
                 }
             }
         }
-    }
+    } while (++block < pc.headBlocks);
 
     [[unroll]] for (int quad = 0; quad < 4; ++quad) {
         bvec4 real = lessThan(16 * keyGroup + 4 * quad + uvec4(0, 1, 2, 3), uvec4(pc.tokens));

@@ -35,8 +35,8 @@ void main() {
     uint places[8];
     [[unroll]] for (int p = 0; p < EIGHT; ++p)
         places[p] = slot * 2 * pc.keyGroups * pc.columns + min(first + 8 * p, pc.columns - 1);
-    uint keyEights = live ? 2 * pc.keyGroups : 0;
-    for (uint keys = 0; keys < keyEights; ++keys) {
+    uint keys = 0;
+    if (live) do {
         float inputs[8][8]; // [query][key]
         [[unroll]] for (int p = 0; p < EIGHT; ++p) {
             Eight of = unpackEight(FETCH(weights, places[p] + keys * pc.columns));
@@ -59,7 +59,7 @@ void main() {
                 }
             }
         }
-    }
+    } while (++keys < 2 * pc.keyGroups);
 
     uint image = (pc.firstSlot + slot) / pc.heads;
     uint head = pc.firstSlot + slot - image * pc.heads;

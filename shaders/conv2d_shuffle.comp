@@ -51,7 +51,8 @@ void main() {
         [[unroll]] for (int o = 0; o < 8; ++o)
             means[c][o] = deviations[c][o] = 0;
 
-    for (uint tileLoop = 0; tileLoop < pc.tileLoops; ++tileLoop) {
+    uint tileLoop = 0;
+    do {
         uint start = (tile * pc.tileLoops + tileLoop) * (8 * PIXELS);
         uint first = start + lane; // pixel number p of this invocation is first + 8 p
         bool live = start < outputPixels; // of all eight alike, so that none is missing in a shuffle
@@ -73,9 +74,10 @@ void main() {
             }
         }
 
-        int rows = live ? KERNEL_HEIGHT : 0;
-        for (int ky = 0; ky < rows; ++ky) {
-            for (int kx = 0; kx < KERNEL_WIDTH; ++kx) {
+        int ky = 0;
+        if (live) do {
+            int kx = 0;
+            do {
                 uint places[8];
                 bool inside[8];
                 [[unroll]] for (int p = 0; p < PIXELS; ++p) {
@@ -85,7 +87,8 @@ void main() {
                     places[p] = (uint(row) >> UPSAMPLE) * pc.inputWidth + (uint(column) >> UPSAMPLE);
                 }
                 // Not unrolled: twice this body no longer fits the caches of decoded instructions.
-                for (uint block = 0; block < blocks; ++block) {
+                uint block = 0;
+                do {
                     bool second = SOURCES == 2 && block >= pc.blocks0;
                     uint base = (second ? image * pc.blocks1 + block - pc.blocks0 : image * pc.blocks0 + block) *
                                 inputPlane;
@@ -111,13 +114,14 @@ void main() {
                             }
                         }
                     }
-                }
-            }
-        }
+                } while (++block < blocks);
+            } while (++kx < KERNEL_WIDTH);
+        } while (++ky < KERNEL_HEIGHT);
 
         // One block of outputs at a time, the next moving up: unrolled, this would be most of the code.
         float here = float(min(outputPixels - start, 8u * PIXELS)); // live pixels
-        for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
+        int c = 0;
+        do {
             uint outputBlock = firstBlock + c;
             uint base = (image * pc.outputBlocks + outputBlock) * outputPlane;
             [[unroll]] for (int p = 0; p < PIXELS; ++p) {
@@ -172,9 +176,9 @@ void main() {
             }
             means[OUTPUT_BLOCKS - 1] = ofMeans;
             deviations[OUTPUT_BLOCKS - 1] = ofDeviations;
-        }
+        } while (++c < OUTPUT_BLOCKS);
         count += live ? here : 0;
-    }
+    } while (++tileLoop < pc.tileLoops);
 
     if (STATISTICS != 0) {
         [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c) {

@@ -76,7 +76,8 @@ void main() {
     }
 
     // Four channels at a time; the loop is not unrolled, to keep the code small.
-    for (uint halfBlock = 0; halfBlock < 2; ++halfBlock) {
+    uint halfBlock = 0;
+    do {
         vec4 d[6][6];
         [[unroll]] for (int i = 0; i < SIX; ++i)
             [[unroll]] for (int j = 0; j < SIX; ++j) {
@@ -94,5 +95,5 @@ void main() {
                 [[unroll]] for (int j = 0; j < SIX; ++j)
                     target[place + (6 * i + j) * step] = floatBitsToUint(d[i][j]);
         }
-    }
+    } while (++halfBlock < 2);
 }

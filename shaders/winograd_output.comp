@@ -63,7 +63,8 @@ void main() {
     [[unroll]] for (int o = 0; o < 8; ++o)
         means[o] = deviations[o] = 0;
 
-    for (uint tileLoop = 0; tileLoop < pc.tileLoops; ++tileLoop) {
+    uint tileLoop = 0;
+    do {
         uint tile = (imageEntry * pc.tileLoops + tileLoop) * 8 + lane;
         uint tileY = tile / pc.tilesPerRow;
         uint y = 4 * tileY, x = 4 * (tile - tileY * pc.tilesPerRow);
@@ -139,7 +140,7 @@ void main() {
             }
             count += here;
         }
-    }
+    } while (++tileLoop < pc.tileLoops);
 
     if (STATISTICS != 0) {
         // Lane l writes the entry of channel l.

@@ -57,8 +57,8 @@ void main() {
     [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c)
         weightIndex[c] =
             (position * pc.outputBlocks + min(firstBlock + c, pc.outputBlocks - 1)) * pc.blocks * 8 + lane;
-    uint blocks = live ? pc.blocks : 0;
-    for (uint block = 0; block < blocks; ++block) {
+    uint block = 0;
+    if (live) do {
         uint offset = block * 2 * pc.columns;
         float inputs[8][8]; // [tile][channel]
         [[unroll]] for (int t = 0; t < TILES; ++t) {
@@ -80,7 +80,7 @@ void main() {
                 }
             }
         }
-    }
+    } while (++block < pc.blocks);
 
     [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
         uint outputBlock = firstBlock + c;
