@@ -217,7 +217,7 @@ private:
 
 std::string weightsOf(const json &description, const std::string &where) {
     Fields fields(description, where);
-    const std::string name = fields.text("weights", "");
+    std::string name = fields.text("weights", "");
     if (name.find_first_of("/\\") != std::string::npos)
         fields.refuse("weights", "the name of a file in the folder that is converted");
     return name;
