@@ -91,25 +91,34 @@ Result<std::vector<OpKernel>> kernelsFor(const OpView &view, const Traits &trait
     return kernels;
 }
 
+// The last op that reads the statistics of a tensor; kNone: none does.
+uint32_t lastNorm(const Graph &graph, uint32_t tensor) {
+    for (size_t i = graph.ops.size(); i-- > 0;) {
+        const Op &op = graph.ops[i];
+        if (op.kind == OpKind::GroupNorm &&
+            std::find(op.inputs.begin(), op.inputs.end(), tensor) != op.inputs.end())
+            return static_cast<uint32_t>(i);
+    }
+    return kNone;
+}
+
 } // namespace
+
+Result<std::vector<OpKernel>> kernelCandidates(const Model &model, const Graph &graph,
+                                               const GraphShapes &shapes, uint32_t op, const Traits &traits) {
+    const OpView view{model, graph, shapes, graph.ops[op], op};
+    return kernelsFor(view, traits, lastNorm(graph, view.op.output) != kNone);
+}
 
 Result<GraphKernels> chooseKernels(const Model &model, const Graph &graph, const GraphShapes &shapes,
                                    const Traits &traits,
                                    const std::function<Status(const gpu::PipelineDescription &)> &usable) {
     GraphKernels chosen;
     chosen.statistics.resize(graph.tensors.size());
-    std::vector<bool> needed(graph.tensors.size(), false);
-    for (uint32_t i = 0; i < graph.ops.size(); ++i) {
-        if (graph.ops[i].kind != OpKind::GroupNorm)
-            continue;
-        for (uint32_t input : graph.ops[i].inputs) {
-            needed[input] = true;
-            chosen.statistics[input].lastUse = i;
-        }
-    }
     for (uint32_t i = 0; i < graph.ops.size(); ++i) {
         const OpView view{model, graph, shapes, graph.ops[i], i};
-        const bool statistics = needed[view.op.output];
+        const uint32_t lastUse = lastNorm(graph, view.op.output);
+        const bool statistics = lastUse != kNone;
         if (statistics && view.kind(view.op.output) != TensorKind::Activation)
             return makeStatus(StatusCode::Unsupported,
                               "%s: a group norm reads its port, expected an activation",
@@ -138,6 +147,7 @@ Result<GraphKernels> chooseKernels(const Model &model, const Graph &graph, const
                               view.where().c_str(), candidates.size(), last.message.c_str());
         if (statistics) {
             TensorStatistics &entry = chosen.statistics[view.op.output];
+            entry.lastUse = lastUse;
             entry.tiles = view.op.kind == OpKind::Conv2d ? conv2dStatisticsTiles(view, chosen.ops.back())
                                                          : separateStatisticsTiles(view.output());
             entry.bytes =

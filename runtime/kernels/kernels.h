@@ -105,6 +105,11 @@ Result<GraphKernels> chooseKernels(const Model &model, const Graph &graph, const
                                    const Traits &traits,
                                    const std::function<Status(const gpu::PipelineDescription &)> &usable);
 
+// Every variant that could run an op, in the order in which chooseKernels asks whether it is usable; for
+// tools and tests.
+Result<std::vector<OpKernel>> kernelCandidates(const Model &model, const Graph &graph,
+                                               const GraphShapes &shapes, uint32_t op, const Traits &traits);
+
 // -------------------------------------------------------------------------------------------------- weights
 // Canonical to packed; `packed` has the kernel's *Bytes and is written whole, padding as zero.
 // Op::weight, [out][kh][kw][in] fp16 bit patterns.
