@@ -69,6 +69,15 @@ def pictureFiles(folder):
                   for name in names if name.lower().endswith(ENDINGS))
 
 
+def reasons(folder, skipped):
+    """A line for each reason with its count and first picture; skipped has (path, reason)."""
+    lines = ""
+    for reason, count in sorted(Counter(reason for _, reason in skipped).items()):
+        first = next(path for path, why in skipped if why == reason)
+        lines += "\n  %d skipped: %s (%s)" % (count, reason, os.path.relpath(first, folder))
+    return lines
+
+
 class Folder:
     """The usable pictures below a folder, sorted by path, as arrays; `skipped` has (path, reason) of the others."""
 
@@ -90,11 +99,8 @@ class Folder:
             raise DataError("%s: no usable picture. %s" % (folder, self.report()))
 
     def report(self):
-        lines = ["%s: %d pictures, %d skipped" % (self.folder, len(self.pictures), len(self.skipped))]
-        for reason, count in sorted(Counter(reason for _, reason in self.skipped).items()):
-            first = next(path for path, why in self.skipped if why == reason)
-            lines.append("  %d skipped: %s (%s)" % (count, reason, os.path.relpath(first, self.folder)))
-        return "\n".join(lines)
+        return "%s: %d pictures, %d skipped%s" % (self.folder, len(self.pictures), len(self.skipped),
+                                                  reasons(self.folder, self.skipped))
 
 
 class Crops:
@@ -209,5 +215,5 @@ class Labelled:
         self.names = [names.get(label, str(label)) for label in range(max(classes) + 1)]
 
     def report(self):
-        return "%s: %d pictures in %d classes, %d skipped" % (self.source, len(self.labels), len(self.names),
-                                                              len(self.skipped))
+        return "%s: %d pictures in %d classes, %d skipped%s" % (self.source, len(self.labels), len(self.names),
+                                                                len(self.skipped), reasons(self.source, self.skipped))

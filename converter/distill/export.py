@@ -59,9 +59,11 @@ def exportRun(config):
         student = os.path.basename(folder)[len("export-"):]
         weights = safetensors_file.load(studentPath(config, student)) if student else teacherWeights(config)
         exportWeights(config, weights, folder)
-        print("%s\n  mote-convert %s -o %s.mote --steps %s --name %s --licence %s --task %s --statistics-window %d%s"
-              % (folder, folder, config.run.name, ",".join(map(str, steps)), config.run.name, config.export.licence,
-                 config.run.task, window(config),
+        name = "%s-%s" % (config.run.name, student) if student else config.run.name
+        # a student's one pass is the guided one: its recipes need no second pass without a class
+        print("%s\n  mote-convert %s -o %s.mote --steps %s --name %s --licence %s --task %s --statistics-window %d%s%s"
+              % (folder, folder, name, ",".join(map(str, steps)), name, config.export.licence, config.run.task,
+                 window(config), " --null-class none" if student and classesOf(weights) else "",
                  " --description %s" % json.dumps(config.export.description) if config.export.description else ""))
 
 

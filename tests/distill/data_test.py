@@ -97,6 +97,16 @@ class Folders(unittest.TestCase):
         self.assertEqual(found.names, ["a", 'b "quoted'])
         self.assertTrue(np.array_equal(found.pictures[2].permute(1, 2, 0).numpy(), atlas[8:16, 8:16]))
 
+    def testClassFoldersSkipWithReasonsToo(self):
+        for name in ("a", "b"):
+            os.makedirs(self.path(name))
+            Image.fromarray(picture(12, 8)).save(self.path(os.path.join(name, "good.png")))
+        Image.fromarray(picture(8, 8)).convert("CMYK").save(self.path(os.path.join("b", "cmyk.jpg")))
+        found = Labelled(self.folder, 8)
+        self.assertEqual(found.labels.tolist(), [0, 1])
+        self.assertIn("2 pictures in 2 classes, 1 skipped\n  1 skipped: mode CMYK, not RGB or gray (b/cmyk.jpg)",
+                      found.report())
+
     def testPatternsChooseTheClassesOfAnAtlas(self):
         atlas = picture(8, 32)
         Image.fromarray(atlas).save(self.path("atlas.png"))

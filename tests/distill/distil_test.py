@@ -9,11 +9,12 @@ import torch
 
 from distill import config as configuration
 from distill import safetensors_file
-from distill.distilling import distillationLoss, guidedX0, halvedTarget, roundTimesteps
+from distill.distilling import distilRun, distillationLoss, guidedX0, halvedTarget, roundTimesteps
 from distill.diffusion import Diffusion, recipe
 from distill.evaluate import tiled
 from distill.export import loadExported
 from distill.metrics import frechet, precisionRecall, psnr, ssim
+from distill.training import trainRun
 from distill.data import seeded
 from support import GENERATE, RESTORE, SHIPPED, runCommand, silence, writeClasses, writeConfig, writePhotos
 import toy
@@ -183,7 +184,9 @@ class WholeRuns(unittest.TestCase):
         runCommand("distil", config, *where, "--device", "cpu")
         self.assertEqual(sorted(name for name in os.listdir(self.path("run")) if name.startswith("student")),
                          ["student-1.safetensors", "student-2.safetensors", "student-guided-4.safetensors"])
-        runCommand("export", config, *where)
+        text, _ = runCommand("export", config, *where)
+        self.assertIn("-o run-2.mote --steps 2 --name run-2", text)
+        self.assertEqual(text.count("--null-class none"), 2)  # the students', not the teacher's
         network, diffusion = loadExported(self.path("run", "export-2"), torch.device("cpu"))
         self.assertEqual(network.config["num_class_embeds"], 3)
         self.convert(self.path("run", "export-2"), "2")
@@ -201,20 +204,38 @@ class WholeRuns(unittest.TestCase):
         for name in ("samples-2-steps.png", "nearest-2-steps.png"):
             self.assertTrue(os.path.exists(self.path("run", "results", name)), name)
 
-    def testAStoppedDistillationGoesOnWithItsRound(self):
+    def testADistillationInManySittingsEqualsOneThatWasNotStopped(self):
+        writeClasses(self.path("classes"))
+        path = writeConfig(self.path("run.toml"), GENERATE, steps=("rounds = [2, 1]\nsteps = 20", "rounds = [2, 1]\nsteps = 3"),
+                           train=("steps = 60", "steps = 2"))
+        device = torch.device("cpu")
+        for name in ("whole", "sittings"):
+            with silence():
+                trainRun(configuration.load(path, self.path("classes"), output=self.path(name)), device)
+        whole, sittings = (configuration.load(path, self.path("classes"), output=self.path(name))
+                           for name in ("whole", "sittings"))
+        with silence() as text:
+            self.assertTrue(distilRun(whole, device))
+            stopped = 0
+            while not distilRun(sittings, device, minutes=0):  # a step each
+                stopped += 1
+                self.assertLess(stopped, 9)
+        self.assertEqual(stopped, 6)
+        self.assertIn("round guided-4: going on from step 2", text.getvalue())
+        for name in ("student-guided-4", "student-2", "student-1"):
+            one, two = (safetensors_file.load(self.path(run, name + ".safetensors")) for run in ("whole", "sittings"))
+            for key, value in one.items():
+                self.assertTrue(torch.equal(value, two[key]), (name, key))
+
+    def testRoundsShareTheMinutesThatDistillationIsToFinishIn(self):
         writeClasses(self.path("classes"))
         config = configuration.load(writeConfig(self.path("run.toml"), GENERATE, steps=("rounds = [2, 1]\nsteps = 20",
-                                                                                        "rounds = [2, 1]\nsteps = 200000")),
+                                                                                        "rounds = [2, 1]\nsteps = 200000"),
+                                                train=("steps = 60", "steps = 2")),
                                     self.path("classes"), output=self.path("run"))
-        from distill.distilling import distilRun
-        from distill.training import trainRun
         device = torch.device("cpu")
-        with silence() as text:
-            trainRun(config, device)
-            self.assertFalse(distilRun(config, device, minutes=0.1 / 60))
-            self.assertFalse(distilRun(config, device, minutes=0.1 / 60))
-        self.assertRegex(text.getvalue(), r"round guided-4: going on from step \d+")
         with silence():
+            trainRun(config, device)
             self.assertTrue(distilRun(config, device, minutes=1 / 60, finish=True))
         self.assertTrue(os.path.exists(self.path("run", "student-1.safetensors")))
 
