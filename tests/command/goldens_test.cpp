@@ -1,10 +1,10 @@
 // Golden cases through the programs as a user has them: converted, run and evaluated from the command line.
 #include "command/process.h"
+#include "support/golden_error.h"
 
 #include "read/safetensors.h"
 
 #include <algorithm>
-#include <cmath>
 #include <fstream>
 
 #include <gtest/gtest.h>
@@ -47,25 +47,13 @@ struct Case {
     json meta;
 };
 
-// Within the case's fp16 tolerances of golden `judge`; prints how much of them was used.
+// Within the case's fp16 tolerances of golden `judge`.
 void expectClose(const Case &from, const std::string &golden, const std::string &judge,
                  const TensorToWrite &expected, const std::vector<float> &found) {
-    ASSERT_EQ(found.size(), expected.values.size());
-    double errors = 0, norm = 0, largest = 0;
-    for (size_t i = 0; i < found.size(); ++i) {
-        const double difference = double(found[i]) - double(expected.values[i]);
-        ASSERT_TRUE(std::isfinite(difference)) << i;
-        errors += difference * difference;
-        norm += double(expected.values[i]) * double(expected.values[i]);
-        largest = std::max(largest, std::abs(difference));
-    }
-    const json &tolerances = from.meta["errors"].at(judge);
-    const double relative = std::sqrt(errors / norm) / tolerances["tol_fp16_rel_l2"].get<double>();
-    const double overRms = largest / std::sqrt(norm / static_cast<double>(found.size())) /
-                           tolerances["tol_fp16_max_over_rms"].get<double>();
-    std::printf("%s: %.3f and %.3f of the tolerances\n", golden.c_str(), relative, overRms);
-    EXPECT_LE(relative, 1.0) << golden;
-    EXPECT_LE(overRms, 1.0) << golden;
+    const GoldenError error =
+        errorOf(found, expected.values, toleranceOf(from.meta["errors"], judge, "fp16"));
+    std::printf("%s: %.3f of the tolerance\n", golden.c_str(), error.fraction());
+    EXPECT_LE(error.fraction(), 1.0) << golden;
 }
 
 // A safetensors file of fp32 tensors and class_labels [N] int64.

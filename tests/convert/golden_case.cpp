@@ -6,8 +6,6 @@
 #include "source.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <map>
 #include <stdexcept>
 
@@ -71,24 +69,6 @@ private:
 
 } // namespace
 
-double fractionOfTolerance(std::span<const float> found, std::span<const float> expected,
-                           const Tolerance &tolerance) {
-    if (found.size() != expected.size())
-        return std::numeric_limits<double>::infinity();
-    double squares = 0, errorSquares = 0, worst = 0;
-    for (size_t i = 0; i < found.size(); ++i) {
-        if (!std::isfinite(found[i]))
-            return std::numeric_limits<double>::infinity();
-        const double error = double(found[i]) - double(expected[i]);
-        squares += double(expected[i]) * double(expected[i]);
-        errorSquares += error * error;
-        worst = std::max(worst, std::fabs(error));
-    }
-    const double rms = std::sqrt(squares / double(found.size()));
-    return std::max(std::sqrt(errorSquares / squares) / tolerance.relativeL2,
-                    worst / rms / tolerance.maxOverRms);
-}
-
 GoldenCase::GoldenCase(const std::string &name, const std::string &checkpointFolder,
                        const std::string &tensorFile)
     : name_(name), checkpointFolder_(checkpointFolder), tensors_(tensorFile),
@@ -99,11 +79,8 @@ GoldenCase GoldenCase::inGoldens(const std::string &name) {
     return GoldenCase(name, folder, folder + "/goldens.safetensors");
 }
 
-Tolerance GoldenCase::tolerance(const std::string &tensor) const {
-    if (!description_["errors"].contains(tensor))
-        return {};
-    const nlohmann::json &error = description_["errors"][tensor];
-    return {error.at("tol_fp32_rel_l2").get<double>(), error.at("tol_fp32_max_over_rms").get<double>()};
+test::Tolerance GoldenCase::tolerance(const std::string &tensor) const {
+    return test::toleranceOf(description_["errors"], tensor, "fp32");
 }
 
 Array<float> GoldenCase::array(const std::string &tensor, size_t leading, size_t index) const {
@@ -146,7 +123,7 @@ std::vector<double> GoldenCase::numbers(const std::string &tensor) const {
     return {all.begin(), all.end()};
 }
 
-double forwardFraction(const GoldenCase &golden, const std::string &prefix, const Folding &folding) {
+test::GoldenError forwardError(const GoldenCase &golden, const std::string &prefix, const Folding &folding) {
     const std::vector<double> timesteps = golden.numbers(golden.has(prefix + "t") ? prefix + "t" : "fwd.t");
     Evaluator evaluate(golden, timesteps, folding);
     const Array<float> x = golden.array(prefix + "x", 0, 0);
@@ -156,7 +133,7 @@ double forwardFraction(const GoldenCase &golden, const std::string &prefix, cons
         const Array<float> m = evaluate(x, condition, golden.labels(), timestep);
         found.insert(found.end(), m.values.begin(), m.values.end());
     }
-    return fractionOfTolerance(found, golden.floats(prefix + "out"), golden.tolerance(prefix + "out"));
+    return test::errorOf(found, golden.floats(prefix + "out"), golden.tolerance(prefix + "out"));
 }
 
 schedule::Table tableOfRun(const GoldenCase &golden, const std::string &run) {
@@ -172,8 +149,9 @@ schedule::Table tableOfRun(const GoldenCase &golden, const std::string &run) {
     return schedule::compile(schedule::parseSchedulerConfig(config.dump(), run), "", request);
 }
 
-double trajectoryFraction(const GoldenCase &golden, const std::string &run, const schedule::Table &original,
-                          const Folding &folding, const Mutation &mutation) {
+test::GoldenError trajectoryError(const GoldenCase &golden, const std::string &run,
+                                  const schedule::Table &original, const Folding &folding,
+                                  const Mutation &mutation) {
     schedule::Table table = original;
     std::vector<double> timesteps;
     for (const schedule::Row &row : table.rows)
@@ -213,7 +191,7 @@ double trajectoryFraction(const GoldenCase &golden, const std::string &run, cons
     std::vector<float> states;
     for (const std::vector<float> &state : found.states)
         states.insert(states.end(), state.begin(), state.end());
-    return fractionOfTolerance(states, golden.floats(run + ".x"), golden.tolerance(run + ".x"));
+    return test::errorOf(states, golden.floats(run + ".x"), golden.tolerance(run + ".x"));
 }
 
 } // namespace mote::convert

@@ -4,6 +4,7 @@
 #include "read/safetensors.h"
 #include "reference/reference.h"
 #include "schedule/step_table.h"
+#include "support/golden_error.h"
 
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -12,14 +13,6 @@
 #include <vector>
 
 namespace mote::convert {
-
-struct Tolerance {
-    double relativeL2 = 2e-5, maxOverRms = 2e-4; // the floor of every case, see tests/goldens/README.md
-};
-
-// The worse of the two errors as a fraction of its tolerance; infinite where something is not finite.
-double fractionOfTolerance(std::span<const float> found, std::span<const float> expected,
-                           const Tolerance &tolerance);
 
 class GoldenCase {
 public:
@@ -40,7 +33,7 @@ public:
     std::string guidanceScale() const { return description_.at("guidance_scale").dump(); }
     std::vector<double> numbers(const std::string &tensor) const; // integers or floats
     std::vector<uint64_t> shape(const std::string &tensor) const { return tensors_.get(tensor).shape; }
-    Tolerance tolerance(const std::string &tensor) const; // fp32
+    test::Tolerance tolerance(const std::string &tensor) const; // fp32
 
     // The condition for a picture of this size, batch 1; empty channels where the case has none.
     reference::Array<float> condition(uint32_t height, uint32_t width) const;
@@ -55,12 +48,13 @@ private:
 using Folding = std::function<void(Network &, const std::vector<double> &timesteps)>;
 using Mutation = std::function<void(Network &, schedule::Table &)>; // between folding and running
 
-// Fraction of tolerance of `<prefix>out` (prefix "fwd." or "fwd.48x80.") over all timesteps and samples.
-double forwardFraction(const GoldenCase &golden, const std::string &prefix, const Folding &folding);
+// Of `<prefix>out` (prefix "fwd." or "fwd.48x80.") over all timesteps and samples.
+test::GoldenError forwardError(const GoldenCase &golden, const std::string &prefix, const Folding &folding);
 
-// Fraction of tolerance of `<run>.x`, all states, with the run's own scheduler.
-double trajectoryFraction(const GoldenCase &golden, const std::string &run, const schedule::Table &table,
-                          const Folding &folding, const Mutation &mutation = {});
+// Of `<run>.x`, all states.
+test::GoldenError trajectoryError(const GoldenCase &golden, const std::string &run,
+                                  const schedule::Table &table, const Folding &folding,
+                                  const Mutation &mutation = {});
 
 // The step table of a run of case.json.
 schedule::Table tableOfRun(const GoldenCase &golden, const std::string &run);

@@ -1,13 +1,11 @@
 // The golden cases in fp32 on the reference interpreter: diffusers' own numbers, within tol_fp32 of each
-// case. Errors are printed as fractions of the tolerance.
+// case.
 #include "golden_case.h"
 
 #include "fold/fold.h"
 #include "schedule/sampler.h"
 
 #include <gtest/gtest.h>
-
-#include <cstdio>
 
 namespace mote::convert {
 namespace {
@@ -22,9 +20,8 @@ void foldAll(Network &network, const std::vector<double> &timesteps) {
     fold(network, timesteps);
 }
 
-double judged(const GoldenCase &golden, const std::string &what, double fraction) {
-    std::printf("%-28s %-28s %.3f of the tolerance\n", golden.name().c_str(), what.c_str(), fraction);
-    return fraction;
+double recorded(const GoldenCase &golden, const std::string &what, const test::GoldenError &error) {
+    return test::record("reference", golden.name(), what, error);
 }
 
 std::vector<std::string> forwardPrefixes(const GoldenCase &golden) {
@@ -39,7 +36,7 @@ TEST(Goldens, UnfoldedForwardPassesMatchDiffusers) {
     for (const char *name : kCases) {
         const GoldenCase golden = GoldenCase::inGoldens(name);
         for (const std::string &prefix : forwardPrefixes(golden))
-            EXPECT_LE(judged(golden, prefix + "out, unfolded", forwardFraction(golden, prefix, {})), 1.0);
+            EXPECT_LE(forwardError(golden, prefix, {}).fraction(), 1.0) << name << " " << prefix;
     }
 }
 
@@ -47,7 +44,7 @@ TEST(Goldens, FoldedForwardPassesMatchDiffusers) {
     for (const char *name : kCases) {
         const GoldenCase golden = GoldenCase::inGoldens(name);
         for (const std::string &prefix : forwardPrefixes(golden))
-            EXPECT_LE(judged(golden, prefix + "out, folded", forwardFraction(golden, prefix, foldAll)), 1.0);
+            EXPECT_LE(recorded(golden, prefix + "out", forwardError(golden, prefix, foldAll)), 1.0);
     }
 }
 
@@ -57,7 +54,7 @@ TEST(Goldens, FoldedTrajectoriesMatchDiffusers) {
         const GoldenCase golden = GoldenCase::inGoldens(name);
         for (const auto &[run, description] : golden.runs().items()) {
             EXPECT_LE(
-                judged(golden, run + ".x", trajectoryFraction(golden, run, tableOfRun(golden, run), foldAll)),
+                recorded(golden, run + ".x", trajectoryError(golden, run, tableOfRun(golden, run), foldAll)),
                 1.0);
             ++count;
         }
@@ -76,7 +73,7 @@ TEST(Goldens, ShippedModelMatchesItsReferenceTrajectories) {
         request.steps = steps;
         const std::string run = "ddim" + std::to_string(steps);
         const schedule::Table table = schedule::compile(config, "ddim", request);
-        EXPECT_LE(judged(golden, run + ".x", trajectoryFraction(golden, run, table, foldAll)), 1.0);
+        EXPECT_LE(recorded(golden, run + ".x", trajectoryError(golden, run, table, foldAll)), 1.0);
     }
 }
 
@@ -84,18 +81,18 @@ TEST(Goldens, ShippedModelMatchesItsReferenceTrajectories) {
 TEST(Goldens, OneWrongCoefficientIsFound) {
     const GoldenCase golden = GoldenCase::inGoldens("restore-sr-cond-64-conv");
     const schedule::Table table = tableOfRun(golden, "ddim2");
-    const double fraction =
-        trajectoryFraction(golden, "ddim2", table, foldAll, [](Network &, schedule::Table &mutated) {
+    const test::GoldenError error =
+        trajectoryError(golden, "ddim2", table, foldAll, [](Network &, schedule::Table &mutated) {
             mutated.rows[0].g *= 1.001; // the row clips, so x0 enters through g
         });
-    EXPECT_GT(judged(golden, "ddim2.x, wrong coefficient", fraction), 1.0);
+    EXPECT_GT(error.fraction(), 1.0);
 }
 
 TEST(Goldens, OneSwappedChannelIsFound) {
     const GoldenCase golden = GoldenCase::inGoldens("restore-sr-cond-64-conv");
     const schedule::Table table = tableOfRun(golden, "ddim2");
-    const double fraction =
-        trajectoryFraction(golden, "ddim2", table, foldAll, [](Network &network, schedule::Table &) {
+    const test::GoldenError error =
+        trajectoryError(golden, "ddim2", table, foldAll, [](Network &network, schedule::Table &) {
             for (const Op &op : network.graph.ops)
                 if (op.name == "mid_block.resnets.0.conv1") {
                     Constant &weight = network.constants[op.weight]; // [out][kh][kw][in]
@@ -104,14 +101,14 @@ TEST(Goldens, OneSwappedChannelIsFound) {
                         std::swap(weight.values[at], weight.values[at + 1]);
                 }
         });
-    EXPECT_GT(judged(golden, "ddim2.x, swapped channel", fraction), 1.0);
+    EXPECT_GT(error.fraction(), 1.0);
 }
 
 TEST(Goldens, OneExchangedTableRowIsFound) {
     const GoldenCase golden = GoldenCase::inGoldens("restore-sr-cond-64-conv");
     const schedule::Table table = tableOfRun(golden, "ddim2");
-    const double fraction =
-        trajectoryFraction(golden, "ddim2", table, foldAll, [](Network &network, schedule::Table &) {
+    const test::GoldenError error =
+        trajectoryError(golden, "ddim2", table, foldAll, [](Network &network, schedule::Table &) {
             for (const Op &op : network.graph.ops)
                 if (op.name == "up_blocks.1.resnets.0.norm2") {
                     std::vector<double> &rows = network.constants[op.affine].values;
@@ -119,7 +116,7 @@ TEST(Goldens, OneExchangedTableRowIsFound) {
                                      rows.begin() + std::ptrdiff_t(rows.size() / 2));
                 }
         });
-    EXPECT_GT(judged(golden, "ddim2.x, exchanged rows", fraction), 1.0);
+    EXPECT_GT(error.fraction(), 1.0);
 }
 
 } // namespace

@@ -4,10 +4,13 @@
 #include "row_reference.h"
 #include "scheduler_goldens.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <map>
 
 namespace mote::test {
 namespace {
@@ -110,6 +113,7 @@ protected:
 TEST_F(GoldenRows, KeepTheBoundOneAtATime) {
     size_t runs = 0, allRows = 0, allFlagged = 0;
     double overall = 0;
+    std::map<std::string, std::pair<size_t, double>> byScheduler; // rows, worst
     for (const GoldenRun &golden : SchedulerGoldens::get().runs()) {
         rows = flagged = 0;
         worst = 0;
@@ -119,9 +123,14 @@ TEST_F(GoldenRows, KeepTheBoundOneAtATime) {
         allRows += rows;
         allFlagged += flagged;
         overall = std::max(overall, worst);
+        auto &[ofScheduler, worstOfScheduler] = byScheduler[golden.scheduler];
+        ofScheduler += rows;
+        worstOfScheduler = std::max(worstOfScheduler, worst);
     }
     std::printf("%zu runs, %zu rows, of them %zu with a measure; worst error %.3g of the bound\n", runs,
                 allRows, allFlagged, overall);
+    for (const auto &[scheduler, tally] : byScheduler) // for bench/goldens.py
+        RecordProperty("kernel." + scheduler, nlohmann::json({tally.first, tally.second}).dump());
     EXPECT_EQ(runs, 1883u);
     EXPECT_GT(allFlagged, 0u);
 }

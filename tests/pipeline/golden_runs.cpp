@@ -88,14 +88,14 @@ Judged runForwardPasses(const GoldenCase &of, const std::shared_ptr<gpu::Device>
 Judged runTrajectories(const GoldenCase &of, const std::shared_ptr<gpu::Device> &device) {
     Judged judged;
     for (const auto &[name, run] : of.description()["runs"].items()) {
-        if (run["scheduler"] != "DDIMScheduler")
-            continue;
         const GoldenTensor expected = of.tensor(name + ".x"); // [steps + 1][1][C][H][W]
         convert::ConvertOptions options;
         options.directory = checkpointOf(of.name());
         options.schedulerConfig = schedulerFile(run);
+        options.sampler = run["scheduler"];
         options.steps = {run["steps"].get<int64_t>()};
-        options.samplerOptions = {{"eta", std::to_string(run["step_args"].value("eta", 0.0))}};
+        for (const auto &[option, value] : run["step_args"].items())
+            options.samplerOptions.emplace_back(option, value.dump());
         const auto model = loadModel(device, convertToFile(options));
         const uint32_t c = static_cast<uint32_t>(expected.dimension(2)),
                        h = static_cast<uint32_t>(expected.dimension(3)),

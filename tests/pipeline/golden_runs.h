@@ -1,4 +1,4 @@
-// The golden cases through a session: every forward pass, every DDIM trajectory.
+// The golden cases through a session: every forward pass, every trajectory.
 #pragma once
 
 #include "pipeline/rig.h"

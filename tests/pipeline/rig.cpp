@@ -1,9 +1,8 @@
 #include "pipeline/rig.h"
 
 #include "read/safetensors.h"
+#include "support/golden_error.h"
 
-#include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -180,24 +179,8 @@ GoldenTensor GoldenCase::tensor(const std::string &name) const {
 
 double fractionOfTolerance(const GoldenCase &of, const std::string &tensor, const std::vector<float> &found,
                            const std::vector<float> &expected) {
-    EXPECT_EQ(found.size(), expected.size());
-    double error = 0, norm = 0, largest = 0;
-    for (size_t i = 0; i < expected.size() && i < found.size(); ++i) {
-        const double difference = double(found[i]) - expected[i];
-        error += difference * difference;
-        norm += double(expected[i]) * expected[i];
-        largest = std::isfinite(difference) ? std::max(largest, std::fabs(difference)) : INFINITY;
-    }
-    const double relative = std::sqrt(error / norm);
-    const double overRms = largest / std::sqrt(norm / static_cast<double>(expected.size()));
     const nlohmann::json errors = of.description().value("errors", nlohmann::json::object());
-    const nlohmann::json bounds = errors.value(tensor, nlohmann::json::object());
-    // What has no tolerance of its own gets the least that any case has.
-    const double relativeBound = bounds.value("tol_fp16_rel_l2", 2e-3);
-    const double rmsBound = bounds.value("tol_fp16_max_over_rms", 1e-2);
-    std::printf("%-28s %-28s rel_l2 %.2e = %.2f of its tolerance, max/rms %.2e = %.2f\n", of.name().c_str(),
-                tensor.c_str(), relative, relative / relativeBound, overRms, overRms / rmsBound);
-    return std::max(relative / relativeBound, overRms / rmsBound);
+    return record("vulkan", of.name(), tensor, errorOf(found, expected, toleranceOf(errors, tensor, "fp16")));
 }
 
 pipeline::TensorView viewOf(std::vector<float> &values, uint32_t c, uint32_t h, uint32_t w) {

@@ -74,7 +74,7 @@ private:
     std::unique_ptr<convert::SafetensorsFile> file_;
 };
 
-// The larger of rel_l2 and max_over_rms as fractions of the case's fp16 tolerances for `tensor`; prints both.
+// By the case's fp16 tolerances; recorded as the device's.
 double fractionOfTolerance(const GoldenCase &of, const std::string &tensor, const std::vector<float> &found,
                            const std::vector<float> &expected);
 

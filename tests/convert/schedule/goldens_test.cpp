@@ -2,6 +2,7 @@
 // against the library in float64; max(1e-5, 2 |published - float64|) against what it publishes, whose
 // coefficients are fp32.
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -21,14 +22,18 @@ struct Tally {
     double worst = 0; // error as a fraction of its tolerance
 };
 
-void print(const char *title, const std::map<std::string, Tally> &tallies) {
-    std::printf("%s: worst error of any state as a fraction of its tolerance\n", title);
-    for (const auto &[scheduler, tally] : tallies)
+// Prints them, and records them for bench/goldens.py as `<key>.<scheduler>`.
+void record(const std::string &key, const std::map<std::string, Tally> &tallies) {
+    std::printf("%s: worst error of any state as a fraction of its tolerance\n", key.c_str());
+    for (const auto &[scheduler, tally] : tallies) {
         std::printf("  %-34s %4zu runs  %.3g\n", scheduler.c_str(), tally.runs, tally.worst);
+        testing::Test::RecordProperty(key + "." + scheduler,
+                                      nlohmann::json({tally.runs, tally.worst}).dump());
+    }
 }
 
 // `judge(golden, state index, found state)` gives the error as a fraction of the tolerance.
-template <typename Judge> void compareAll(const char *title, Rounding rounding, const Judge &judge) {
+template <typename Judge> void compareAll(const std::string &key, Rounding rounding, const Judge &judge) {
     std::map<std::string, Tally> tallies;
     const SchedulerGoldens &goldens = SchedulerGoldens::get();
     ASSERT_EQ(goldens.runs().size(), kRuns);
@@ -43,7 +48,7 @@ template <typename Judge> void compareAll(const char *title, Rounding rounding, 
             tally.worst = std::max(tally.worst, fraction);
         }
     }
-    print(title, tallies);
+    record(key, tallies);
 }
 
 double publishedFraction(const GoldenRun &golden, size_t i, const std::vector<double> &state) {
@@ -52,18 +57,18 @@ double publishedFraction(const GoldenRun &golden, size_t i, const std::vector<do
 }
 
 TEST(SchedulerGoldens, ExactTablesMatchTheLibraryInFloat64) {
-    compareAll("exact tables, library in float64", Rounding::Exact,
+    compareAll("exact", Rounding::Exact,
                [](const GoldenRun &golden, size_t i, const std::vector<double> &state) {
                    return relativeError(state, golden.exact[i]) / kExactTolerance;
                });
 }
 
 TEST(SchedulerGoldens, ExactTablesMatchThePublishedTrajectories) {
-    compareAll("exact tables, published", Rounding::Exact, publishedFraction);
+    compareAll("exact-published", Rounding::Exact, publishedFraction);
 }
 
 TEST(SchedulerGoldens, ShippedTablesMatchThePublishedTrajectories) {
-    compareAll("tables with the library's fp32 schedule, published", Rounding::Library, publishedFraction);
+    compareAll("published", Rounding::Library, publishedFraction);
 }
 
 TEST(SchedulerGoldens, ShippedTimestepsAreThePublishedOnes) {

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Errors against tolerances: what the tests measure on the goldens, as Markdown (nothing but Python's library).
+
+usage: goldens.py BUILD_DIR [FILE.json ...]
+Runs the test programs of BUILD_DIR that compare with tests/goldens and prints what they recorded: networks in the
+fp32 reference interpreter and on the Vulkan device, schedulers as tables in double and as rows of the sampler's
+kernel. FILE.json: reports that the programs have written before (--gtest_output=json:FILE) in place of running them.
+Exit status 1 where a test failed.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+# Program and the tests of it that record.
+PROGRAMS = {
+    "convert_goldens_test": "Goldens.Folded*:Goldens.ShippedModel*",
+    "convert_schedule_test": "SchedulerGoldens.*",
+    "pipeline_goldens_test": "*",
+    "kernels_golden_rows_test": "*",
+}
+
+
+def run(build):
+    reports = []
+    with tempfile.TemporaryDirectory() as folder:
+        for program, tests in PROGRAMS.items():
+            report = os.path.join(folder, program + ".json")
+            subprocess.run([os.path.join(build, "tests", program), "--gtest_filter=" + tests,
+                            "--gtest_output=json:" + report], stdout=subprocess.DEVNULL)
+            reports.append(read(report))
+    return reports
+
+
+def read(path):
+    with open(path) as file:
+        return json.load(file)
+
+
+def recorded(reports):
+    """key "executor.case.what" -> numbers, and whether all tests passed."""
+    found, passed = {}, True
+    for report in reports:
+        for suite in report["testsuites"]:
+            for test in suite["testsuite"]:
+                passed = passed and "failures" not in test
+                for key, value in test.items():
+                    if "." in key:
+                        found[key] = json.loads(value)
+    return found, passed
+
+
+def networks(found):
+    """(case, what) -> executor -> [rel_l2, tolerance, max/rms, tolerance]"""
+    rows = {}
+    for key, value in found.items():
+        executor, *rest = key.split(".", 2)
+        if executor in ("reference", "vulkan"):
+            rows.setdefault(tuple(rest), {})[executor] = value
+    return rows
+
+
+def cells(error):
+    """Relative L2 error, its tolerance, and the worse of it and the largest error as fractions."""
+    if error is None:
+        return ["", "", ""]
+    l2, l2_tolerance, largest, largest_tolerance = error
+    # JSON has no infinity: no tolerance, or nothing finite to compare.
+    fraction = max(l2 / l2_tolerance, largest / largest_tolerance if largest_tolerance else 0)
+    return ["%.1e" % l2, "%.1e" % l2_tolerance, "%.3f" % fraction]
+
+
+def table(head, rows):
+    print("| " + " | ".join(head) + " |")
+    print("| " + " | ".join("---" for _ in head) + " |")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print()
+
+
+def main():
+    found, passed = recorded([read(path) for path in sys.argv[2:]] or run(sys.argv[1]))
+    rows = [[case, what.removesuffix(".x") + (", all states" if what.endswith(".x") else ""),
+             *cells(errors.get("reference")), *cells(errors.get("vulkan"))]
+            for (case, what), errors in sorted(networks(found).items())]
+    table(["case", "what", "reference", "fp32 tolerance", "fraction", "Vulkan", "fp16 tolerance", "fraction"], rows)
+
+    schedulers = sorted(key.split(".", 1)[1] for key in found if key.startswith("exact."))
+    rows = []
+    for scheduler in schedulers:
+        runs, exact = found["exact." + scheduler]
+        table_rows, kernel = found["kernel." + scheduler]
+        rows.append([scheduler, str(runs), "%.1e" % (1e-8 * exact), "%.3f" % exact,
+                     "%.3f" % found["published." + scheduler][1], str(table_rows), "%.3f" % kernel])
+    table(["scheduler", "runs", "error in double", "of 1e-8", "published, fraction", "rows", "kernel row, fraction"],
+          rows)
+    if not passed:
+        sys.exit("a test failed")
+
+
+if __name__ == "__main__":
+    main()
