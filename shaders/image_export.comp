@@ -4,7 +4,7 @@
 //   SIDE=0   p = scale * v + offset
 //   SIDE=1   v holds Cb and Cr, side luma:  p = the RGB of (sideScale * side + sideOffset, scale * v + offset),
 //            ITU-R BT.601 with all of 0 .. 255, as JPEG has it; 127.5 is no colour
-//   SIDE=2   side is a mask:  p = sideScale * known + sideOffset where it is 0, else as above
+//   SIDE=2   side is a mask:  p = mask * (as above) + (1 - mask) * (sideScale * known + sideOffset)
 //
 //   planes, modelOutput  [C][H][W] float; rows firstRow .. firstRow + rows - 1 are read
 //   side                 [1][H][W] float, known [C][H][W] float
@@ -47,8 +47,11 @@ float valueOf(uint channel, uint y, uint x) {
     if (ESTIMATE != 0)
         v = min(max(pc.stateFactor * v + pc.outputFactor * modelOutput[at], pc.low), pc.high);
     v = pc.scale * v + pc.offset;
-    if (SIDE == 2 && side[(pc.sideFirstRow + y) * pc.width + x] == 0.0)
-        v = pc.sideScale * known[at] + pc.sideOffset;
+    if (SIDE == 2) {
+        float fill = side[(pc.sideFirstRow + y) * pc.width + x];
+        float given = pc.sideScale * known[at] + pc.sideOffset;
+        v = fill == 0.0 ? given : fill == 1.0 ? v : fill * v + (1.0 - fill) * given;
+    }
     return v;
 }
 

@@ -61,6 +61,9 @@ uint64_t sessionBytes(uint32_t batch);
 Result<std::vector<Dispatch>> buildRowMeasures(const StepRow &row, const std::vector<SamplerBand> &bands,
                                                BufferRange memory, uint32_t draw, const Traits &traits);
 
+// The dynamic threshold that was last measured of an image, from what the session buffer holds.
+float measuredThreshold(const std::vector<uint32_t> &session, uint32_t image);
+
 // x = initNoise z + initCondition y. Uses state, condition, noise, session.
 Result<Dispatch> buildSamplerStart(const Recipe &recipe, const ImageExtent &extent,
                                    const SamplerBuffers &buffers, const Traits &traits);

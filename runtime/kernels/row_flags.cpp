@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace mote {
 
@@ -178,6 +179,13 @@ Result<std::vector<Dispatch>> buildRowMeasures(const StepRow &row, const std::ve
     if (row.langevin)
         MOTE_TRY(measures.norms(draw));
     return std::move(measures.dispatches);
+}
+
+float measuredThreshold(const std::vector<uint32_t> &session, uint32_t image) {
+    float threshold;
+    std::memcpy(&threshold, &session[SESSION_RESULTS + image * RESULT_WORDS + RESULT_THRESHOLD],
+                sizeof threshold);
+    return threshold;
 }
 
 } // namespace mote

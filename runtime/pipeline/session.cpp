@@ -265,6 +265,28 @@ SamplerBuffers Session::samplerBuffers(size_t band) const {
     return buffers;
 }
 
+std::vector<SamplerBand> Session::samplerBands(bool givenNoise) const {
+    std::vector<SamplerBand> bands;
+    for (size_t band = 0; band < plan_.bands.size(); ++band) {
+        bands.push_back({bandExtent(band, stateChannels(), plan_.batch), samplerBuffers(band)});
+        if (givenNoise && plan_.noise != kNone)
+            bands.back().buffers.noise =
+                plan_.band(plan_.noise, band, uint64_t{plan_.batch} * stateChannels());
+    }
+    return bands;
+}
+
+Result<std::vector<Command>>
+Session::measureCommands(const StepRow &row, const std::vector<SamplerBand> &bands, uint32_t draw) const {
+    const BufferRange memory = plan_.measures != kNone ? plan_.all(plan_.measures) : BufferRange{};
+    MOTE_TRY_ASSIGN(std::vector<Dispatch> measures,
+                    buildRowMeasures(row, bands, memory, draw, model_->traits()));
+    std::vector<Command> commands;
+    for (Dispatch &dispatch : measures)
+        commands.push_back(dispatchCommand(std::move(dispatch)));
+    return commands;
+}
+
 Result<std::vector<Command>> Session::samplerCommands(uint32_t step, bool givenNoise) const {
     uint32_t draw = 0, written = 0;
     for (uint32_t i = 0; i < step; ++i) {
@@ -273,19 +295,8 @@ Result<std::vector<Command>> Session::samplerCommands(uint32_t step, bool givenN
             written |= 1u << recipe().rows[i].store;
     }
     const StepRow &row = recipe().rows[step];
-    std::vector<SamplerBand> bands;
-    for (size_t band = 0; band < plan_.bands.size(); ++band) {
-        bands.push_back({bandExtent(band, stateChannels(), plan_.batch), samplerBuffers(band)});
-        if (givenNoise && plan_.noise != kNone)
-            bands.back().buffers.noise =
-                plan_.band(plan_.noise, band, uint64_t{plan_.batch} * stateChannels());
-    }
-    const BufferRange memory = plan_.measures != kNone ? plan_.all(plan_.measures) : BufferRange{};
-    MOTE_TRY_ASSIGN(std::vector<Dispatch> measures,
-                    buildRowMeasures(row, bands, memory, draw, model_->traits()));
-    std::vector<Command> commands;
-    for (Dispatch &dispatch : measures)
-        commands.push_back(dispatchCommand(std::move(dispatch)));
+    const std::vector<SamplerBand> bands = samplerBands(givenNoise);
+    MOTE_TRY_ASSIGN(std::vector<Command> commands, measureCommands(row, bands, draw));
     for (const SamplerBand &band : bands) {
         MOTE_TRY_ASSIGN(Dispatch dispatch, buildSamplerRow(row, written, band.extent, band.buffers, draw,
                                                            step << 16 | kSamplerCode, model_->traits()));

@@ -155,6 +155,10 @@ private:
     ImageExtent bandExtent(size_t band, uint32_t channels, uint32_t images) const;
     TilePlace tilePlace(uint32_t tile, uint32_t channels, uint32_t images) const;
     SamplerBuffers samplerBuffers(size_t band) const;
+    std::vector<SamplerBand> samplerBands(bool givenNoise) const;
+    // Of the whole image, for rows that depend on it.
+    Result<std::vector<Command>> measureCommands(const StepRow &row, const std::vector<SamplerBand> &bands,
+                                                 uint32_t draw) const;
     Result<std::vector<Command>> samplerCommands(uint32_t step, bool givenNoise) const;
     Result<std::vector<Command>> startCommands(bool givenNoise) const;
     Result<std::vector<Command>> tileCommands(uint32_t tile, uint32_t passes) const;
@@ -216,8 +220,11 @@ private:
     Status runSteps(const RunOptions &options, const std::atomic<bool> *cancel);
     Status traceState(const RunOptions &options, uint32_t step);
     Status traceModelOutput(const RunOptions &options, uint32_t step);
-    Status showPreview(const RunOptions &options, uint32_t step);
     Status runOpsTraced(const RunOptions &options, uint32_t step, const std::atomic<bool> *cancel);
+
+    // session_preview.cpp
+    Status showPreview(const RunOptions &options, uint32_t step);
+    Status measureThresholds(const StepRow &row, std::vector<float> &thresholds);
 
     // session_inspect.cpp
     Status checkOnce();

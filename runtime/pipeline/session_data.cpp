@@ -288,17 +288,18 @@ ExportPlanes Session::exportPlanes(size_t band, const StepRow *estimate) const {
         planes.clipLow = clamped ? estimate->clipLow : -std::numeric_limits<float>::max();
         planes.clipHigh = clamped ? estimate->clipHigh : std::numeric_limits<float>::max();
     }
+    // What is known stays as it is: where a model fills, and in the estimate of a row that mixes it in.
+    const bool fills = model_->task().kind == TaskKind::Inpaint || (estimate != nullptr && estimate->known);
     for (const Input &input : appInputs()) {
         const bool luma = model_->task().kind == TaskKind::Colourise && input.name == kConditionPort;
-        const bool inpaint = model_->task().kind == TaskKind::Inpaint;
         const BufferRange range = plan_.band(input.planes, band, uint64_t{plan_.batch} * input.channels);
-        if (luma || (inpaint && input.name == kMaskPort)) {
+        if (luma || (fills && input.name == kMaskPort)) {
             planes.side = luma ? ExportSide::Luma : ExportSide::Mask;
             planes.sidePlanes = range;
         }
-        if (inpaint && input.name == kKnownPort)
+        if (fills && input.name == kKnownPort)
             planes.known = range;
-        if (luma || (inpaint && input.name == kKnownPort)) {
+        if (luma || (fills && input.name == kKnownPort)) {
             planes.sideLow = input.low;
             planes.sideHigh = input.high;
         }

@@ -47,18 +47,6 @@ Status Session::traceModelOutput(const RunOptions &options, uint32_t step) {
     return {};
 }
 
-// What the picture would be if the rest of the noise went at once: x0 of the row, of which the state and the
-// model's output are there.
-Status Session::showPreview(const RunOptions &options, uint32_t step) {
-    MOTE_TRY(submitter_->drain());
-    std::vector<uint8_t> rgba;
-    for (uint32_t image = 0; image < plan_.batch; ++image) {
-        MOTE_TRY(readImage(image, &recipe().rows[step], rgba));
-        options.preview(step, image, {4, plan_.width, plan_.height, size_t{4} * plan_.width, rgba.data()});
-    }
-    return {};
-}
-
 // The forward pass of a step op by op, with every output read back.
 Status Session::runOpsTraced(const RunOptions &options, uint32_t step, const std::atomic<bool> *cancel) {
     MOTE_TRY(submitter_->drain());

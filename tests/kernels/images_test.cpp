@@ -244,7 +244,7 @@ TEST_F(Images, MaskHidesWhatIsToBeFilled) {
     }
 }
 
-TEST_F(Images, ExportTakesKnownPixelsWhereNothingWasFilled) {
+TEST_F(Images, ExportTakesKnownPixelsWhereNothingWasFilledAndMixesBetween) {
     const ImageExtent band{1, 3, 4, 8};
     const std::vector<uint8_t> bytesOfKnown = randomBytes(96, 5);
     std::vector<float> known(96), state(96), mask(32);
@@ -253,7 +253,7 @@ TEST_F(Images, ExportTakesKnownPixelsWhereNothingWasFilled) {
         state[i] = static_cast<float>(2.0 * static_cast<double>((i * 37) % 256) / 255.0 - 1);
     }
     for (size_t i = 0; i < 32; ++i)
-        mask[i] = i % 3 == 0 ? 1.0f : 0.0f;
+        mask[i] = i % 3 == 0 ? 1.0f : i % 3 == 1 ? 0.0f : 0.25f;
     ExportPlanes planes = stateOnly(floats(state), -1, 1);
     planes.side = ExportSide::Mask;
     planes.sidePlanes = floats(mask);
@@ -263,9 +263,14 @@ TEST_F(Images, ExportTakesKnownPixelsWhereNothingWasFilled) {
     run(buildImageExport({target, 0, 4, 8, 3, 24}, band, planes, traits()));
     const auto *found = reinterpret_cast<const uint8_t *>(bytesOf(target));
     for (size_t pixel = 0; pixel < 32; ++pixel)
-        for (size_t c = 0; c < 3; ++c)
-            EXPECT_EQ(found[3 * pixel + c],
-                      pixel % 3 == 0 ? ((c * 32 + pixel) * 37) % 256 : bytesOfKnown[c * 32 + pixel]);
+        for (size_t c = 0; c < 3; ++c) {
+            const double filled = static_cast<double>((c * 32 + pixel) * 37 % 256),
+                         given = bytesOfKnown[c * 32 + pixel];
+            if (pixel % 3 == 2)
+                EXPECT_NEAR(found[3 * pixel + c], 0.25 * filled + 0.75 * given, 0.501);
+            else
+                EXPECT_EQ(found[3 * pixel + c], pixel % 3 == 0 ? filled : given);
+        }
 }
 
 // Luma from an RGB picture and the chroma that belongs to it give the picture back.

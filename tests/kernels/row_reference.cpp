@@ -60,6 +60,7 @@ RowSums rowInDouble(const StepRow &row, const ImageExtent &whole, const RowOpera
             for (double &value : x0)
                 value = std::clamp(value, -s, s) / s;
         }
+        sums.x0.insert(sums.x0.end(), x0.begin(), x0.end());
         double b = double{row.b}, c = double{row.c};
         if (row.langevin) {
             const double rho = normOf(&operands.z[first], elements) / normOf(&operands.m[first], elements);

@@ -18,6 +18,7 @@ struct RowOperands {
 struct RowSums {
     std::vector<double> next, nextTerms; // |error| <= 4 * 2^-24 * terms is asked for
     std::vector<double> kept, keptTerms; // where the row stores
+    std::vector<double> x0;              // what the row makes of p x + q m
 };
 
 RowSums rowInDouble(const StepRow &row, const ImageExtent &whole, const RowOperands &operands);

@@ -1,5 +1,5 @@
 // Recipes with data-dependent rows, known regions and PyTorch's noise, in whole images and in tiles: each
-// row of a traced run is held to the formula in double.
+// row of a traced run is held to the formula in double, each preview to the row's estimate.
 #include "pipeline/rig.h"
 
 #include "checkpoint_folder.h"
@@ -54,6 +54,8 @@ struct TracedRun {
     std::unique_ptr<pipeline::Session> session;
     std::vector<float> output, noise, known, mask;
     std::map<std::pair<uint32_t, std::string>, std::vector<float>> traced;
+    bool looks = false;                                                     // at previews
+    std::map<std::pair<uint32_t, uint32_t>, std::vector<uint8_t>> previews; // of a row and an image, RGBA
     uint32_t width, height, images;
 
     TracedRun(const std::shared_ptr<pipeline::LoadedModel> &model, uint32_t w, uint32_t h, uint32_t tile = 0,
@@ -98,7 +100,28 @@ struct TracedRun {
         options.trace = [&](uint32_t step, const char *tensor, const uint32_t shape[4], const float *data) {
             traced[{step, tensor}].assign(data, data + size_t{shape[0]} * shape[1] * shape[2] * shape[3]);
         };
+        if (looks)
+            options.preview = [&](uint32_t step, uint32_t image, const pipeline::ImageView &picture) {
+                previews[{step, image}].assign(picture.pixels,
+                                               picture.pixels + picture.stride * picture.height);
+            };
         return session->run(options, nullptr);
+    }
+
+    // The row's x0 as bytes, with what is known in its place where the row mixes it in.
+    void expectPreview(uint32_t row, const std::vector<double> &x0) {
+        const size_t plane = size_t{width} * height;
+        for (size_t i = 0; i < x0.size(); ++i) {
+            const size_t image = i / (3 * plane), pixel = i % plane, channel = i / plane % 3;
+            double value = x0[i];
+            if (recipe().rows[row].known) {
+                const double fill = double{mask[image * plane + pixel]};
+                value = fill * value + (1 - fill) * double{known[i]};
+            }
+            const std::vector<uint8_t> &preview = previews.at({row, static_cast<uint32_t>(image)});
+            ASSERT_NEAR(preview[4 * pixel + channel], std::clamp(127.5 * value + 127.5, 0.0, 255.0), 0.501)
+                << "row " << row << ", element " << i;
+        }
     }
 
     // x and m as traced, in the state's own scale, with these normals: the next state.
@@ -122,6 +145,8 @@ struct TracedRun {
             for (size_t k = 0; k < found.size(); ++k)
                 ASSERT_LE(std::fabs(double{found[k]} - expected.next[k]), 4 * 0x1p-24 * expected.nextTerms[k])
                     << "row " << i << ", element " << k;
+            if (looks)
+                expectPreview(i, expected.x0);
         }
     }
 };
@@ -131,6 +156,7 @@ void expectRowsWholeAndTiled(const std::shared_ptr<pipeline::LoadedModel> &model
     const struct { uint32_t tile, batch; } kinds[] = {{0, 1}, {kTile, 1}, {0, 2}};
     for (const auto &kind : kinds) {
         TracedRun run(model, kSide, kSide, kind.tile, kind.batch);
+        run.looks = true;
         run.bindNoise();
         if (known)
             run.bindKnown();
@@ -174,6 +200,7 @@ TEST(Recipes, LearnedVarianceScalesTheNoise) {
     const auto conversion = conversionWith(folder, "ddpm", 3, {{"variance_type", "learned_range"}});
     TracedRun run(loadModel(sharedDevice(), writeToFile(conversion)), kSide, kSide);
     ASSERT_EQ(run.recipe().rows[0].variance, VarianceKind::Interpolated);
+    run.looks = true;
     run.bindNoise();
     ASSERT_TRUE(succeeded(run.run(3, pipeline::NoiseSource::Philox, true)));
     run.expectRows();
