@@ -9,9 +9,12 @@ Exit status 1 where a test failed.
 """
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
+
+GOLDENS = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "tests", "goldens")
 
 # Program and the tests of it that record.
 PROGRAMS = {
@@ -61,6 +64,33 @@ def networks(found):
     return rows
 
 
+def tensor(case, name):
+    """Whole or floating numbers of a tensor of the case's goldens."""
+    with open(os.path.join(GOLDENS, case, "goldens.safetensors"), "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        start = file.tell()
+        begin, end = header[name]["data_offsets"]
+        file.seek(start + begin)
+        kind = {"I64": "q", "I32": "i", "F32": "f", "F64": "d"}[header[name]["dtype"]]
+        return [value for value, in struct.iter_unpack("<" + kind, file.read(end - begin))]
+
+
+def described(case, what):
+    """"fwd.48x80.out" as "48x80, forward at t = 1, 500", "ddim2.x" as "ddim2: DDIM, 2 steps"."""
+    path = os.path.join(GOLDENS, case, "case.json")
+    if what.startswith("fwd."):
+        size = what[len("fwd."):-len("out")]
+        times = ", ".join("%g" % t for t in tensor(case, "fwd.t"))
+        return (size.replace(".", ", ") if size else "") + "forward at t = " + times
+    if not what.endswith(".x") or not os.path.exists(path):
+        return what.removesuffix(".x")
+    name = what.removesuffix(".x")
+    run = read(path)["runs"][name]
+    eta = run["step_args"].get("eta")
+    return "%s: %s, %d steps%s" % (name, run["scheduler"].removesuffix("Scheduler"), run["steps"],
+                                   ", eta %g" % eta if eta else "")
+
+
 def cells(error):
     """Relative L2 error, its tolerance, and the worse of it and the largest error as fractions."""
     if error is None:
@@ -81,7 +111,7 @@ def table(head, rows):
 
 def main():
     found, passed = recorded([read(path) for path in sys.argv[2:]] or run(sys.argv[1]))
-    rows = [[case, what.removesuffix(".x") + (", all states" if what.endswith(".x") else ""),
+    rows = [[case, described(case, what),
              *cells(errors.get("reference")), *cells(errors.get("vulkan"))]
             for (case, what), errors in sorted(networks(found).items())]
     table(["case", "what", "reference", "fp32 tolerance", "fraction", "Vulkan", "fp16 tolerance", "fraction"], rows)
