@@ -1,0 +1,147 @@
+// mote-bench [--device NAME] [--sustain SECONDS] [MODEL.mote@WxH ...] [Google Benchmark's options]
+//
+// Kernels and models with the time that the device's own clock gives, the host's beside it, and the share of
+// two ceilings measured first, on the same device. Without a model: ops of the shapes on which Mote is held
+// against its peers. With models: each distinct op of theirs, and whole passes and images.
+#include "ceilings.h"
+#include "expect.h"
+#include "made_ops.h"
+#include "mote/mote.h"
+#include "ops.h"
+#include "passes.h"
+#include "subject.h"
+
+#include <benchmark/benchmark.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace mote;
+using namespace mote::bench;
+
+constexpr const char *kUsage =
+    "usage: mote-bench [--device NAME] [--sustain SECONDS] [MODEL.mote@WxH ...] [--benchmark_...]\n";
+
+struct Arguments {
+    std::string device;
+    double sustain = 0;
+    std::vector<std::string> models;
+};
+
+template <typename T> bool parse(const std::string &text, T &value) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc() && end == text.data() + text.size();
+}
+
+bool parseArguments(int count, char **arguments, Arguments &result) {
+    for (int i = 1; i < count; ++i) {
+        const std::string argument = arguments[i];
+        if (argument == "--device" && i + 1 < count)
+            result.device = arguments[++i];
+        else if (argument == "--sustain" && i + 1 < count && parse(arguments[i + 1], result.sustain))
+            ++i;
+        else if (argument[0] != '-')
+            result.models.push_back(argument);
+        else
+            return false;
+    }
+    return true;
+}
+
+// "build/edge.mote@128x128" is called "edge 128x128".
+std::shared_ptr<Subject> subjectOf(const std::shared_ptr<gpu::Device> &device, const std::string &argument) {
+    const size_t at = argument.rfind('@'), by = argument.find('x', at == std::string::npos ? 0 : at);
+    uint32_t width = 0, height = 0;
+    if (at == std::string::npos || by == std::string::npos ||
+        !parse(argument.substr(at + 1, by - at - 1), width) || !parse(argument.substr(by + 1), height))
+        throw std::runtime_error(argument + ": expected FILE.mote@WIDTHxHEIGHT");
+    const std::string path = argument.substr(0, at);
+    std::string name = path.substr(path.rfind('/') + 1);
+    name = name.substr(0, name.rfind('.'));
+    return std::make_shared<Subject>(device, name + " " + argument.substr(at + 1), path, width, height);
+}
+
+HostConvolution hostConvolution(const Subject &subject, const Op &op) {
+    const std::vector<uint32_t> &weight = subject.model().weights[op.weight].shape;
+    const TensorShape &input = subject.shapes().tensors[op.inputs[0]];
+    const uint32_t factor = op.inputResample == Resample::None ? 1 : 2;
+    return {weight[3], weight[0], input.h * factor, input.w * factor, weight[1],  weight[2],
+            op.stride, op.padTop, op.padLeft,       op.padBottom,     op.padRight};
+}
+
+void registerOneDnnFor([[maybe_unused]] const std::string &name, [[maybe_unused]] const Subject &subject,
+                       [[maybe_unused]] const Unit &unit) {
+#if defined(MOTE_BENCH_ONEDNN)
+    const Op &op = subject.graph().ops[unit.ops[0]];
+    if (unit.ops.size() == 1 && op.kind == OpKind::Conv2d)
+        registerOneDnn(name, hostConvolution(subject, op));
+#endif
+}
+
+void registerMadeOps(const std::shared_ptr<gpu::Device> &device, const Ceilings &ceilings) {
+    for (const MadeOp &made : makeOps()) {
+        const auto subject = std::make_shared<Subject>(device, made.name, made.path, made.width, made.height);
+        Unit unit;
+        unit.name = made.name;
+        for (uint32_t i = 0; i < subject->graph().ops.size(); ++i) {
+            const std::string &name = subject->graph().ops[i].name;
+            const bool around = name == kStem || name == kHead || name == kInput;
+            const bool meant = std::find(made.ops.begin(), made.ops.end(), name) != made.ops.end();
+            if (made.ops.empty() ? !around : meant)
+                unit.ops.push_back(i);
+        }
+        registerUnits("op", subject, {unit}, ceilings);
+        registerOneDnnFor("op/" + made.name, *subject, unit);
+    }
+}
+
+void registerModel(const std::shared_ptr<Subject> &subject, const Arguments &arguments,
+                   const gpu::DeviceOptions &options, const Ceilings &ceilings) {
+    registerPasses(subject, ceilings, arguments.sustain, options);
+    const std::vector<Unit> units = distinctOps(*subject);
+    registerUnits("op/" + subject->name(), subject, units, ceilings);
+    for (const Unit &unit : units)
+        registerOneDnnFor("op/" + subject->name() + "/" + unit.name, *subject, unit);
+}
+
+void run(const Arguments &arguments) {
+    gpu::DeviceOptions options;
+    options.nameContains = arguments.device.empty() ? nullptr : arguments.device.c_str();
+    const std::shared_ptr<gpu::Device> device = expect(gpu::Device::create(options));
+    const Ceilings ceilings = measureCeilings(*device);
+    benchmark::AddCustomContext("device", device->info().name);
+    benchmark::AddCustomContext("driver", device->info().driverName + " " + device->info().driverInfo);
+    benchmark::AddCustomContext("timestamps", device->caps().timestamps ? "yes" : "no, the host's clock");
+    benchmark::AddCustomContext("mote", mote_version_string());
+    benchmark::AddCustomContext("ceiling_gflops", std::to_string(ceilings.operationsPerSecond * 1e-9));
+    benchmark::AddCustomContext("ceiling_gbytes", std::to_string(ceilings.bytesPerSecond * 1e-9));
+    if (arguments.models.empty())
+        registerMadeOps(device, ceilings);
+    for (const std::string &model : arguments.models)
+        registerModel(subjectOf(device, model), arguments, options, ceilings);
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::ClearRegisteredBenchmarks(); // what they hold needs the device
+}
+
+} // namespace
+
+int main(int count, char **words) {
+    benchmark::Initialize(&count, words);
+    Arguments arguments;
+    if (!parseArguments(count, words, arguments)) {
+        std::fputs(kUsage, stderr);
+        return 2;
+    }
+    try {
+        run(arguments);
+    } catch (const std::exception &error) {
+        std::fprintf(stderr, "mote-bench: %s\n", error.what());
+        return 1;
+    }
+    return 0;
+}
