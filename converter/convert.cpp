@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
+#include <cmath>
 #include <cstring>
 
 namespace mote::convert {
@@ -197,7 +199,9 @@ Conversion convertCheckpoint(const ConvertOptions &options) {
         fold(result.network, {model.timesteps.begin(), model.timesteps.end()}, nullClassOf(options, unet));
     guideRecipes(model.recipes, result.network.graph.conditioning);
     roundToStored(result.network);
+    const auto start = std::chrono::steady_clock::now();
     model.selfCheck = makeSelfCheck(result.network, 0);
+    result.selfCheckSeconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     result.constants =
         options.keepConstants ? storeConstants(result.network) : storeConstants(std::move(result.network));
 
@@ -269,7 +273,8 @@ std::string describeConversion(const Conversion &conversion, const std::string &
     line("checked", model.selfCheck.ops.empty()
                         ? std::string("no self-check: it would exceed 256 kB")
                         : text("self-check of ", model.selfCheck.ops.size(), " ops at ",
-                               model.selfCheck.height, "x", model.selfCheck.width));
+                               model.selfCheck.height, "x", model.selfCheck.width, ", made in ",
+                               std::round(100 * conversion.selfCheckSeconds) / 100, " s"));
     line("wrote", text(path, ": ", plural(report.tensorsAfter, "tensor", "tensors"), ", ",
                        grouped(report.parametersAfter), " parameters, ",
                        grouped(conversion.constants.bytes()), " bytes"));

@@ -47,6 +47,7 @@ struct Conversion {
     StoredConstants constants;
     FoldReport report;
     uint64_t checkpointBytes = 0; // of tensors
+    double selfCheckSeconds = 0;  // that making the self-check took
 };
 
 // Throws ReadError where the input cannot be read or is not supported.

@@ -2,7 +2,8 @@
 # Installs what Mote needs from Debian 12, and nothing when all of it is there.
 #
 #   install-dependencies.sh          to build and run the library, the converter and the command
-#   install-dependencies.sh tests    and to build and run the tests and the benchmarks
+#   install-dependencies.sh tests    and to build and run the tests
+#   install-dependencies.sh bench    and to run bench/run.sh
 set -euo pipefail
 
 packages=(
@@ -19,13 +20,17 @@ packages=(
 )
 case "${1:-}" in
     "") ;;
+    bench)
+        # PyTorch multiplies matrices with whatever BLAS is there: one that is fast, so that it is no easy mark
+        packages+=(libbenchmark-dev libdnnl-dev libopenblas0-openmp python3-torch python3-numpy python3-matplotlib)
+        ;;
     tests)
         packages+=(libgtest-dev libbenchmark-dev vulkan-validationlayers clang-format binutils)
         # converter/distill: 220 MB of packages, 970 MB installed, a minute
         packages+=(python3-torch python3-skimage python3-matplotlib python3-pil python3-numpy python3-scipy)
         ;;
     *)
-        echo "usage: $0 [tests]" >&2
+        echo "usage: $0 [tests | bench]" >&2
         exit 2
         ;;
 esac

@@ -62,7 +62,7 @@ jobs=$(nproc)
 begin_phase
 platforms/linux/install-dependencies.sh tests
 begin_phase
-cmake -G Ninja -S . -B build -DMOTE_BUILD_TESTS=ON
+cmake -G Ninja -S . -B build -DMOTE_BUILD_TESTS=ON -DMOTE_BUILD_BENCH=ON
 begin_phase
 cmake --build build --parallel "$jobs"
 begin_phase
