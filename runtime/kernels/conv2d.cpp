@@ -28,8 +28,8 @@ constexpr Variant kVariants[] = {
     {"conv2d shuffle", ShaderId::Conv2dShuffle, 8, false, true, false},
     {"conv2d texels", ShaderId::Conv2dTexels, 8, false, true, true},
 };
-constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6; // the last is in winograd.cpp
-constexpr uint32_t kTexelBindings = 0x1f;                    // all that is read
+constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6, kFew = 7; // the last two elsewhere
+constexpr uint32_t kTexelBindings = 0x1f;                              // all that is read
 
 ConvFacts factsOf(const OpView &view) {
     const Op &op = view.op;
@@ -153,15 +153,16 @@ uint64_t directWeightBytes(const ConvFacts &facts) {
 }
 
 // In order. On software devices, whose loads cost more than anything: Winograd where it pays (where it does
-// not, last of all), the shuffle variants where there are subgroups, through texel buffers where they fit,
-// then the wide tile, unless rows are so short that it would idle. The row kernel before the general one
-// where it applies.
+// not, last of all), the kernel for few input channels, the shuffle variants where there are subgroups,
+// through texel buffers where they fit, then the wide tile, unless rows are so short that it would idle. The
+// row kernel before the general one where it applies.
 Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &traits, bool statistics) {
     MOTE_TRY(check(view));
     const ConvFacts facts = factsOf(view);
     const bool row3 = facts.kernelWidth == 3 && view.op.stride == 1;
     const uint64_t wideWork = divideUp(facts.output.w, 8) * 8, narrowWork = divideUp(facts.output.w, 4) * 4;
     const bool winograd = winogradSuits(view, facts, traits);
+    const bool few = fewSuits(view, facts, traits);
     const uint64_t directBytes = directWeightBytes(facts);
     std::vector<uint32_t> order;
     if (traits.cpu && canShuffle(traits.caps))
@@ -176,7 +177,9 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
             texelsFit && fitsTexels(traits, tensorBytes(TensorKind::Activation, view.shapes.tensors[input]));
     std::vector<OpKernel> kernels;
     OpKernel common;
-    common.weightBytes = winograd ? winogradWeightOffset(facts) + winogradWeightBytes(facts) : directBytes;
+    common.weightBytes = winograd ? winogradWeightOffset(facts) + winogradWeightBytes(facts)
+                         : few    ? fewWeightOffset(facts) + fewWeightBytes(facts)
+                                  : directBytes;
     common.biasBytes = uint64_t{rowsOf(view, view.op.bias)} * facts.outputBlocks * 8 * sizeof(float);
     common.projectionBytes = projectionBytesOf(view, common.biasBytes);
     OpKernel transformed = common;
@@ -186,6 +189,13 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
     transformed.variant = kWinograd;
     if (canTransform && winogradIsFaster(facts))
         kernels.push_back(transformed);
+    if (few && texelsFit) {
+        OpKernel kernel = common;
+        kernel.name = "conv2d few";
+        kernel.variant = kFew;
+        fewKernel(view, facts, statistics, kernel);
+        kernels.push_back(std::move(kernel));
+    }
     for (uint32_t index : order) {
         const Variant &variant = kVariants[index];
         if ((variant.row3 && !row3) || (variant.texels && !texelsFit))
@@ -221,6 +231,7 @@ float outputFactor(const Op &op, uint32_t row) {
 uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
     const ConvFacts facts = factsOf(view);
     return kernel.variant == kWinograd ? winogradStatisticsTiles(facts, kernel)
+           : kernel.variant == kFew    ? fewStatisticsTiles(facts, kernel)
                                        : geometryOf(facts, kVariants[kernel.variant], kernel.tileLoops).tiles;
 }
 
@@ -230,6 +241,8 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
     const ConvFacts facts = factsOf(view);
     if (kernel.variant == kWinograd)
         return buildWinograd(view, facts, kernel, buffers, statistics, traits);
+    if (kernel.variant == kFew)
+        return buildFew(view, facts, kernel, buffers, statistics, traits);
     const Variant &variant = kVariants[kernel.variant];
     const Geometry geometry = geometryOf(facts, variant, kernel.tileLoops);
     const TableRow bias = tableRow(rowsOf(view, op.bias), buffers, 2 * facts.outputBlocks);
@@ -268,7 +281,8 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
 
 } // namespace kernels
 
-// [outputBlock][ky][source, block][kx][8 inputs][8 outputs], and where there is room for it Winograd's U
+// [outputBlock][ky][source, block][kx][8 inputs][8 outputs], and where there is room for it Winograd's U or
+// the terms of conv2d_few.comp
 void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t opIndex,
                  const uint16_t *canonical, void *packed) {
     using namespace kernels;
@@ -301,8 +315,13 @@ void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph,
         }
     }
     const size_t directBytes = position * sizeof(uint16_t);
-    if (kernel.weightBytes > directBytes)
-        packWinograd(model, graph, op, canonical, halfs + divideUp(directBytes, 256) * 128);
+    if (kernel.weightBytes == directBytes)
+        return;
+    uint16_t *second = halfs + divideUp(directBytes, 256) * 128;
+    if (op.inputs.size() == 1 && inputs <= 8)
+        packFew(shape, canonical, second);
+    else
+        packWinograd(model, graph, op, canonical, second);
 }
 
 void packBias(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t opIndex,

@@ -44,4 +44,15 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                                             const OpKernel &kernel, const OpBuffers &buffers, bool statistics,
                                             const Traits &traits);
 
+// ---- conv2d_few.cpp
+// As for Winograd, one or the other.
+bool fewSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
+uint64_t fewWeightOffset(const ConvFacts &facts); // bytes from the first weight
+uint64_t fewWeightBytes(const ConvFacts &facts);
+void packFew(const std::vector<uint32_t> &shape, const uint16_t *canonical, uint16_t *packed);
+void fewKernel(const OpView &view, const ConvFacts &facts, bool statistics, OpKernel &kernel);
+uint32_t fewStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel);
+Result<std::vector<Dispatch>> buildFew(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
+                                       const OpBuffers &buffers, bool statistics, const Traits &traits);
+
 } // namespace mote::kernels

@@ -30,6 +30,7 @@ const ConvCase kCases[] = {
     {"ThreeChannelsOddSize", {3}, 5, 1, 7, 9},
     {"FiveToSix", {5}, 6, 1, 5, 3},
     {"SixTo24BatchTwo", {6}, 24, 2, 9, 13},
+    {"SevenTo130BatchTwo", {7}, 130, 2, 11, 13},
     {"FortyTo130", {40}, 130, 1, 6, 11},
     {"LongRow", {8}, 8, 1, 2, 301},
     {"TallColumn", {8}, 8, 1, 301, 1},
@@ -229,8 +230,10 @@ protected:
 class Conv2dShuffleShapes : public Conv2dWithSubgroups, public testing::WithParamInterface<ConvCase> {};
 
 TEST_P(Conv2dShuffleShapes, MatchesReference) {
-    expectMatchesReference(GetParam(), {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels},
-                           canShuffle() ? 2 : 0);
+    const ConvCase &c = GetParam();
+    const bool few = c.channels.size() == 1 && c.channels[0] <= 8 && c.residual < 0 && c.target != kPort;
+    expectMatchesReference(c, {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels, ShaderId::Conv2dFew},
+                           canShuffle() ? few ? 3 : 2 : 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, Conv2dShuffleShapes, testing::ValuesIn(kCases),
@@ -318,18 +321,18 @@ TEST_F(Conv2dWithSubgroups, WinogradIsChosenWhereThereAreChannelsAndTilesEnough)
     EXPECT_EQ(chosen({"Sixteen", {128}, 128, 1, 16, 16}).name, "conv2d winograd");
     EXPECT_EQ(small.name, "conv2d texels");
     EXPECT_EQ(small.weightBytes, large.weightBytes);
-    EXPECT_EQ(chosen({"Thin", {8}, 8, 1, 64, 64}).name, "conv2d texels");
+    EXPECT_EQ(chosen({"Thin", {9}, 8, 1, 64, 64}).name, "conv2d texels");
     EXPECT_EQ(chosen({"Strided", {128}, 128, 1, 64, 64, 3, 3, 2}).name, "conv2d texels");
 }
 
 TEST_F(Conv2dWithSubgroups, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
-    for (ShaderId shader : {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels})
+    for (ShaderId shader : {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels, ShaderId::Conv2dFew})
         if (canShuffle())
             expectManyWalksGiveOneSetOfStatistics(shader);
 }
 
 TEST_F(Conv2dWithSubgroups, SlicesAndFoldsEqualTheWholeToTheBit) {
-    for (ShaderId shader : {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels})
+    for (ShaderId shader : {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels, ShaderId::Conv2dFew})
         if (canShuffle())
             expectSlicesAndFoldsEqualTheWhole(shader);
 }
@@ -359,7 +362,7 @@ void Conv2d::expectManyWalksGiveOneSetOfStatistics(ShaderId shader) {
 
 // Any cut into slices, and any folding of the grid, gives the bits of the whole.
 void Conv2d::expectSlicesAndFoldsEqualTheWhole(ShaderId shader) {
-    OpCase c = makeCase({"Split", {12}, 40, 2, 20, 70});
+    OpCase c = makeCase({"Split", {shader == ShaderId::Conv2dFew ? 6u : 12u}, 40, 2, 20, 70});
     c.wantStatistics();
     const Result<GraphKernels> kernels = choose(c, shader);
     ASSERT_TRUE(kernels.ok()) << kernels.status().message;
@@ -466,15 +469,16 @@ TEST_F(Conv2d, RulesPreferShufflesAndTheWideTileOnSoftwareDevicesOnly) {
         return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0].name;
     };
     const ConvCase plain{"Plain", {8}, 8, 1, 16, 16}, narrow{"Narrow", {8}, 8, 1, 16, 3};
-    const ConvCase strided{"Strided", {8}, 8, 1, 16, 16, 3, 3, 2};
+    const ConvCase strided{"Strided", {8}, 8, 1, 16, 16, 3, 3, 2}, wide{"Wide", {9}, 8, 1, 16, 16};
     EXPECT_EQ(chosen(plain, false), "conv2d row3 4x8");
     EXPECT_EQ(chosen(plain, true), "conv2d row3 8x8");
     EXPECT_EQ(chosen(narrow, true), "conv2d row3 4x8");
     EXPECT_EQ(chosen(strided, false), "conv2d 4x8");
     EXPECT_EQ(chosen(strided, true), "conv2d 8x8");
-    EXPECT_EQ(chosen(plain, true, 8), "conv2d texels");
-    EXPECT_EQ(chosen(strided, true, 16), "conv2d texels");
-    EXPECT_EQ(chosen(plain, true, 8, 256), "conv2d texels");
+    EXPECT_EQ(chosen(wide, true, 8), "conv2d texels");
+    EXPECT_EQ(chosen(plain, true, 8), "conv2d few");
+    EXPECT_EQ(chosen(strided, true, 16), "conv2d few");
+    EXPECT_EQ(chosen(plain, true, 8, 256), "conv2d few");
     EXPECT_EQ(chosen(plain, true, 8, 255), "conv2d shuffle"); // 256 pixels of 8 channels
     EXPECT_EQ(chosen(plain, true, 4), "conv2d row3 8x8");
     EXPECT_EQ(chosen(plain, false, 32), "conv2d row3 4x8");
