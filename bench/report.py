@@ -3,7 +3,8 @@
 
     report.py OUT
 
-Reads what is there of OUT/ops.json and OUT/model.*.json (mote-bench), OUT/peers.*.json and OUT/conversion.json; writes
+Reads what is there of OUT/ops.json, OUT/model.*.json and OUT/ops.*.json (mote-bench: single shapes, models whole and op
+by op), OUT/peers.*.json and OUT/conversion.json; writes
 OUT/results.md and OUT/results.json (the table of targets), roofline.png, ops.png and index.html. Times of mote-bench are
 the device's own; a figure is the least of its repetitions, with their median beside it.
 """
@@ -297,10 +298,10 @@ def main():
         raise SystemExit(__doc__)
     out = sys.argv[1]
     ops = Run(os.path.join(out, "ops.json")) if os.path.exists(os.path.join(out, "ops.json")) else None
-    models = [Run(path) for path in sorted(glob.glob(os.path.join(out, "model.*.json")))]
+    models = [Run(path) for what in ("model", "ops") for path in sorted(glob.glob(os.path.join(out, what + ".*.json")))]
     runs = ([ops] if ops else []) + models
     if not runs:
-        raise SystemExit("%s: found neither ops.json nor model.*.json" % out)
+        raise SystemExit("%s: found no file of mote-bench" % out)
     context = runs[0].context
     rows = targets(out, ops)
     text = "%s (%s), ceilings %s GFLOP/s of multiply-adds and %s GB/s of a copy. Milliseconds.\n\n" % (
@@ -311,7 +312,7 @@ def main():
     with open(os.path.join(out, "results.json"), "w") as file:
         json.dump({"context": context, "targets": rows}, file, indent=2)
     drawRoofline(runs, os.path.join(out, "roofline.png"))
-    if models:
+    if any(opRows(run) for run in models):
         drawOps(models, os.path.join(out, "ops.png"))
     page = text + "".join("\n## Ops of %s\n\n%s" % (
         ", ".join(sorted({name.split("/")[0] for name, _ in opRows(run)})) if run is not ops else "single shapes",

@@ -10,7 +10,9 @@
 #   reference   the outputs of PyTorch in fp64, once: minutes
 #   ops         single shapes beside oneDNN
 #   ddpm32 edge128 edge256 shipped512
-#               each: PyTorch and Mote in turn; every distinct op beside oneDNN; load, first and next image, pass
+#               each: PyTorch and Mote in turn
+#   NAME.passes of each of these: load, first and next image, a pass
+#   NAME.ops    of each of these: every distinct op, beside oneDNN
 #   sustained   the shipped model's next images for $SUSTAIN seconds (60)
 #   conversion  seconds and memory of a conversion
 #   report      results.md, results.json, index.html and its pictures
@@ -22,23 +24,27 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 shift
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(install build models reference ops ddpm32 edge128 edge256 shipped512 sustained
-                                 conversion report)
+[ ${#parts[@]} -gt 0 ] || parts=(install build models reference ops
+                                 {ddpm32,edge128,edge256,shipped512}{,.passes,.ops} sustained conversion report)
 python=/usr/bin/python3 # Debian's, which has Debian's PyTorch
 export OMP_NUM_THREADS=2 PYTHONDONTWRITEBYTECODE=1
 device=(${DEVICE:+--device "$DEVICE"})
 
+# name: file, size, seconds of alternation, repetitions
+declare -A file=([ddpm32]=ddpm32 [edge128]=edge [edge256]=edge [shipped512]=denoise-edge)
+declare -A size=([ddpm32]=32x32 [edge128]=128x128 [edge256]=256x256 [shipped512]=512x512)
+declare -A seconds=([ddpm32]=10 [edge128]=10 [edge256]=15 [shipped512]=20)
+declare -A repetitions=([ddpm32]=5 [edge128]=5 [edge256]=3 [shipped512]=2)
+
 # Repetitions of different benchmarks take turns, so that what disturbs one disturbs its neighbours.
 mote_bench() { # FILE REPETITIONS ARGUMENTS...
     "$out/build/bin/mote-bench" "${device[@]}" --benchmark_out="$out/$1" --benchmark_out_format=json \
-        --benchmark_repetitions="$2" --benchmark_min_time=0.02 --benchmark_enable_random_interleaving=true \
-        "${@:3}" >"$out/$1.log"
+        --benchmark_repetitions="$2" --benchmark_min_time=0.01 --benchmark_enable_random_interleaving=true \
+        "${@:3}" >"$out/$1.log" 2>&1
 }
 
-model() { # NAME FILE SIZE SECONDS REPETITIONS
-    "$python" "$bench/peers.py" time "$out" "$out/models" "$1" --library "$out/build/runtime/libmote.so" \
-        --seconds "$4" "${device[@]}"
-    mote_bench "model.$1.json" "$5" "$out/models/$2.mote@$3"
+of_model() { # WHAT NAME FILTER
+    mote_bench "$1.$2.json" "${repetitions[$2]}" "$out/models/${file[$2]}.mote@${size[$2]}" --benchmark_filter="$3"
 }
 
 for part in "${parts[@]}"; do
@@ -61,10 +67,12 @@ for part in "${parts[@]}"; do
             ;;
         reference) "$python" "$bench/peers.py" reference "$out" "$out/models" ;;
         ops) mote_bench ops.json 9 ;;
-        ddpm32) model ddpm32 ddpm32 32x32 10 5 ;;
-        edge128) model edge128 edge 128x128 10 5 ;;
-        edge256) model edge256 edge 256x256 15 3 ;;
-        shipped512) model shipped512 denoise-edge 512x512 20 2 ;;
+        *.passes) of_model model "${part%.passes}" '^(load|first image|next image|pass)/' ;;
+        *.ops) of_model ops "${part%.ops}" '^op/' ;;
+        ddpm32 | edge128 | edge256 | shipped512)
+            "$python" "$bench/peers.py" time "$out" "$out/models" "$part" --seconds "${seconds[$part]}" \
+                --library "$out/build/runtime/libmote.so" "${device[@]}"
+            ;;
         sustained)
             mote_bench model.sustained.json 1 --sustain "${SUSTAIN:-60}" --benchmark_filter='^(sustained|pass)/' \
                 "$out/models/denoise-edge.mote@512x512"
