@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include <gtest/gtest.h>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
@@ -149,6 +151,23 @@ ProcessResult runProgram(const std::string &program, const std::vector<std::stri
 
 ProcessResult runMote(const std::vector<std::string> &arguments, const ProcessOptions &options) {
     return runProgram(motePath(), arguments, options);
+}
+
+void expectQuietSuccess(const ProcessResult &result) {
+    EXPECT_EQ(result.exitCode, 0) << result.err;
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(result.err, "");
+}
+
+void expectParts(const std::string &text, const std::vector<std::string> &parts) {
+    for (const std::string &part : parts)
+        EXPECT_NE(text.find(part), std::string::npos) << text << "\n  lacks: " << part;
+}
+
+void expectRefused(const ProcessResult &result, int exitCode, const std::vector<std::string> &parts) {
+    EXPECT_EQ(result.exitCode, exitCode) << result.err;
+    EXPECT_EQ(result.out, "");
+    expectParts(result.err, parts);
 }
 
 Scratch::Scratch() {

@@ -30,6 +30,12 @@ ProcessResult runProgram(const std::string &program, const std::vector<std::stri
                          const ProcessOptions &options = {});
 ProcessResult runMote(const std::vector<std::string> &arguments, const ProcessOptions &options = {});
 
+// It ended well and said nothing.
+void expectQuietSuccess(const ProcessResult &result);
+void expectParts(const std::string &text, const std::vector<std::string> &parts);
+// It failed with this code, said these words on standard error and nothing on standard output.
+void expectRefused(const ProcessResult &result, int exitCode, const std::vector<std::string> &parts);
+
 // A directory that is removed at the end.
 class Scratch {
 public:

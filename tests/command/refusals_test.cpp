@@ -12,18 +12,6 @@ namespace {
 
 using convert::TensorToWrite;
 
-void expectParts(const std::string &text, const std::vector<std::string> &parts) {
-    for (const std::string &part : parts)
-        EXPECT_NE(text.find(part), std::string::npos) << text << "\n  lacks: " << part;
-}
-
-// The command fails with this code, says these words on standard error and nothing on standard output.
-void expectRefused(const ProcessResult &result, int exitCode, const std::vector<std::string> &parts) {
-    EXPECT_EQ(result.exitCode, exitCode) << result.err;
-    EXPECT_EQ(result.out, "");
-    expectParts(result.err, parts);
-}
-
 TensorToWrite tensor(const std::string &name, const std::vector<uint64_t> &shape, float value = 0.25f) {
     uint64_t elements = 1;
     for (const uint64_t extent : shape)

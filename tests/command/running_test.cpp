@@ -18,12 +18,6 @@ namespace {
 using command::Image;
 using nlohmann::json;
 
-void expectQuietSuccess(const ProcessResult &result) {
-    EXPECT_EQ(result.exitCode, 0) << result.err;
-    EXPECT_EQ(result.out, "");
-    EXPECT_EQ(result.err, "");
-}
-
 // Part of a shipped photo.
 Image photo(uint32_t width, uint32_t height) {
     const Image whole = command::readImage(MOTE_TESTS_DIR "/photos/coffee.png");

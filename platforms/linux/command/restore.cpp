@@ -34,8 +34,9 @@ uint32_t scaleOf(const ModelDescription &model) {
     return model.task == "super-resolution-x2" ? 2 : model.task == "super-resolution-x4" ? 4 : 1;
 }
 
-// The mask of a model or recipe that fills. Throws where it is missing, or given in vain.
-Image readMask(const std::string &given, bool needed, const std::string &path) {
+// The mask of a model or recipe that fills. Throws where it is missing, given in vain, or not the photo's
+// size.
+Image readMask(const std::string &given, bool needed, const std::string &path, const Image &photo) {
     if (!needed && !given.empty())
         throw CommandError(ExitCode::Usage,
                            "--mask: found " + given + ", expected none: " + path + " does not fill holes");
@@ -44,7 +45,15 @@ Image readMask(const std::string &given, bool needed, const std::string &path) {
                            path +
                                ": mask: found none, expected --mask FILE, a picture that is white where the "
                                "photo is to be filled");
-    return needed ? readImage(given) : Image();
+    if (!needed)
+        return {};
+    Image mask = readImage(given);
+    if (mask.width != photo.width || mask.height != photo.height)
+        throw CommandError(ExitCode::BadInput, given + ": size: found " + std::to_string(mask.width) + "x" +
+                                                   std::to_string(mask.height) + ", expected " +
+                                                   std::to_string(photo.width) + "x" +
+                                                   std::to_string(photo.height) + ", the photo's");
+    return mask;
 }
 
 } // namespace
@@ -64,7 +73,7 @@ void runRestore(const RestoreOptions &options, Interrupts &interrupts) {
     const ModelDescription model = describe(handle.get());
     const RecipeDescription &recipe = chooseRecipe(model, options.recipe, path);
     const bool fills = model.task == "inpaint" || recipe.has("known region");
-    Image mask = readMask(options.mask, fills, path);
+    Image mask = readMask(options.mask, fills, path, photo);
     const std::string port = fills ? "known" : photoPort(model, path);
     const uint32_t scale = scaleOf(model);
     if (photo.width > kMaxImageSide / scale || photo.height > kMaxImageSide / scale)

@@ -102,6 +102,14 @@ void readConditioning(const SafetensorsFile &file, const std::string &path, cons
     }
 }
 
+// What class_labels has to be.
+std::string labelsText(const ModelDescription &model) {
+    if (model.vectorLength != 0)
+        return "vectors [N, " + std::to_string(model.vectorLength) + "]";
+    return "labels [N] from 0 to " + std::to_string(model.labels - 1) +
+           (model.nullClass ? " (" + std::to_string(*model.nullClass) + ": none)" : "");
+}
+
 TensorInputs readInputs(const std::string &path, const ModelDescription &model,
                         const RecipeDescription &recipe, bool needsStart) {
     const std::vector<KnownTensor> known = knownTensors(model, recipe);
@@ -174,8 +182,9 @@ TensorInputs readInputs(const std::string &path, const ModelDescription &model,
     }
     for (const std::string &name : needed)
         if (!file.find(name))
-            throw CommandError(ExitCode::BadInput,
-                               path + ": tensors: found no '" + name + "', expected it with this model");
+            throw CommandError(ExitCode::BadInput, path + ": tensors: found no '" + name + "', expected " +
+                                                       (name == kLabels ? labelsText(model) : "it") +
+                                                       " with this model");
     for (NamedTensor &input : inputs.tensors)
         input.tensor.data = input.values.data();
     return inputs;
