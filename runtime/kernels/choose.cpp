@@ -107,7 +107,11 @@ uint32_t lastNorm(const Graph &graph, uint32_t tensor) {
 Result<std::vector<OpKernel>> kernelCandidates(const Model &model, const Graph &graph,
                                                const GraphShapes &shapes, uint32_t op, const Traits &traits) {
     const OpView view{model, graph, shapes, graph.ops[op], op};
-    return kernelsFor(view, traits, lastNorm(graph, view.op.output) != kNone);
+    MOTE_TRY_ASSIGN(std::vector<OpKernel> kernels,
+                    kernelsFor(view, traits, lastNorm(graph, view.op.output) != kNone));
+    std::stable_partition(kernels.begin(), kernels.end(),
+                          [&](const OpKernel &kernel) { return kernel.name == traits.preferred; });
+    return kernels;
 }
 
 Result<GraphKernels> chooseKernels(const Model &model, const Graph &graph, const GraphShapes &shapes,
@@ -123,7 +127,7 @@ Result<GraphKernels> chooseKernels(const Model &model, const Graph &graph, const
             return makeStatus(StatusCode::Unsupported,
                               "%s: a group norm reads its port, expected an activation",
                               view.where().c_str());
-        MOTE_TRY_ASSIGN(std::vector<OpKernel> candidates, kernelsFor(view, traits, statistics));
+        MOTE_TRY_ASSIGN(std::vector<OpKernel> candidates, kernelCandidates(model, graph, shapes, i, traits));
         Status last;
         bool found = false;
         for (OpKernel &candidate : candidates) {

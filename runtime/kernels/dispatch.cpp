@@ -22,7 +22,7 @@ std::array<uint32_t, 3> fold(uint32_t count, const uint32_t limits[3]) {
 } // namespace
 
 Traits traitsOf(const gpu::Device &device) {
-    return {device.caps(), device.info().type == VK_PHYSICAL_DEVICE_TYPE_CPU};
+    return {device.caps(), device.info().type == VK_PHYSICAL_DEVICE_TYPE_CPU, {}};
 }
 
 RecordEntry recordEntry(const Dispatch &dispatch) {

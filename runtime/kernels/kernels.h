@@ -68,6 +68,7 @@ std::vector<Dispatch> split(const Dispatch &whole, uint64_t maxOperations, const
 struct Traits {
     gpu::Caps caps;   // after the clamp
     bool cpu = false; // a software device: wide register tiles pay, dispatch overhead is a thread wake-up
+    std::string preferred; // for tests: the variant of this name goes first wherever it is a candidate
 };
 Traits traitsOf(const gpu::Device &device);
 

@@ -121,13 +121,14 @@ std::vector<gpu::PipelineDescription> pipelinesOf(const GraphKernels &kernels) {
 }
 
 Result<std::shared_ptr<LoadedModel>> LoadedModel::open(std::shared_ptr<gpu::Device> device,
-                                                       const Source &source) {
+                                                       const Source &source, std::string preferredKernel) {
     const double start = millisecondsNow();
     std::shared_ptr<LoadedModel> loaded(new LoadedModel);
     loaded->device_ = std::move(device);
     MOTE_TRY_ASSIGN(loaded->model_, readModel(source));
     MOTE_TRY_ASSIGN(loaded->task_, taskNamed(loaded->model_.task));
     loaded->traits_ = loaded->device_ ? traitsOf(*loaded->device_) : floorTraits();
+    loaded->traits_.preferred = std::move(preferredKernel);
     loaded->description_ = describeModel(loaded->model_);
     loaded->runnable_ = checkRunnable(loaded->model_, source.name());
     if (!loaded->device_) {

@@ -24,8 +24,9 @@ class LoadedModel {
 public:
     // Reads and checks everything, and with a device puts the weights there. Unsupported: names what this
     // version does not run (several graphs, ports that are not planes of the image's size, ...).
+    // preferredKernel: Traits::preferred.
     static Result<std::shared_ptr<LoadedModel>> open(std::shared_ptr<gpu::Device> device,
-                                                     const Source &source);
+                                                     const Source &source, std::string preferredKernel = {});
 
     LoadedModel(const LoadedModel &) = delete;
     LoadedModel &operator=(const LoadedModel &) = delete;

@@ -46,7 +46,8 @@ std::string schedulerFile(const nlohmann::json &run) {
 
 } // namespace
 
-Judged runForwardPasses(const GoldenCase &of, const std::shared_ptr<gpu::Device> &device) {
+Judged runForwardPasses(const GoldenCase &of, const std::shared_ptr<gpu::Device> &device,
+                        const std::string &preferredKernel) {
     Judged judged;
     for (const std::string &size : sizesOf(of)) {
         const GoldenTensor x = of.tensor("fwd." + size + "x"), expected = of.tensor("fwd." + size + "out");
@@ -54,7 +55,7 @@ Judged runForwardPasses(const GoldenCase &of, const std::shared_ptr<gpu::Device>
         convert::ConvertOptions options;
         options.directory = checkpointOf(of.name());
         options.timesteps.assign(t.values.begin(), t.values.end());
-        const auto model = loadModel(device, convertToFile(options));
+        const auto model = loadModel(device, convertToFile(options), preferredKernel);
         const uint32_t c = static_cast<uint32_t>(x.dimension(1)), h = static_cast<uint32_t>(x.dimension(2)),
                        w = static_cast<uint32_t>(x.dimension(3));
         pipeline::SessionOptions sessionOptions;

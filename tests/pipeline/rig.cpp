@@ -123,12 +123,13 @@ std::string convertCase(const std::string &caseName, const std::vector<int64_t> 
 }
 
 std::shared_ptr<pipeline::LoadedModel> loadModel(const std::shared_ptr<gpu::Device> &device,
-                                                 const std::string &path) {
+                                                 const std::string &path,
+                                                 const std::string &preferredKernel) {
     Result<Source> source = Source::fromPath(path);
     if (!source.ok())
         throw std::runtime_error(source.status().message);
     Result<std::shared_ptr<pipeline::LoadedModel>> model =
-        pipeline::LoadedModel::open(device, source.value());
+        pipeline::LoadedModel::open(device, source.value(), preferredKernel);
     if (!model.ok())
         throw std::runtime_error(model.status().message);
     return model.value();

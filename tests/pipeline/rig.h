@@ -43,8 +43,10 @@ std::string writeToFile(const convert::Conversion &conversion);
 // The case's checkpoint with its own scheduler and these steps.
 std::string convertCase(const std::string &caseName, const std::vector<int64_t> &steps);
 
+// preferredKernel: as LoadedModel::open.
 std::shared_ptr<pipeline::LoadedModel> loadModel(const std::shared_ptr<gpu::Device> &device,
-                                                 const std::string &path);
+                                                 const std::string &path,
+                                                 const std::string &preferredKernel = {});
 // Throws, with the message, where it cannot be made.
 std::unique_ptr<pipeline::Session> makeSession(const std::shared_ptr<pipeline::LoadedModel> &model,
                                                const pipeline::SessionOptions &options);
