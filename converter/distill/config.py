@@ -37,6 +37,7 @@ class Diffusion:
     schedule: str = "cosine"     # linear or cosine
     zero_terminal_snr: bool = True
     noise_scale: float = 1.0     # see diffusion.py
+    clip: bool = True            # sampling clips the picture to [-1, 1] at every step; distillation never does
     recipes: list = field(default_factory=lambda: [1, 2, 4])
 
 
@@ -124,10 +125,10 @@ class Config:
     path: str = ""
 
     def trainedBy(self):
-        """What a checkpoint must share with the configuration that resumes it: not folders, nor how long to go on."""
+        """What a checkpoint must share with the configuration that resumes it: not folders, lengths, nor what only sampling asks."""
         keep = {name: dataclasses.asdict(getattr(self, name)) for name in ("network", "diffusion", "data", "train")}
         keep["degrade"], keep["seed"], keep["task"] = self.degrade, self.run.seed, self.run.task
-        for section, key in (("data", "folder"), ("train", "steps"), ("train", "start")):
+        for section, key in (("data", "folder"), ("train", "steps"), ("train", "start"), ("diffusion", "clip")):
             del keep[section][key]
         return keep
 

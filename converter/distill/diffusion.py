@@ -30,13 +30,14 @@ def zeroTerminal(alphasCumprod):
 
 class Diffusion:
     """`noiseScale` multiplies sigma_t / alpha_t at every t (Hoogeboom et al. 2023, "simple diffusion", section 3.1):
-    below 1 it moves the few timesteps of a short recipe to less noise, where the last steps make texture."""
+    below 1 it moves the few timesteps of a short recipe to less noise, where the last steps make texture. `clip` is
+    whether sampling clips the picture at every step."""
 
-    def __init__(self, prediction, schedule, zeroTerminalSnr, noiseScale=1.0):
+    def __init__(self, prediction, schedule, zeroTerminalSnr, noiseScale=1.0, clip=True):
         if prediction == "epsilon" and zeroTerminalSnr:
             raise ValueError("epsilon says nothing about the picture at zero terminal SNR: predict v or x0")
         self.prediction, self.schedule = prediction, schedule
-        self.zeroTerminalSnr, self.noiseScale = zeroTerminalSnr, noiseScale
+        self.zeroTerminalSnr, self.noiseScale, self.clip = zeroTerminalSnr, noiseScale, clip
         cumprod = torch.cumprod(1 - {"linear": linearBetas, "cosine": cosineBetas}[schedule](), 0)
         if zeroTerminalSnr:
             cumprod = zeroTerminal(cumprod)
@@ -48,7 +49,7 @@ class Diffusion:
     def schedulerConfig(self):
         """diffusers' scheduler_config.json of the sampler that the models are trained for: DDIM, trailing timesteps."""
         config = {"_class_name": "DDIMScheduler", "_diffusers_version": "0.29.2", "num_train_timesteps": TIMESTEPS,
-                  "prediction_type": PREDICTIONS[self.prediction], "timestep_spacing": "trailing", "clip_sample": True,
+                  "prediction_type": PREDICTIONS[self.prediction], "timestep_spacing": "trailing", "clip_sample": self.clip,
                   "clip_sample_range": 1.0, "set_alpha_to_one": True, "steps_offset": 0, "thresholding": False,
                   "rescale_betas_zero_snr": self.zeroTerminalSnr, "beta_start": 1e-4, "beta_end": 0.02,
                   "beta_schedule": {"linear": "linear", "cosine": "squaredcos_cap_v2"}[self.schedule],
@@ -67,7 +68,8 @@ class Diffusion:
             if config.get(key) not in expected:
                 raise ValueError("scheduler_config.json: %s: found %r, expected one of %s"
                                  % (key, config.get(key), ", ".join(expected)))
-        diffusion = Diffusion("x0", schedules[config["beta_schedule"]], bool(config.get("rescale_betas_zero_snr")))
+        diffusion = Diffusion("x0", schedules[config["beta_schedule"]], bool(config.get("rescale_betas_zero_snr")),
+                              clip=bool(config.get("clip_sample", True)))
         diffusion.prediction = names[config["prediction_type"]]
         if config.get("trained_betas"):
             betas = torch.tensor(config["trained_betas"], dtype=torch.float64)
@@ -125,9 +127,9 @@ def recipe(steps):
 
 
 @torch.no_grad()
-def sample(predict, diffusion, timesteps, x, clip=True):
+def sample(predict, diffusion, timesteps, x):
     """DDIM from the state x down the timesteps to a picture; predict(x, t [N]) is the network's output."""
     for t, target in zip(timesteps, list(timesteps[1:]) + [-1]):
         t, target = (torch.full((x.shape[0],), value, device=x.device) for value in (t, target))
-        x = diffusion.ddim(x, diffusion.x0From(predict(x, t), x, t), t, target, clip)
+        x = diffusion.ddim(x, diffusion.x0From(predict(x, t), x, t), t, target, diffusion.clip)
     return x

@@ -188,7 +188,7 @@ def fit(state, steps, lossOf, path, identity, peak, warmup, ema, logEvery, saveE
                 losses += loss.detach()
             state.step += 1
             counted, images, imagesTotal = counted + 1, images + count, imagesTotal + count
-            last = state.step == steps
+            last = state.step == steps or state.part >= 1
             validated = validateEvery and validate and (state.step % validateEvery == 0 or last)
             if state.step % logEvery == 0 or last or validated:
                 mean = losses.item() / counted

@@ -29,7 +29,7 @@ def halfPrecision(device):
 
 def makeDiffusion(config):
     part = config.diffusion
-    return Diffusion(part.prediction, part.schedule, part.zero_terminal_snr, part.noise_scale)
+    return Diffusion(part.prediction, part.schedule, part.zero_terminal_snr, part.noise_scale, part.clip)
 
 
 def trainedTimesteps(config):

@@ -3,7 +3,7 @@ import unittest
 
 import torch
 
-from distill.diffusion import Diffusion, recipe
+from distill.diffusion import Diffusion, recipe, sample
 
 
 class Schedules(unittest.TestCase):
@@ -40,10 +40,10 @@ class Schedules(unittest.TestCase):
         self.assertEqual(scaled.alphasCumprod[-1].item(), 0)
 
     def testSchedulerConfigurationsComeBackAsTheSameSchedule(self):
-        for arguments in (("v", "cosine", True), ("x0", "linear", False), ("x0", "cosine", True, 0.33)):
+        for arguments in (("v", "cosine", True), ("x0", "linear", False), ("x0", "cosine", True, 0.33), ("v", "cosine", True, 1.0, False)):
             diffusion = Diffusion(*arguments)
             back = Diffusion.fromSchedulerConfig(diffusion.schedulerConfig())
-            self.assertEqual(back.prediction, diffusion.prediction)
+            self.assertEqual((back.prediction, back.clip), (diffusion.prediction, diffusion.clip))
             self.assertLess((back.alphasCumprod - diffusion.alphasCumprod).abs().max().item(), 1e-12)
 
     def testEpsilonAtZeroTerminalSnrIsRefused(self):
@@ -72,6 +72,16 @@ class Predictions(unittest.TestCase):
         t, target = torch.tensor([999, 700]), torch.tensor([499, -1])
         found = diffusion.ddim(diffusion.noised(x0, noise, t), x0, t, target)
         self.assertLess((found - diffusion.noised(x0, noise, target)).abs().max().item(), 1e-5)
+
+    def testAPictureBeyondTheRangeIsReachedInManyStepsUnlessItIsClipped(self):
+        """What clips keeps the noise as predicted, so that what is cut off comes back as brightness that adds up."""
+        x0, x = torch.full((1, 1, 1, 1), -1.2), torch.randn(1, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+        ends = {}
+        for clip in (False, True):
+            diffusion = Diffusion("v", "cosine", True, clip=clip)
+            ends[clip] = sample(lambda x, t: diffusion.outputFor(x0, x, t), diffusion, recipe(50), x).item()
+        self.assertAlmostEqual(ends[False], -1.2, delta=1e-3)
+        self.assertGreaterEqual(ends[True], -1.0)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def rms(a, b):
 
 class Toy(unittest.TestCase):
     def setUp(self):
-        self.diffusion = Diffusion("v", "cosine", True)
+        self.diffusion = Diffusion("v", "cosine", True, clip=False)
         generator = seeded(7, 7, 7)
         self.x = torch.randn(400, 2, generator=generator)
         self.labels = torch.randint(0, 2, (400,), generator=generator)

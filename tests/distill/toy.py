@@ -85,7 +85,7 @@ def distil(folder, diffusion, teacher, rounds, steps, seed=0, guided=None, batch
 
 def run(diffusion, x0, timesteps, x, labels):
     """DDIM with an x0 function."""
-    return sample(lambda state, t: diffusion.outputFor(x0(state, t, labels), state, t), diffusion, timesteps, x, clip=False)
+    return sample(lambda state, t: diffusion.outputFor(x0(state, t, labels), state, t), diffusion, timesteps, x)
 
 
 def guidedTeacher(diffusion, scale):
@@ -105,7 +105,7 @@ def draw(path):
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    diffusion = Diffusion("v", "cosine", True)
+    diffusion = Diffusion("v", "cosine", True, clip=False)
     exact = lambda x, t, labels: mixtureX0(diffusion, x, t)
     x, labels = torch.randn(2000, 2, generator=seeded(1, 1, 1)), torch.zeros(2000, dtype=torch.long)
     reference = run(diffusion, exact, recipe(64), x, labels)
