@@ -2,7 +2,6 @@
 
 #include "graph/shapes.h"
 #include "lower/task.h"
-#include "lower/unet.h"
 #include "model/writer.h"
 #include "read/text.h"
 #include "reference/self_check.h"
@@ -73,6 +72,29 @@ void readVariance(const ConvertOptions &options, const schedule::SchedulerConfig
                            [](const StepRow &row) { return row.variance != VarianceKind::Fixed; });
     });
     source.readVariance(configured || used, used);
+}
+
+// Throws where the network does not know a timestep. `where`: the file, and its field that says how time is
+// embedded.
+void checkTimesteps(const Network &network, const std::string &where, const std::vector<Recipe> &recipes) {
+    using Kind = TimestepFeatures::Kind;
+    const Kind kind = network.timestepFeatures.kind;
+    const auto embedding = std::find_if(network.graph.ops.begin(), network.graph.ops.end(),
+                                        [](const Op &op) { return op.kind == OpKind::TimestepEmbedding; });
+    if (kind == Kind::Positional || embedding == network.graph.ops.end())
+        return;
+    const Constant &weight = network.constants[embedding->weight];
+    for (const Recipe &recipe : recipes)
+        for (const StepRow &row : recipe.rows) {
+            const float t = row.timestep;
+            const std::string found =
+                text(where, ": found timestep ", double(t), " in recipe \"", recipe.name, "\"");
+            if (kind == Kind::Fourier && !(t > 0))
+                throw ReadError(found + ", expected timesteps above 0, because it takes their logarithm");
+            if (kind == Kind::Learned && !(t >= 0 && t < float(weight.shape[0]) && t == std::floor(t)))
+                throw ReadError(text(found, ", expected whole timesteps from 0 to ", weight.shape[0] - 1,
+                                     ", the rows of \"", weight.name, "\""));
+        }
 }
 
 // The label that stands for no class, or kNone.
@@ -184,10 +206,10 @@ Conversion convertCheckpoint(const ConvertOptions &options) {
     model.recipes = compileRecipes(options, config, model.timesteps);
     readVariance(options, config, model.recipes, source);
 
-    // Other networks than UNet2DModel know every timestep and no classes.
+    // Other networks than UNet2DModel know no classes.
     const UNetConfig unet = source.unet() != nullptr ? *source.unet() : UNetConfig{};
-    checkTimesteps(unet, model.timesteps);
     result.network = source.lower();
+    checkTimesteps(result.network, source.timeEmbedding(), model.recipes);
     Task task;
     if (!options.task.empty())
         task = expectRead(taskNamed(options.task));
@@ -255,6 +277,7 @@ std::string describeConversion(const Conversion &conversion, const std::string &
              {report.resamples, "resamplings into convolutions and norms"},
              {report.scales, "factors into convolutions and the input"},
              {report.qkv, "triples of q, k, v into one product"},
+             {report.heads, "attentions with heads filled up to blocks of 8 channels"},
              {report.linears, "linear layers into 1x1 convolutions"},
              {report.projections, "class projections kept beside static rows"},
              {report.pointwise, "operations on single elements stay"}})

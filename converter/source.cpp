@@ -82,6 +82,12 @@ void Source::openDescription(const std::string &path) {
     weights_.emplace(text(path_, "/", file));
 }
 
+std::string Source::timeEmbedding() const {
+    if (unet_)
+        return text("unet/config.json: time_embedding_type \"", unet_->timeEmbeddingType, "\"");
+    return text(descriptionPath_, ": timestep_table");
+}
+
 void Source::readVariance(bool bySchedule, bool used) {
     if (unet_)
         convert::readVariance(*unet_, bySchedule, used);

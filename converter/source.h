@@ -23,6 +23,7 @@ public:
     const std::string &kind() const { return kind_; } // "UNet2DModel", "SimpleUNet", a description's name
     uint64_t bytes() const { return bytes_; }         // of the tensors, once lowered
     const UNetConfig *unet() const { return unet_ ? &*unet_ : nullptr; }
+    std::string timeEmbedding() const;             // the file, and its field that says how time is embedded
     void readVariance(bool bySchedule, bool used); // see readVariance of UNetConfig
     schedule::SchedulerConfig scheduler() const;   // the checkpoint's own; throws ReadError where it has none
 

@@ -1,4 +1,4 @@
-// v[n][e] = silu(s[e] + c[e]): the vector of image n at one step, from the step's embedding s and its
+// v[n][e] = f(s[e] + c[e]): the vector of image n at one step, from the step's embedding s and its
 // condition c.
 //
 //   steps       [rows][length] float; the step's row is bound through stepIndex
@@ -6,13 +6,15 @@
 //   chosen      [images] uint: which of the conditions an image has
 //   target      [rows][images][length] float
 //
-// Workgroup: 64 elements of one step's images x length. Features: none.
+// f: an ActivationFunction. Workgroup: 64 elements of one step's images x length. Features: none.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "numeric.glsl"
 #include "tensor.glsl"
 
 layout(local_size_x = LOCAL_SIZE) in;
+
+layout(constant_id = 0) const int FUNCTION = 1;
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
@@ -41,6 +43,6 @@ void main() {
     if (number < pc.groupCount && i < pc.images * pc.length_) {
         uint image = i / pc.length_, e = i - image * pc.length_;
         float sum = steps[pc.stepIndex + e] + conditions[chosen[image] * pc.length_ + e];
-        target[pc.targetIndex + i] = silu(vec4(sum)).x;
+        target[pc.targetIndex + i] = activated(FUNCTION, vec4(sum)).x;
     }
 }

@@ -101,6 +101,7 @@ size_t foldConditioning(Network &network, const std::vector<double> &timesteps, 
     Conditioning conditioning;
     conditioning.kind =
         network.classInput == ClassInput::Vector ? ConditioningKind::Vectors : ConditioningKind::Labels;
+    conditioning.activation = editor.op(activation).activation;
     conditioning.stepEmbeddings =
         editor.addConstant(tabulated("step_embeddings", time, steps.size(), add.inputs[1], length));
     if (conditioning.kind == ConditioningKind::Labels) {

@@ -17,24 +17,17 @@ uint64_t parametersOf(const Network &network) {
     return count;
 }
 
-bool isPlainProjection(const Op *op) {
-    return op != nullptr && op->kind == OpKind::Linear && op->inputs.size() == 1;
-}
-
-// "down_blocks.0.attentions.0.to_q" -> "down_blocks.0.attentions.0.to_qkv"
-std::string qkvName(std::string name) {
-    return name.ends_with(".to_q") ? name + "kv" : name + ".qkv";
-}
-
-// Rows of one table after those of the others: [a][...], [b][...] -> [a + b][...].
-Constant stacked(const std::string &name, const std::vector<const Constant *> &parts, size_t extent) {
-    Constant all{name, parts[0]->shape, {}};
-    all.shape[extent] = 0;
-    for (const Constant *part : parts) {
-        all.shape[extent] += part->shape[extent];
-        all.values.insert(all.values.end(), part->values.begin(), part->values.end());
-    }
-    return all;
+size_t opsOfTimeAlone(const Network &network) {
+    std::vector<bool> known(network.graph.tensors.size(), false);
+    size_t count = 0;
+    for (const Op &op : network.graph.ops)
+        if (op.kind == OpKind::TimestepEmbedding ||
+            (!op.inputs.empty() &&
+             std::all_of(op.inputs.begin(), op.inputs.end(), [&](uint32_t input) { return known[input]; }))) {
+            known[op.output] = true;
+            ++count;
+        }
+    return count;
 }
 
 bool readsAsOnlyInput(const Op &op, uint32_t tensor) {
@@ -42,48 +35,6 @@ bool readsAsOnlyInput(const Op &op, uint32_t tensor) {
 }
 
 } // namespace
-
-size_t foldQkv(Network &network) {
-    Editor editor(network);
-    size_t count = 0;
-    for (uint32_t i = 0; i < editor.opCount(); ++i) {
-        Op attention = editor.op(i);
-        if (!editor.alive(i) || attention.kind != OpKind::Attention || attention.inputs.size() != 3)
-            continue;
-        const std::vector<uint32_t> projected = attention.inputs; // q, k, v
-        std::vector<uint32_t> makers;
-        std::vector<const Constant *> weights, biases;
-        for (uint32_t tensor : projected) {
-            const Op *maker = editor.maker(tensor);
-            if (!isPlainProjection(maker) || !editor.readOnce(tensor) ||
-                maker->inputs != editor.maker(projected[0])->inputs)
-                break;
-            makers.push_back(editor.makerIndex(tensor));
-            weights.push_back(&editor.constant(maker->weight));
-            biases.push_back(&editor.constant(maker->bias));
-        }
-        if (makers.size() != 3)
-            continue;
-        Op joint = editor.op(makers[0]);
-        joint.kind = OpKind::Conv2d;
-        joint.name = qkvName(joint.name);
-        Constant weight = stacked(joint.name + ".weight", weights, 0);
-        Constant bias = stacked(joint.name + ".bias", biases, 1);
-        joint.weight = editor.addConstant(std::move(weight));
-        joint.bias = editor.addConstant(std::move(bias));
-        joint.output = editor.addTensor(joint.name, 3 * editor.tensor(projected[0]).channels);
-        attention.inputs = {joint.output};
-        editor.update(i, std::move(attention));
-        const uint32_t place = *std::max_element(makers.begin(), makers.end());
-        for (uint32_t maker : makers)
-            if (maker != place)
-                editor.remove(maker);
-        editor.update(place, std::move(joint));
-        ++count;
-    }
-    editor.finish();
-    return count;
-}
 
 size_t foldLinear(Network &network) {
     size_t count = 0;
@@ -256,11 +207,11 @@ FoldReport fold(Network &network, const std::vector<double> &timesteps, uint32_t
     report.tensorsBefore = network.constants.size();
     report.parametersBefore = parametersOf(network);
     report.rows = timesteps.size();
+    report.timeOps = opsOfTimeAlone(network);
     report.projections = foldConditioning(network, timesteps, nullClass);
     report.tables = foldTime(network, timesteps);
-    report.timeOps = report.opsBefore - network.graph.ops.size() - report.tables -
-                     report.projections; // each table and projection took one more op with it
     report.qkv = foldQkv(network);
+    report.heads = foldHeads(network);
     report.linears = foldLinear(network);
     report.activations = foldActivation(network);
     report.residuals = foldResidual(network);

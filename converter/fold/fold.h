@@ -10,7 +10,7 @@
 
 namespace mote::convert {
 
-// A class vector joins the step embedding before its SiLU, so that rows exist for each image only
+// A class vector joins the step embedding before it is activated, so that rows exist for each image only
 // (Conditioning in model.h). The sum and all before it become two tables, of steps and of classes; a
 // projection W, b stays with the op:
 //     bias + b + W v;   gamma (1 + b_scale + W_scale v),  beta (1 + b_scale + W_scale v) + b_shift + W_shift
@@ -31,6 +31,11 @@ size_t foldTime(Network &network, const std::vector<double> &timesteps);
 // The three projections before an attention become one 1x1 convolution; softmax's 1/sqrt(d) stays in
 // Attention.
 size_t foldQkv(Network &network);
+
+// Heads whose channels are no multiple of 8 get channels of zeros, in the product before and the product
+// behind the attention, so that a head is whole blocks of an activation: softmax(q k^T / sqrt(d)) v stays
+// what it is when q is multiplied by sqrt(padded / d). Elsewhere they stay as they are.
+size_t foldHeads(Network &network);
 
 // A linear layer over the pixels is a 1x1 convolution.
 size_t foldLinear(Network &network);
@@ -65,8 +70,8 @@ struct FoldReport {
     size_t timeOps = 0; // that depended on time alone
     size_t tables = 0, rows = 0;
     size_t projections = 0;
-    size_t qkv = 0, linears = 0, activations = 0, residuals = 0, scales = 0, resamples = 0, concats = 0,
-           pointwise = 0;
+    size_t qkv = 0, heads = 0, linears = 0, activations = 0, residuals = 0, scales = 0, resamples = 0,
+           concats = 0, pointwise = 0;
 };
 
 // All of the above. `timesteps`: distinct, one row of the tables each, at least one. Throws std::logic_error,

@@ -67,7 +67,7 @@ uint32_t Builder::timestepEmbedding(const std::string &opName, const TimestepFea
 }
 
 uint32_t Builder::classEmbedding(const std::string &opName, ClassInput input, uint32_t classes,
-                                 uint32_t channelCount) {
+                                 uint32_t channelCount, uint32_t timeFeatures) {
     network_.classInput = input;
     network_.classes = classes;
     Op op;
@@ -77,6 +77,9 @@ uint32_t Builder::classEmbedding(const std::string &opName, ClassInput input, ui
         const std::vector<float> values = take_(opName + ".weight", {classes, channelCount});
         op.weight = constant(opName + ".weight", {classes, channelCount}, {values.begin(), values.end()});
     }
+    for (const Op &maker : network_.graph.ops)
+        if (input == ClassInput::Features && maker.output == timeFeatures)
+            op.weight = maker.weight;
     return append(op, channelCount);
 }
 

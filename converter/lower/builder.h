@@ -31,8 +31,9 @@ public:
     uint32_t timestepEmbedding(const std::string &name, const TimestepFeatures &features,
                                const std::vector<uint32_t> &weightShape = {});
     uint32_t divideByTimestep(const std::string &name, uint32_t input);
-    // Row: `name`.weight [classes][channels].
-    uint32_t classEmbedding(const std::string &name, ClassInput input, uint32_t classes, uint32_t channels);
+    // Row: `name`.weight [classes][channels]. Features: as `timeFeatures`, what timestepEmbedding() made.
+    uint32_t classEmbedding(const std::string &name, ClassInput input, uint32_t classes, uint32_t channels,
+                            uint32_t timeFeatures = kNone);
     uint32_t concat(const std::string &name, const std::vector<uint32_t> &inputs);
     uint32_t scale(const std::string &name, uint32_t input, double factor, double offset);
     // `module`.weight [out][in][k][k] and .bias

@@ -222,7 +222,7 @@ uint32_t timeFeatures(Builder &builder, const UNetConfig &config) {
 }
 
 // The vector of a class, of as many channels as the time embedding, or kNone.
-uint32_t classVector(Builder &builder, const UNetConfig &config, uint32_t timeFeatures, uint32_t channels) {
+uint32_t classVector(Builder &builder, const UNetConfig &config, uint32_t features, uint32_t channels) {
     switch (config.classEmbedding) {
     case ClassEmbedding::None:
         break;
@@ -231,7 +231,8 @@ uint32_t classVector(Builder &builder, const UNetConfig &config, uint32_t timeFe
     case ClassEmbedding::Vector:
         return builder.classEmbedding("class_embedding", ClassInput::Vector, 0, channels);
     case ClassEmbedding::Timestep: {
-        uint32_t h = builder.classEmbedding("class_proj", ClassInput::Features, config.classes, timeFeatures);
+        uint32_t h = builder.classEmbedding("class_proj", ClassInput::Features, config.classes,
+                                            builder.channels(features), features);
         h = builder.linear("class_embedding.linear_1", h, channels);
         h = builder.activation("class_embedding.act", h, ActivationFunction::Silu);
         return builder.linear("class_embedding.linear_2", h, channels);
@@ -241,21 +242,6 @@ uint32_t classVector(Builder &builder, const UNetConfig &config, uint32_t timeFe
 }
 
 } // namespace
-
-void checkTimesteps(const UNetConfig &config, const std::vector<float> &timesteps) {
-    const auto refuse = [&](float timestep, const std::string &expected) {
-        throw ReadError(text("timestep ", double(timestep), ": unet/config.json has the ",
-                             config.timeEmbeddingType, " time_embedding_type, which needs ", expected));
-    };
-    for (const float t : timesteps) {
-        if (config.timeEmbeddingType == "fourier" && !(t > 0))
-            refuse(t, "timesteps above 0, because it takes their logarithm");
-        if (config.timeEmbeddingType == "learned" &&
-            !(t >= 0 && t < static_cast<float>(config.numTrainTimesteps) && t == std::floor(t)))
-            refuse(t, text("whole timesteps from 0 to ", config.numTrainTimesteps - 1,
-                           ", the rows of its table"));
-    }
-}
 
 Network lowerUNet(const UNetConfig &config, const TensorSource &tensors) {
     const std::vector<uint32_t> &channels = config.blockOutChannels;
@@ -269,10 +255,11 @@ Network lowerUNet(const UNetConfig &config, const TensorSource &tensors) {
             builder.inputPort("condition", config.conditionChannels(), PortSource::App,
                               "the picture to restore, or what else the model was conditioned on"));
 
-    uint32_t time = builder.linear("time_embedding.linear_1", timeFeatures(builder, config), 4 * channels[0]);
+    const uint32_t features = timeFeatures(builder, config);
+    uint32_t time = builder.linear("time_embedding.linear_1", features, 4 * channels[0]);
     time = builder.activation("time_embedding.act", time, ActivationFunction::Silu);
     time = builder.linear("time_embedding.linear_2", time, 4 * channels[0]);
-    const uint32_t classes = classVector(builder, config, channels[0], builder.channels(time));
+    const uint32_t classes = classVector(builder, config, features, builder.channels(time));
     if (classes != kNone)
         time = builder.add("class_add", classes, time);
     Blocks blocks{builder, config, builder.activation("time_activation", time, activationOf(config.actFn))};

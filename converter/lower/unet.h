@@ -15,7 +15,4 @@ Network lowerUNet(const UNetConfig &config, const TensorSource &tensors);
 // The same from a checkpoint, of which a tensor that is left over is an error by name.
 Network lowerUNet(Checkpoint &checkpoint);
 
-// Throws ReadError where the network does not know one of the timesteps.
-void checkTimesteps(const UNetConfig &config, const std::vector<float> &timesteps);
-
 } // namespace mote::convert

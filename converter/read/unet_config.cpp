@@ -100,11 +100,12 @@ UNetConfig parseUNetConfig(const nlohmann::json &object, const std::string &wher
         config.classEmbedding = ClassEmbedding::Table;
         config.classes = *classes;
     }
-    if (config.classEmbedding != ClassEmbedding::None && config.actFn != "silu")
-        keys.refuse("act_fn", "models with classes are supported with silu");
-    if (config.classEmbedding == ClassEmbedding::Timestep && config.timeEmbeddingType != "positional")
-        keys.refuse("class_embed_type", text("supported with the positional time_embedding_type, not the ",
-                                             config.timeEmbeddingType, " one"));
+    if (config.classEmbedding == ClassEmbedding::Timestep && config.timeEmbeddingType == "fourier")
+        keys.refuse("class_embed_type",
+                    "with the fourier time_embedding_type diffusers takes the logarithm of "
+                    "a label, and label 0 has none");
+    if (config.classEmbedding == ClassEmbedding::Timestep && config.timeEmbeddingType == "learned")
+        config.classes = std::min(config.classes, config.numTrainTimesteps); // labels are rows of that table
     checkSkipBlocks(config, keys);
     return config;
 }

@@ -47,7 +47,8 @@ template <typename T> Array<T> runClassEmbedding(const Op &op, const Tables<T> &
         return out;
     }
     expect(op, !step.labels.empty(), "no labels given");
-    const Table<T> *rows = op.weight == kNone ? nullptr : &tableOf(op, tables, op.weight, "weight");
+    const Table<T> *rows =
+        step.classInput == ClassInput::Row ? &tableOf(op, tables, op.weight, "weight") : nullptr;
     const uint32_t channels = rows != nullptr ? rows->shape.at(1) : step.features.channels;
     Array<T> out(uint32_t(step.labels.size()), channels, 1, 1);
     for (uint32_t n = 0; n < out.batch; ++n) {

@@ -1,8 +1,8 @@
 #include "reference/reference.h"
 
+#include "reference/activation.h"
 #include "reference/checks.h"
 #include "reference/convolution.h"
-#include "reference/activation.h"
 #include "reference/embedding.h"
 #include "reference/resample.h"
 

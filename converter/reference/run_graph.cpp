@@ -1,6 +1,6 @@
 #include "read/half.h"
-#include "reference/checks.h"
 #include "reference/activation.h"
+#include "reference/checks.h"
 
 namespace mote::convert::reference {
 
@@ -26,7 +26,7 @@ Array<T> conditioningVector(const Graph &graph, const Tables<T> &tables, const S
                 labels
                     ? double(tables.at(conditioning.classes).values.at(size_t(step.labels[n]) * length + e))
                     : step.vectors[n].at(e);
-            out.at(n, e, 0, 0) = T(activated(ActivationFunction::Silu,
+            out.at(n, e, 0, 0) = T(activated(conditioning.activation,
                                              double(steps.values.at(size_t(step.row) * length + e)) + c));
         }
     return out;

@@ -8,18 +8,20 @@ namespace mote {
 
 using namespace kernels;
 
-Result<Dispatch> buildConditionVector(const ConditionBuffers &buffers, uint32_t images, uint32_t length,
-                                      uint32_t timestepIndex, uint32_t row, const Traits &traits) {
+Result<Dispatch> buildConditionVector(const ConditionBuffers &buffers, ActivationFunction activation,
+                                      uint32_t images, uint32_t length, uint32_t timestepIndex, uint32_t row,
+                                      const Traits &traits) {
     const uint64_t elements = uint64_t{images} * length;
     PushWords push;
     push.add({images, length, uint64_t{timestepIndex} * length, row * elements});
-    MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    makeDispatch("condition vector", pipelineOf(ShaderId::ConditionVector, {}, 4, 6),
-                                 {{buffers.steps, Access::Read},
-                                  {buffers.conditions, Access::Read},
-                                  {buffers.chosen, Access::Read},
-                                  {buffers.vectors, Access::Write}},
-                                 std::move(push), divideUp(elements, kLocalSize), traits));
+    MOTE_TRY_ASSIGN(Dispatch dispatch, makeDispatch("condition vector",
+                                                    pipelineOf(ShaderId::ConditionVector,
+                                                               {static_cast<uint32_t>(activation)}, 4, 6),
+                                                    {{buffers.steps, Access::Read},
+                                                     {buffers.conditions, Access::Read},
+                                                     {buffers.chosen, Access::Read},
+                                                     {buffers.vectors, Access::Write}},
+                                                    std::move(push), divideUp(elements, kLocalSize), traits));
     dispatch.operations = 6 * elements;
     dispatch.bytes = 12 * elements;
     return dispatch;

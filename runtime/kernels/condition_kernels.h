@@ -13,9 +13,10 @@ struct ConditionBuffers {
     BufferRange vectors;    // [rows][images][length] floats
 };
 
-// vectors[row] = silu(steps[timestepIndex] + conditions[chosen]), for all images.
-Result<Dispatch> buildConditionVector(const ConditionBuffers &buffers, uint32_t images, uint32_t length,
-                                      uint32_t timestepIndex, uint32_t row, const Traits &traits);
+// vectors[row] = activation(steps[timestepIndex] + conditions[chosen]), for all images.
+Result<Dispatch> buildConditionVector(const ConditionBuffers &buffers, ActivationFunction activation,
+                                      uint32_t images, uint32_t length, uint32_t timestepIndex, uint32_t row,
+                                      const Traits &traits);
 
 // table [count][row] floats = staticRow + projection x vectors, for `count` vectors. staticRow, projection:
 // as packed.

@@ -152,6 +152,7 @@ private:
             to.conditioning.stepEmbeddings = conditioning->step_embeddings();
             to.conditioning.classes = conditioning->classes();
             to.conditioning.nullClass = conditioning->null_class();
+            to.conditioning.activation = static_cast<ActivationFunction>(conditioning->activation());
         }
         MOTE_TRY(list(from.ops(), to.ops, kMaxOps, "graphs.ops",
                       [this](const format::Op &op, Op &out, size_t) { return this->op(op, out); }));

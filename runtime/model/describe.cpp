@@ -284,6 +284,7 @@ void describeConditioning(const Model &model, const Conditioning &conditioning, 
     json.key("null_class");
     conditioning.nullClass == kNone ? json.null() : json.value(uint64_t{conditioning.nullClass});
     json.field("vector_length", extent(conditioning.stepEmbeddings, 1));
+    json.field("activation", activationName(conditioning.activation));
     json.close('}');
 }
 

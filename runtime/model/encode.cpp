@@ -54,8 +54,9 @@ Offset<format::Graph> encodeGraph(Builder &b, const Graph &graph) {
     const auto ports = each(b, graph.ports, [&b](const Port &port) { return encodePort(b, port); });
     Offset<format::Conditioning> conditioning;
     if (const Conditioning &from = graph.conditioning; from.kind != ConditioningKind::None)
-        conditioning = format::CreateConditioning(b, static_cast<uint8_t>(from.kind), from.stepEmbeddings,
-                                                  from.classes, from.nullClass);
+        conditioning =
+            format::CreateConditioning(b, static_cast<uint8_t>(from.kind), from.stepEmbeddings, from.classes,
+                                       from.nullClass, static_cast<uint8_t>(from.activation));
     return format::CreateGraph(b, name, static_cast<uint8_t>(graph.phase), graph.order, graph.sizeMultiple,
                                tensors, ops, ports, conditioning);
 }

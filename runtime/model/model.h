@@ -133,9 +133,9 @@ struct Op {
     uint32_t projection = kNone;
 };
 
-// What each image is conditioned on as a vector c, which joins the step embedding before its SiLU, so that
-// the rows that follow cannot be tabulated: there is one for each image. At timestep index r
-//   v            = silu(stepEmbeddings[r] + c)                                             [E]
+// What each image is conditioned on as a vector c, which joins the step embedding before it is activated, so
+// that the rows that follow cannot be tabulated: there is one for each image. At timestep index r
+//   v            = activation(stepEmbeddings[r] + c)                                       [E]
 //   bias[o]      = bias[0][o]      + sum_e projection[o][e] v[e]                           a Conv2d with a
 //   projection affine[k][i] = affine[0][k][i] + sum_e projection[k * channels + i][e] v[e]            a
 //   GroupNorm, k = 0, 1
@@ -152,6 +152,7 @@ struct Conditioning {
     // Labels: the label that stands for none, in guidance's second pass; kNone: there is no such label, and
     // no guidance. Vectors: that is c = 0.
     uint32_t nullClass = kNone;
+    ActivationFunction activation = ActivationFunction::Silu;
 };
 
 enum class PortKind : uint8_t { Image = 0, Tensor = 1, Tokens = 2, ClassIds = 3, Scalar = 4 };

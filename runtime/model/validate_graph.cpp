@@ -171,6 +171,8 @@ Status GraphRules::conditioning() {
         const bool plain = c.stepEmbeddings == kNone && c.classes == kNone && c.nullClass == kNone;
         return plain ? Status{} : bad("kind: found 0 with tables, expected 1 (labels) or 2 (vectors)");
     }
+    if (number(c.activation) > number(ActivationFunction::Relu))
+        return bad("activation: found %u, expected 0 (none) to 4 (ReLU)", number(c.activation));
     const auto rows = [&](uint32_t index, const char *name, uint64_t count) -> Status {
         if (index >= model_.weights.size())
             return bad("%s: found %u, expected less than %zu", name, index, model_.weights.size());

@@ -77,7 +77,8 @@ Result<std::vector<Command>> buildConditioning(const Graph &graph, const Conditi
     buffers.vectors = inChunks(plan.vectors, firstChunk);
     for (uint32_t row = 0; row < plan.rows.size(); ++row) {
         MOTE_TRY_ASSIGN(Dispatch vector,
-                        buildConditionVector(buffers, plan.images, plan.length, plan.rows[row], row, traits));
+                        buildConditionVector(buffers, graph.conditioning.activation, plan.images, plan.length,
+                                             plan.rows[row], row, traits));
         commands.push_back(dispatchCommand(std::move(vector)));
     }
     const uint32_t count = static_cast<uint32_t>(plan.rows.size()) * plan.images;

@@ -79,7 +79,9 @@ TEST(Convert, FourierFeaturesNeedTimestepsAboveZeroAndDivideTheOutputByThem) {
     const Model model = converted(folder, at({500, 4})).model;
     const Op &last = model.graphs[0].ops.back();
     EXPECT_EQ(last.outputScales, (std::vector<float>{1 / 500.0f, 0.25f}));
-    EXPECT_NE(refusalOf(folder, at({500, 0})).find("timestep 0: unet/config.json has the fourier"),
+    EXPECT_NE(refusalOf(folder, at({500, 0}))
+                  .find("unet/config.json: time_embedding_type \"fourier\": found timestep 0 in "
+                        "recipe \"2\", expected timesteps above 0"),
               std::string::npos);
 }
 

@@ -104,6 +104,32 @@ INSTANTIATE_TEST_SUITE_P(Networks, Described, testing::Values("mnist", "fashion"
                          [](const auto &entry) { return std::string(entry.param); });
 
 // ------------------------------------------------------------------------------------------------ small ones
+// A table of timesteps has whole rows; a recipe that asks for others is refused by file, field and recipe.
+TEST(DescribedTimesteps, OutsideTheTableAreRefused) {
+    const DescribedNetwork golden = describedNetwork("mnist");
+    const auto message = [&](const std::string &recipe) -> std::string {
+        ConvertOptions options;
+        options.directory = golden.weights;
+        options.architecture = golden.description;
+        options.recipes = {parseRecipe(recipe)};
+        try {
+            convertCheckpoint(options);
+        } catch (const ReadError &error) {
+            return error.what();
+        }
+        return "";
+    };
+    EXPECT_EQ(message("all=ddim:4,timestep_spacing=trailing"), "");
+    const std::string
+        begin = golden.description + ": timestep_table: found timestep ",
+        end = ", expected whole timesteps from 0 to 999, the rows of \"network.time_embed.weight\"";
+    EXPECT_EQ(message("far=ddim:2,timestep_spacing=trailing,num_train_timesteps=2000"),
+              begin + "1999 in recipe \"far\"" + end);
+    const std::string between = message("between=euler:3,use_karras_sigmas=true");
+    EXPECT_EQ(between.find(begin), 0u) << between;
+    EXPECT_NE(between.find(" in recipe \"between\"" + end), std::string::npos) << between;
+}
+
 class Descriptions : public testing::Test {
 protected:
     ~Descriptions() override { std::filesystem::remove_all(folder_); }
@@ -243,7 +269,7 @@ TEST_F(Descriptions, EveryOpFoldsToTheSameNumbers) {
     const Network unfolded = lower(description);
     EXPECT_EQ(unfolded.graph.sizeMultiple, 2u);
     Network folded = unfolded;
-    fold(folded, {10, 900});
+    EXPECT_EQ(fold(folded, {10, 900}).timeOps, 5u); // features, t, mish, u, v
     const auto before = reference::tablesOf<double>(unfolded), after = reference::tablesOf<double>(folded);
     Array<double> x(2, 3, 6, 8), condition(2, 2, 6, 8);
     for (size_t i = 0; i < x.values.size(); ++i)

@@ -1,7 +1,7 @@
 // Each folding keeps what the network computes: folded against unfolded, in double, where nothing is rounded.
 #include "fold/fold.h"
 
-#include "random_unet.h"
+#include "evaluation.h"
 
 #include <gtest/gtest.h>
 
@@ -13,7 +13,6 @@ namespace {
 using nlohmann::json;
 using reference::Array;
 
-const std::vector<double> kTimesteps = {999, 499, 3};
 constexpr double kTight = 1e-12; // of the output's rms: rounding of double over a few hundred operations
 
 json with(json config, const json &changes) {
@@ -47,6 +46,14 @@ const std::vector<std::pair<const char *, json>> kConfigurations = {
      with(smallConfig(), {{"num_class_embeds", 4}, {"resnet_time_scale_shift", "scale_shift"}})},
     {"classes embedded as time is",
      with(smallConfig(), {{"class_embed_type", "timestep"}, {"num_class_embeds", 5}})},
+    {"classes embedded as the rows of time's table", with(smallConfig(), {{"class_embed_type", "timestep"},
+                                                                          {"time_embedding_type", "learned"},
+                                                                          {"num_train_timesteps", 1000},
+                                                                          {"num_class_embeds", 5}})},
+    {"classes with mish",
+     with(smallConfig(),
+          {{"num_class_embeds", 4}, {"act_fn", "mish"}, {"resnet_time_scale_shift", "scale_shift"}})},
+    {"classes with relu", with(smallConfig(), {{"num_class_embeds", 4}, {"act_fn", "relu"}})},
     {"classes as vectors",
      with(smallConfig(), {{"class_embed_type", "identity"}, {"resnet_time_scale_shift", "scale_shift"}})},
     {"mish", with(smallConfig(), {{"act_fn", "mish"}})},
@@ -77,45 +84,6 @@ const std::vector<std::pair<const char *, json>> kConfigurations = {
                           {"layers_per_block", 2}})},
 };
 
-Network lowered(const json &config) {
-    RandomTensors tensors;
-    return lowerUNet(parseUNetConfig(json::parse(config.dump()), "config"),
-                     tensors.source()); // as a file has it
-}
-
-std::vector<Array<double>> inputsOf(const Network &network, uint32_t height, uint32_t width) {
-    std::vector<Array<double>> inputs;
-    for (const Port &port : network.graph.ports)
-        if (!port.output)
-            inputs.push_back(randomArray<double>(2, network.graph.tensors[port.tensor].channels, height,
-                                                 width, uint32_t(7 + inputs.size())));
-    return inputs;
-}
-
-Array<double> outputOf(const Network &network, size_t row) {
-    reference::Step step;
-    step.row = uint32_t(row);
-    step.timestep = kTimesteps[row];
-    step.features = network.timestepFeatures;
-    step.classInput = network.classInput;
-    step.labels = {3, 1}; // of the two images; not looked at where there are no classes
-    for (uint32_t image = 0; image < 2; ++image)
-        step.vectors.push_back(randomArray<double>(1, 32, 1, 1, 40 + image).values);
-    const auto tensors = reference::runGraph<double>(network.graph, reference::tablesOf<double>(network),
-                                                     inputsOf(network, 8, 12), step);
-    return reference::modelOutput(network.graph, tensors);
-}
-
-double relativeError(const Array<double> &found, const Array<double> &expected) {
-    EXPECT_EQ(found.values.size(), expected.values.size());
-    double worst = 0, squares = 0;
-    for (size_t i = 0; i < expected.values.size(); ++i) {
-        worst = std::max(worst, std::fabs(found.values[i] - expected.values[i]));
-        squares += expected.values[i] * expected.values[i];
-    }
-    return worst / std::sqrt(squares / double(expected.values.size()));
-}
-
 std::vector<Array<double>> outputsOf(const Network &network) { // per row
     std::vector<Array<double>> outputs;
     for (size_t row = 0; row < kTimesteps.size(); ++row)
@@ -143,6 +111,7 @@ const std::vector<std::pair<const char *, std::function<size_t(Network &)>>> kPa
     {"conditioning", [](Network &n) { return foldConditioning(n, kTimesteps, kNone); }},
     {"time", [](Network &n) { return foldTime(n, kTimesteps); }},
     {"qkv", foldQkv},
+    {"heads", foldHeads},
     {"linear", foldLinear},
     {"activation", foldActivation},
     {"residual", foldResidual},
@@ -226,6 +195,22 @@ TEST(Fold, QkvBecomesOneConvolution) {
     EXPECT_EQ(countOf(before, OpKind::Linear) - countOf(after, OpKind::Linear),
               3 * countOf(after, OpKind::Attention));
     expectSame(after, before, "qkv");
+}
+
+TEST(Fold, HeadsBecomeWholeBlocksOfChannels) {
+    for (const uint32_t head : {1, 3, 4, 5, 12}) {
+        const auto [before, after] = aroundPass(with(smallConfig(), {{"attention_head_dim", head}}), "heads");
+        for (const Op &op : after.graph.ops)
+            if (op.kind == OpKind::Attention) {
+                EXPECT_EQ(after.graph.tensors[op.output].channels, op.heads * ((head + 7) / 8 * 8));
+            }
+        expectSame(after, before, "heads");
+    }
+    Network whole =
+        lowered(with(smallConfig(), {{"block_out_channels", {8, 16}}, {"attention_head_dim", 8}}));
+    foldTime(whole, kTimesteps);
+    foldQkv(whole);
+    EXPECT_EQ(foldHeads(whole), 0u);
 }
 
 TEST(Fold, ActivationsJoinTheirNorms) {

@@ -131,22 +131,14 @@ const std::vector<Hostile> kHostile = {
     {"class embedding",
      config("class_embed_type", "projection"),
      {"class_embed_type", "projection", "timestep, identity", "null"}},
-    {"classes with another activation",
-     [](const Folder &f) {
-         f.edit(Folder::kConfig, [](json &c) {
-             c["num_class_embeds"] = 4;
-             c["act_fn"] = "mish";
-         });
-     },
-     {"act_fn", "mish", "silu", "classes"}},
-    {"classes embedded as time that is no sinusoid",
+    {"classes embedded by their logarithms",
      [](const Folder &f) {
          f.edit(Folder::kConfig, [](json &c) {
              c["class_embed_type"] = "timestep";
              c["time_embedding_type"] = "fourier";
          });
      },
-     {"class_embed_type", "timestep", "positional", "fourier"}},
+     {"class_embed_type", "timestep", "fourier", "logarithm", "label 0"}},
     {"another activation", config("act_fn", "elu"), {"\"act_fn\"", "elu", "silu, swish, mish"}},
     {"other time features",
      config("time_embedding_type", "sinusoidal"),

@@ -209,6 +209,8 @@ std::vector<Hostile> hostileGraphs() {
         // Conditioning
         {"a conditioning of a kind that nobody knows", "conditioning.kind: found 7",
          [](RawFile &r) { unet(r).conditioning.kind = static_cast<ConditioningKind>(7); }},
+        {"a conditioning activated by nobody knows what", "conditioning.activation: found 9",
+         [](RawFile &r) { unet(r).conditioning.activation = static_cast<ActivationFunction>(9); }},
         {"step embeddings that are not there", "conditioning.step_embeddings: found 999",
          [](RawFile &r) { unet(r).conditioning.stepEmbeddings = 999; }},
         {"step embeddings of another count",

@@ -90,6 +90,7 @@ void expectEqual(const Model &a, const Model &b) {
         EXPECT_EQ(g.conditioning.stepEmbeddings, h.conditioning.stepEmbeddings);
         EXPECT_EQ(g.conditioning.classes, h.conditioning.classes);
         EXPECT_EQ(g.conditioning.nullClass, h.conditioning.nullClass);
+        EXPECT_EQ(g.conditioning.activation, h.conditioning.activation);
         ASSERT_EQ(g.ports.size(), h.ports.size());
         for (size_t k = 0; k < g.ports.size(); ++k) {
             const Port &p = g.ports[k], &q = h.ports[k];

@@ -191,6 +191,7 @@ Sample sampleModel(uint32_t wide) {
     graph.conditioning.stepEmbeddings = b.weight("step_embeddings", DataType::F32, {2, 6});
     graph.conditioning.classes = b.weight("classes", DataType::F32, {5, 6});
     graph.conditioning.nullClass = 4;
+    graph.conditioning.activation = ActivationFunction::Gelu;
 
     for (const uint32_t steps : {1u, 2u}) {
         Recipe recipe;

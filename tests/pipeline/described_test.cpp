@@ -24,10 +24,16 @@ protected:
         return convert::convertCheckpoint(options);
     }
 
+    // With MOTE_AT_THE_FLOOR one with the least that Mote promises to run on.
+    static std::shared_ptr<gpu::Device> device() {
+        const gpu::LimitsClamp clamp = gpu::floorClamp();
+        return MOTE_AT_THE_FLOOR ? makeDevice(&clamp) : sharedDevice();
+    }
+
     static std::shared_ptr<pipeline::Session> session(const convert::Conversion &conversion) {
         pipeline::SessionOptions options;
         options.width = options.height = 28;
-        return makeSession(loadModel(sharedDevice(), writeToFile(conversion)), options);
+        return makeSession(loadModel(device(), writeToFile(conversion)), options);
     }
 
     void start(pipeline::Session &session, size_t picture) {
@@ -98,7 +104,7 @@ TEST_P(Described, TwentyStepsGiveTheRecordedPictures) {
 }
 
 TEST_P(Described, OtherSizesAreRefusedWithTheOneThereIs) {
-    const auto model = loadModel(sharedDevice(), writeToFile(convert({500})));
+    const auto model = loadModel(device(), writeToFile(convert({500})));
     pipeline::SessionOptions options;
     options.width = 32;
     options.height = 28;
