@@ -175,8 +175,31 @@ TEST_F(Filling, MasksOfAnotherSizeOrKindAreRefusedByName) {
     const std::string mask = written("mask.png", slantedMask(kWidth, kHeight));
     expectRefused(
         runMote({"restore", in, "-o", out, "--model", convert(6, 3, {"--steps", "1"}), "--mask", mask}), 2,
-        {"--mask: found " + mask, "expected none", "does not fill holes"});
+        {"--mask: found " + mask, "expected none", "fills no holes with recipe '1'"});
     EXPECT_FALSE(std::filesystem::exists(out));
+}
+
+// A mask says which recipe is meant, where none is named.
+TEST_F(Filling, TheRecipeThatFillsIsTakenForAMask) {
+    const std::string model = convert(
+        3, 3, {"--recipe", "plain=ddim:1", "--recipe", "fill=repaint:2,jump_length=1,jump_n_sample=1"});
+    const Image photo = randomPicture(kWidth, kHeight, 3, 1), mask = slantedMask(kWidth, kHeight);
+    const std::string in = written("in.png", photo), hole = written("mask.png", mask);
+    EXPECT_GT(changedInside(picture({"restore", in, "--mask", hole, "--model", model}), photo, mask), 0u);
+    const std::string out = scratch.at("new.png");
+    expectRefused(runMote({"restore", in, "--mask", hole, "--model", model, "--recipe", "plain", "-o", out}),
+                  2, {"--mask", "fills no holes with recipe 'plain'"});
+    expectRefused(runMote({"generate", "--seed", "1", "--size", "16x16", "--model", model, "--recipe", "fill",
+                           "-o", out}),
+                  2, {"found image 'mask', expected none", "--recipe"});
+    EXPECT_FALSE(std::filesystem::exists(out));
+    // Pictures and masks are made up where any will do.
+    const ProcessResult timed =
+        runMote({"bench", model, "--size", "16x16", "--runs", "1", "--recipe", "fill"});
+    EXPECT_EQ(timed.exitCode, 0) << timed.err;
+    const ProcessResult repeated = runMote({"check", convert(3, 3, kRepaint), "--repeat", "2"});
+    EXPECT_EQ(repeated.exitCode, 0) << repeated.err;
+    expectParts(repeated.out, {"equal to the bit"});
 }
 
 TEST_F(Filling, TensorsOfAnotherShapeAreRefusedByName) {

@@ -184,7 +184,7 @@ void runBench(const BenchOptions &options, Interrupts &interrupts) {
     desc.height = options.size.height;
     desc.recipe = recipe.name.c_str();
     check(mote_model_estimate(handle.get(), &desc, &result.estimate));
-    const MadeUpInputs inputs(model, desc.width, desc.height);
+    const MadeUpInputs inputs(model, recipe, desc.width, desc.height);
     const SessionHandle session = createSession(handle.get(), desc);
     inputs.bind(session.get());
     std::vector<float> sample(static_cast<size_t>(model.stateChannels()) * desc.width * desc.height);

@@ -27,8 +27,9 @@ void repeatRuns(mote_model *handle, const ModelDescription &model, uint32_t runs
     mote_session_desc desc = MOTE_SESSION_DESC_INIT;
     desc.width = model.width != 0 ? model.width : model.sizeMultiple * kRepeatScale;
     desc.height = model.height != 0 ? model.height : model.sizeMultiple * kRepeatScale;
-    desc.recipe = model.recipes.front().name.c_str();
-    const MadeUpInputs inputs(model, desc.width, desc.height);
+    const RecipeDescription &recipe = model.recipes.front();
+    desc.recipe = recipe.name.c_str();
+    const MadeUpInputs inputs(model, recipe, desc.width, desc.height);
     const SessionHandle session = createSession(handle, desc);
     inputs.bind(session.get());
 

@@ -60,11 +60,30 @@ uint32_t channelsOf(const ModelDescription &model, bool output, const std::strin
 
 } // namespace
 
-std::vector<const PortDescription *> ModelDescription::appInputs() const {
-    std::vector<const PortDescription *> inputs;
-    for (const PortDescription &port : ports)
+std::vector<PortDescription> ModelDescription::inputsOf(const RecipeDescription &recipe) const {
+    std::vector<PortDescription> inputs;
+    const PortDescription *state = nullptr;
+    for (const PortDescription &port : ports) {
         if (!port.output && port.source == "app")
-            inputs.push_back(&port);
+            inputs.push_back(port);
+        if (!port.output && port.source == "state")
+            state = &port;
+    }
+    const auto add = [&](const PortDescription &input) {
+        if (std::none_of(inputs.begin(), inputs.end(),
+                         [&](const PortDescription &other) { return other.name == input.name; }))
+            inputs.push_back(input);
+    };
+    if (recipe.fills() && state != nullptr) {
+        PortDescription mask, known = *state;
+        mask.name = "mask";
+        mask.kind = "image";
+        mask.channels = 1;
+        mask.low = 0;
+        known.name = "known";
+        add(mask);
+        add(known);
+    }
     return inputs;
 }
 

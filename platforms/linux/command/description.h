@@ -30,6 +30,7 @@ struct RecipeDescription {
     std::vector<std::string> flags; // "known region", ...: what its rows do that depends on data
 
     bool has(const std::string &flag) const;
+    bool fills() const { return has("known region"); } // what a mask leaves open
 };
 
 // Which recipe of a file.
@@ -53,7 +54,8 @@ struct ModelDescription {
     std::vector<RecipeDescription> recipes;
 
     bool hasClasses() const { return labels != 0 || vectorLength != 0; }
-    std::vector<const PortDescription *> appInputs() const;
+    // What the app gives: the model's ports, and of a recipe with a known region "mask" and "known".
+    std::vector<PortDescription> inputsOf(const RecipeDescription &recipe) const;
     // The state's channels and the model output's.
     uint32_t stateChannels() const, outputChannels() const;
 };

@@ -55,11 +55,12 @@ void runGenerate(const GenerateOptions &options, Interrupts &interrupts) {
     const DeviceHandle device = openDevice(options.device);
     const ModelHandle handle = openModel(device.get(), path);
     const ModelDescription model = describe(handle.get());
-    for (const PortDescription *port : model.appInputs())
+    const RecipeDescription &recipe = chooseRecipe(model, options.recipe, path);
+    for (const PortDescription &port : model.inputsOf(recipe))
         throw CommandError(ExitCode::Usage,
-                           path + ": inputs: found " + port->kind + " '" + port->name +
+                           path + ": inputs: found " + port.kind + " '" + port.name +
                                "', expected none for generating from noise alone; give another "
-                               "--model, or use 'mote restore'");
+                               "--model or --recipe, or use 'mote restore'");
     Image image;
     image.channels = model.stateChannels();
     if (image.channels != 1 && image.channels != 3)
@@ -82,7 +83,7 @@ void runGenerate(const GenerateOptions &options, Interrupts &interrupts) {
     mote_session_desc desc = MOTE_SESSION_DESC_INIT;
     desc.width = image.width;
     desc.height = image.height;
-    desc.recipe = chooseRecipe(model, options.recipe, path).name.c_str();
+    desc.recipe = recipe.name.c_str();
     desc.batch = options.count;
     const std::vector<int64_t> labels = labelsOf(options, model, path);
     const SessionHandle session = createSession(handle.get(), desc);

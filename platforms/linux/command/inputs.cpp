@@ -4,24 +4,25 @@
 
 namespace mote::command {
 
-MadeUpInputs::MadeUpInputs(const ModelDescription &model, uint32_t width, uint32_t height) {
+MadeUpInputs::MadeUpInputs(const ModelDescription &model, const RecipeDescription &recipe, uint32_t width,
+                           uint32_t height) {
     labels = model.labels;
     vector.resize(model.vectorLength);
     uint32_t state = 1;
-    for (const PortDescription *port : model.appInputs()) {
-        if (port->kind != "image" && port->kind != "tensor")
-            throw CommandError(ExitCode::Usage, model.name + ": input '" + port->name + "': found kind " +
-                                                    port->kind + ", expected image or tensor");
+    for (const PortDescription &port : model.inputsOf(recipe)) {
+        if (port.kind != "image" && port.kind != "tensor")
+            throw CommandError(ExitCode::Usage, model.name + ": input '" + port.name + "': found kind " +
+                                                    port.kind + ", expected image or tensor");
         Input &input = inputs.emplace_back();
-        input.port = port->name;
-        input.values.resize(static_cast<size_t>(port->channels) * height * width);
+        input.port = port.name;
+        input.values.resize(static_cast<size_t>(port.channels) * height * width);
         for (float &value : input.values) {
             state = state * 1664525u + 1013904223u; // Numerical Recipes, section 7.1
             const float unit = static_cast<float>(state >> 8) * 0x1p-24f;
-            value = port->low + (port->high - port->low) * unit;
+            value = port.low + (port.high - port.low) * unit;
         }
         input.tensor.shape[0] = 1;
-        input.tensor.shape[1] = port->channels;
+        input.tensor.shape[1] = port.channels;
         input.tensor.shape[2] = height;
         input.tensor.shape[3] = width;
         input.tensor.data = input.values.data();

@@ -7,12 +7,13 @@
 
 namespace mote::command {
 
-// Values of every app port of `model`, the same on every machine, within each port's range. Bound to a
-// session they must outlive its runs.
+// Values of all that `model` asks of the app with `recipe`, the same on every machine, within each port's
+// range. Bound to a session they must outlive its runs.
 class MadeUpInputs {
 public:
     // Throws CommandError (Usage) naming the first port that takes neither an image nor a tensor.
-    MadeUpInputs(const ModelDescription &model, uint32_t width, uint32_t height);
+    MadeUpInputs(const ModelDescription &model, const RecipeDescription &recipe, uint32_t width,
+                 uint32_t height);
     void bind(mote_session *session) const;
 
 private:

@@ -18,15 +18,27 @@ mote_image view(Image &image) {
 }
 
 // The one picture that the model asks for.
-std::string photoPort(const ModelDescription &model, const std::string &path) {
-    const std::vector<const PortDescription *> inputs = model.appInputs();
-    if (inputs.size() == 1 && inputs[0]->kind == "image")
-        return inputs[0]->name;
+std::string photoPort(const ModelDescription &model, const RecipeDescription &recipe,
+                      const std::string &path) {
+    const std::vector<PortDescription> inputs = model.inputsOf(recipe);
+    if (inputs.size() == 1 && inputs[0].kind == "image")
+        return inputs[0].name;
     std::string found;
-    for (const PortDescription *port : inputs)
-        found += (found.empty() ? "" : ", ") + port->kind + " '" + port->name + "'";
+    for (const PortDescription &port : inputs)
+        found += (found.empty() ? "" : ", ") + port.kind + " '" + port.name + "'";
     throw CommandError(ExitCode::Usage, path + ": inputs: found " + (found.empty() ? "none" : found) +
                                             ", expected one image to restore");
+}
+
+// As chosen; with a mask and no choice the first that fills, where there is one.
+const RecipeDescription &recipeFor(const ModelDescription &model, const RestoreOptions &options,
+                                   const std::string &path) {
+    const bool chosen = !options.recipe.name.empty() || options.recipe.steps != 0;
+    if (!options.mask.empty() && !chosen)
+        for (const RecipeDescription &recipe : model.recipes)
+            if (recipe.fills())
+                return recipe;
+    return chooseRecipe(model, options.recipe, path);
 }
 
 // How many times as large the picture becomes, by the task's name.
@@ -36,10 +48,11 @@ uint32_t scaleOf(const ModelDescription &model) {
 
 // The mask of a model or recipe that fills. Throws where it is missing, given in vain, or not the photo's
 // size.
-Image readMask(const std::string &given, bool needed, const std::string &path, const Image &photo) {
+Image readMask(const std::string &given, bool needed, const std::string &path, const std::string &recipe,
+               const Image &photo) {
     if (!needed && !given.empty())
-        throw CommandError(ExitCode::Usage,
-                           "--mask: found " + given + ", expected none: " + path + " does not fill holes");
+        throw CommandError(ExitCode::Usage, "--mask: found " + given + ", expected none: " + path +
+                                                " fills no holes with recipe '" + recipe + "'");
     if (needed && given.empty())
         throw CommandError(ExitCode::Usage,
                            path +
@@ -71,10 +84,10 @@ void runRestore(const RestoreOptions &options, Interrupts &interrupts) {
     const DeviceHandle device = openDevice(options.device);
     const ModelHandle handle = openModel(device.get(), path);
     const ModelDescription model = describe(handle.get());
-    const RecipeDescription &recipe = chooseRecipe(model, options.recipe, path);
-    const bool fills = model.task == "inpaint" || recipe.has("known region");
-    Image mask = readMask(options.mask, fills, path, photo);
-    const std::string port = fills ? "known" : photoPort(model, path);
+    const RecipeDescription &recipe = recipeFor(model, options, path);
+    const bool fills = model.task == "inpaint" || recipe.fills();
+    Image mask = readMask(options.mask, fills, path, recipe.name, photo);
+    const std::string port = fills ? "known" : photoPort(model, recipe, path);
     const uint32_t scale = scaleOf(model);
     if (photo.width > kMaxImageSide / scale || photo.height > kMaxImageSide / scale)
         throw CommandError(ExitCode::BadInput,

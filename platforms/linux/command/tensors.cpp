@@ -18,9 +18,8 @@ using convert::SafetensorsEntry;
 using convert::SafetensorsFile;
 using convert::TensorToWrite;
 
-constexpr const char *kStart = "x_start", *kNoise = "step_noise", *kMask = "mask", *kKnown = "known";
+constexpr const char *kStart = "x_start", *kNoise = "step_noise";
 constexpr const char *kLabels = "class_labels", *kGuidance = "guidance";
-constexpr const char *kKnownRegion = "known region"; // the flag of a recipe that needs the last two
 
 struct NamedTensor {
     std::string name;
@@ -52,13 +51,9 @@ struct KnownTensor {
 
 std::vector<KnownTensor> knownTensors(const ModelDescription &model, const RecipeDescription &recipe) {
     std::vector<KnownTensor> known = {{kStart, 0, model.stateChannels()}};
-    for (const PortDescription *port : model.appInputs())
-        if (port->kind == "image" || port->kind == "tensor")
-            known.push_back({port->name, 0, port->channels});
-    if (recipe.has(kKnownRegion)) {
-        known.push_back({kMask, 0, 1});
-        known.push_back({kKnown, 0, model.stateChannels()});
-    }
+    for (const PortDescription &port : model.inputsOf(recipe))
+        if (port.kind == "image" || port.kind == "tensor")
+            known.push_back({port.name, 0, port.channels});
     known.push_back({kNoise, recipe.timesteps.size(), model.stateChannels()});
     return known;
 }
@@ -172,14 +167,10 @@ TensorInputs readInputs(const std::string &path, const ModelDescription &model,
     std::vector<std::string> needed;
     if (needsStart)
         needed.push_back(kStart);
-    for (const PortDescription *port : model.appInputs())
-        needed.push_back(port->name);
+    for (const PortDescription &port : model.inputsOf(recipe))
+        needed.push_back(port.name);
     if (model.hasClasses())
         needed.push_back(kLabels);
-    if (recipe.has(kKnownRegion)) {
-        needed.push_back(kMask);
-        needed.push_back(kKnown);
-    }
     for (const std::string &name : needed)
         if (!file.find(name))
             throw CommandError(ExitCode::BadInput, path + ": tensors: found no '" + name + "', expected " +
