@@ -1,16 +1,16 @@
-// Attention for software devices in three dispatches, each the product of conv2d_shuffle.comp or a walk over rows: a
-// running softmax needs its sums at hand, more than registers hold, and there an array cannot be indexed at run time.
+// Attention for software devices in two dispatches, each the product of conv2d_shuffle.comp: a running softmax needs its
+// sums at hand, more than registers hold, and there an array cannot be indexed at run time.
 //
-//   attention_scores.comp   scores[key][query] = q k^T / sqrt(d), -3e38 for keys that pad the last sixteen
-//   attention_softmax.comp  weights[key][query] = exp(score - highest) as fp16; their sums
-//   attention_values.comp   out = weights v / sum
+//   attention_scores.comp   scores[key][query] = q k^T / sqrt(d), LOWEST for keys that pad the last sixteen; the highest
+//                           score of each query within ranges of keys (attention_scores_few.comp: of small heads)
+//   attention_values.comp   out = exp(scores - highest) v / sum of exp(scores - highest)
 //
 // They work on a band that is small enough for the caches: `slots` pairs of image and head from firstSlot on, and of
 // each `columns` queries from firstQuery on.
 //
 //   qkv      as in attention.comp, d a multiple of 8
 //   scores   [slots][4 keyGroups][columns] vec4 (four keys)
-//   weights  [slots][2 keyGroups][columns] uvec4 (eight keys as fp16), then [slots][columns] floats: the sums
+//   highest  [slots][ranges][columns] floats
 //
 // Workgroup: eight units, each made by eight neighbouring invocations. Features: subgroup operations basic and shuffle,
 // subgroups of exactly 8. What is read comes through texel buffers.
@@ -22,6 +22,8 @@ layout(local_size_x = LOCAL_SIZE) in;
 // Loops over queries end at a constant that only the driver knows: unrolled there, the modules stay small.
 layout(constant_id = 0) const int EIGHT = 8;
 
+#define LOWEST -3.0e38
+
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
     uint tokens;
@@ -31,6 +33,7 @@ layout(push_constant) uniform Push {
     uint keyGroups;                 // ceil(tokens / 16)
     uint firstSlot, slots;
     uint firstQuery, columns;
+    uint ranges; // of keys with one highest score
     float scale; // 1 / sqrt(d)
 } pc;
 

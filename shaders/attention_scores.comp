@@ -11,6 +11,7 @@
 
 TENSOR(0, qkv)
 layout(binding = 1, std430) writeonly buffer Target { vec4 target[]; };
+layout(binding = 2, std430) writeonly buffer Highest { float highest[]; }; // a range is a key group
 
 void main() {
     uint lane = laneNumber();
@@ -57,14 +58,22 @@ void main() {
         }
     } while (++block < pc.headBlocks);
 
+    float most[8]; // [query]
+    [[unroll]] for (int p = 0; p < EIGHT; ++p)
+        most[p] = LOWEST;
     [[unroll]] for (int quad = 0; quad < 4; ++quad) {
         bvec4 real = lessThan(16 * keyGroup + 4 * quad + uvec4(0, 1, 2, 3), uvec4(pc.tokens));
         uint place = ((slot * pc.keyGroups + keyGroup) * 4 + quad) * pc.columns + first;
         int c = quad >> 1, o = 4 * (quad & 1);
         [[unroll]] for (int p = 0; p < EIGHT; ++p) {
             vec4 scores = vec4(sums[c][o][p], sums[c][o + 1][p], sums[c][o + 2][p], sums[c][o + 3][p]) * pc.scale;
+            scores = mix(vec4(LOWEST), scores, real);
+            most[p] = max(most[p], max(max(scores.x, scores.y), max(scores.z, scores.w)));
             if (live && first + 8 * p < pc.columns)
-                target[place + 8 * p] = mix(vec4(-3.0e38), scores, real);
+                target[place + 8 * p] = scores;
         }
     }
+    [[unroll]] for (int p = 0; p < EIGHT; ++p)
+        if (live && first + 8 * p < pc.columns)
+            highest[(slot * pc.ranges + keyGroup) * pc.columns + first + 8 * p] = most[p];
 }

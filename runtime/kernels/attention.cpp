@@ -10,9 +10,12 @@ namespace {
 
 constexpr uint32_t kBindings = 2, kPushWords = 11;
 constexpr uint32_t kAligned = 0, kAny = 1, kBands = 2; // variants
-constexpr uint32_t kLanes = 8, kBandPush = 13;
-// What scores and weights of a band may take: about the caches of two cores.
-constexpr uint64_t kBandBytes = 8u << 20;
+constexpr uint32_t kLanes = 8, kBandPush = 14;
+constexpr uint32_t kFewBlocks = 8,
+                   kFewQueries = 4; // of attention_scores_few.comp: of a head; of an invocation
+// What the scores of a band may take: well within the second caches of two cores. 4 MB take a twentieth
+// longer, 8 a quarter.
+constexpr uint64_t kBandBytes = 2u << 20;
 
 uint32_t headChannels(const OpView &view) {
     return view.output().c / view.op.heads;
@@ -30,46 +33,63 @@ gpu::PipelineDescription pipelineFor(uint32_t variant, uint32_t channels) {
                                : pipelineOf(ShaderId::AttentionAny, {}, kBindings, kPushWords);
 }
 
-// The variant in three dispatches: what it works on at a time.
+// The variant in two dispatches: what it works on at a time.
 struct Band {
     uint32_t keyGroups = 0;          // of 16 keys
     uint32_t slots = 0, columns = 0; // pairs of image and head; queries of each
-    uint64_t scoreBytes = 0, weightBytes = 0, sumBytes = 0;
+    bool few = false;                // the kernel of the scores
+    uint32_t ranges = 0;             // of keys with one highest score
+    uint64_t scoreBytes = 0, highestBytes = 0;
 
-    uint64_t weightOffset() const { return divideUp(scoreBytes, 256) * 256; }
-    uint64_t sumOffset() const { return weightOffset() + divideUp(weightBytes, 256) * 256; }
+    uint64_t highestOffset() const { return divideUp(scoreBytes, 256) * 256; }
+    uint64_t scratchBytes() const { return highestOffset() + highestBytes; }
 };
 
 Band bandOf(const OpView &view) {
     const auto tokens = static_cast<uint32_t>(planeOf(view.output()));
     Band band;
     band.keyGroups = static_cast<uint32_t>(divideUp(tokens, 16));
-    const uint64_t columnBytes = uint64_t{band.keyGroups} * 6 * 16;
+    const uint64_t columnBytes = uint64_t{band.keyGroups} * 4 * 16;
     const uint64_t fitting = kBandBytes / columnBytes;
     band.columns = fitting >= tokens ? tokens : std::max(static_cast<uint32_t>(fitting / 64 * 64), 64u);
     band.slots = static_cast<uint32_t>(
         std::clamp<uint64_t>(fitting / tokens, 1, uint64_t{view.output().n} * view.op.heads));
     const uint64_t columns = uint64_t{band.slots} * band.columns;
     band.scoreBytes = columns * band.keyGroups * 4 * 16;
-    band.weightBytes = columns * band.keyGroups * 2 * 16;
-    band.sumBytes = columns * 4;
+    band.few = headChannels(view) / 8 <= kFewBlocks;
+    band.ranges = band.few ? static_cast<uint32_t>(divideUp(band.keyGroups, 4)) : band.keyGroups;
+    band.highestBytes = columns * band.ranges * 4;
     return band;
 }
 
-gpu::PipelineDescription scoresPipeline() {
-    return pipelineOf(ShaderId::AttentionScores, {kLanes}, 2, kBandPush, 1);
+gpu::PipelineDescription scoresPipeline(const OpView &view) {
+    const uint32_t blocks = headChannels(view) / 8;
+    if (blocks <= kFewBlocks)
+        return pipelineOf(ShaderId::AttentionScoresFew, {kLanes, blocks, kFewQueries}, 3, kBandPush, 1);
+    return pipelineOf(ShaderId::AttentionScores, {kLanes}, 3, kBandPush, 1);
 }
-gpu::PipelineDescription softmaxPipeline() {
-    return pipelineOf(ShaderId::AttentionSoftmax, {kLanes}, 3, kBandPush, 1);
+
+// Of attention_values.comp: as even a cut of the head as eight blocks allow, and queries so that sums are 128
+// at most.
+struct ValueShape {
+    uint32_t blocks = 0, queries = 0;
+};
+ValueShape valueShape(const OpView &view) {
+    const uint32_t blocks = headChannels(view) / 8;
+    ValueShape shape;
+    shape.blocks = static_cast<uint32_t>(divideUp(blocks, divideUp(blocks, 8)));
+    shape.queries = std::min(16 / shape.blocks, 8u);
+    return shape;
 }
-gpu::PipelineDescription valuesPipeline() {
-    return pipelineOf(ShaderId::AttentionValues, {kLanes}, 4, kBandPush, 3);
+gpu::PipelineDescription valuesPipeline(const OpView &view) {
+    const ValueShape shape = valueShape(view);
+    return pipelineOf(ShaderId::AttentionValues, {kLanes, shape.blocks, shape.queries}, 4, kBandPush, 3);
 }
 
 bool canBand(const OpView &view, const Traits &traits) {
     const uint64_t input = tensorBytes(TensorKind::Activation, view.input(0));
     const Band band = bandOf(view);
-    const uint64_t scratch = band.sumOffset() + band.sumBytes;
+    const uint64_t scratch = band.scratchBytes();
     return traits.cpu && canShuffle(traits.caps) && traits.caps.subgroupSize == kLanes &&
            headChannels(view) % 8 == 0 && fitsTexels(traits, std::max(input, scratch)) &&
            scratch <= std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes) &&
@@ -81,12 +101,11 @@ Result<std::vector<Dispatch>> buildBands(const OpView &view, const OpBuffers &bu
     const Band band = bandOf(view);
     const auto tokens = static_cast<uint32_t>(planeOf(view.output()));
     const uint32_t d = headChannels(view), slots = view.output().n * op.heads;
-    BufferRange scores = buffers.scratch, weights = buffers.scratch, sums = buffers.scratch;
+    const ValueShape shape = valueShape(view);
+    BufferRange scores = buffers.scratch, highest = scores;
     scores.end = scores.begin + band.scoreBytes;
-    weights.begin += band.weightOffset();
-    weights.end = weights.begin + band.weightBytes;
-    sums.begin += band.sumOffset();
-    sums.end = sums.begin + band.sumBytes;
+    highest.begin += band.highestOffset();
+    highest.end = highest.begin + band.highestBytes;
 
     std::vector<Dispatch> dispatches;
     for (uint32_t slot = 0; slot < slots; slot += band.slots) {
@@ -98,7 +117,7 @@ Result<std::vector<Dispatch>> buildBands(const OpView &view, const OpBuffers &bu
                                  std::vector<Binding> bindings, uint64_t units, double share) -> Status {
                 PushWords push;
                 push.add({tokens, d / 8, op.heads, blocksOf(view.input(0).c), blocksOf(view.output().c),
-                          band.keyGroups, slot, slotCount, query, columns});
+                          band.keyGroups, slot, slotCount, query, columns, band.ranges});
                 push.addFloat(static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))));
                 MOTE_TRY_ASSIGN(Dispatch dispatch,
                                 makeDispatch(op.name + " (attention " + part + ")", std::move(pipeline),
@@ -111,18 +130,16 @@ Result<std::vector<Dispatch>> buildBands(const OpView &view, const OpBuffers &bu
                 dispatches.push_back(std::move(dispatch));
                 return {};
             };
-            MOTE_TRY(add("scores", scoresPipeline(),
-                         {{buffers.inputs[0], Access::Read}, {scores, Access::Write}},
-                         divideUp(columns, 64) * band.keyGroups, 0.45));
-            MOTE_TRY(add("softmax", softmaxPipeline(),
-                         {{scores, Access::Read}, {weights, Access::Write}, {sums, Access::Write}},
-                         divideUp(columns, 8), 0.25));
-            MOTE_TRY(add("values", valuesPipeline(),
+            MOTE_TRY(
+                add("scores", scoresPipeline(view),
+                    {{buffers.inputs[0], Access::Read}, {scores, Access::Write}, {highest, Access::Write}},
+                    divideUp(columns, band.few ? kFewQueries * kLanes : 64) * band.ranges, 0.48));
+            MOTE_TRY(add("values", valuesPipeline(view),
                          {{buffers.inputs[0], Access::Read},
-                          {weights, Access::Read},
-                          {sums, Access::Read},
+                          {scores, Access::Read},
+                          {highest, Access::Read},
                           {buffers.output, Access::Write}},
-                         divideUp(columns, 64) * divideUp(d / 8, 2), 0.3));
+                         divideUp(columns, shape.queries * kLanes) * divideUp(d / 8, shape.blocks), 0.52));
         }
     }
     return dispatches;
@@ -149,9 +166,8 @@ Result<std::vector<OpKernel>> attentionKernels(const OpView &view, const Traits 
         OpKernel kernel;
         kernel.name = "attention bands";
         kernel.variant = kBands;
-        kernel.pipelines = {scoresPipeline(), softmaxPipeline(), valuesPipeline()};
-        const Band band = bandOf(view);
-        kernel.scratchBytes = band.sumOffset() + band.sumBytes;
+        kernel.pipelines = {scoresPipeline(view), valuesPipeline(view)};
+        kernel.scratchBytes = bandOf(view).scratchBytes();
         kernels.push_back(std::move(kernel));
     }
     for (uint32_t variant : {kAligned, kAny}) {
