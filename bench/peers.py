@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""Whole models beside PyTorch (torch.jit, traced and frozen) on the host, with the error of both.
+"""Whole models beside PyTorch (torch.jit, traced and frozen) on the host or ncnn on Vulkan, with every error.
 
     peers.py reference OUT MODEL_DIR [NAME...]    fp64 outputs, once: slow, and not timed
-    peers.py time      OUT MODEL_DIR [NAME...]    alternating runs; writes OUT/peers.NAME.json
+    peers.py time      OUT MODEL_DIR [NAME...]    runs in turn; writes OUT/peers.NAME.json, with --ncnn .ncnn.json
+    peers.py singles   OUT MODEL_DIR --ncnn ...   single shapes through ncnn; writes OUT/singles.ncnn.json
 
 NAME is one of the models below. OUT keeps the inputs and references; MODEL_DIR has NAME's .mote file with a single
 step, made by `mote-convert --timesteps 500` (of random weights: with `--random-weights 1`). Both programs run on two
@@ -13,7 +14,9 @@ import json
 import multiprocessing
 import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 import warnings
 
@@ -24,6 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "converter"))
 sys.path.insert(0, HERE)
 
+import ncnn_model  # noqa: E402
 from distill import network, safetensors_file  # noqa: E402
 
 SEED, TIMESTEP, THREADS = 1, 500, 2
@@ -96,7 +100,7 @@ def makeReference(out, name):
 
 
 def moteProcess(pipe, library, model, x, condition, device):
-    """Answers "run" with milliseconds and "evaluate" with the output until told otherwise."""
+    """Answers "run" with milliseconds and "evaluate" with the output, until "close"."""
     from library import Session
     session = Session(library, model, x, condition, device)
     session.run()
@@ -113,59 +117,151 @@ def spread(values):
     return {"min": min(values), "median": statistics.median(values), "runs": len(values)}
 
 
-def measure(out, modelDir, name, library, seconds, device):
-    checkpoint, file, size = MODELS[name]
-    exact = np.load(referencePath(out, name))
-    unet = load(checkpoint)
-    x, condition = inputs(unet, size)
-    both, timestep = together(x, condition), torch.tensor([TIMESTEP])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # sizes become constants, as they should
-        frozen = torch.jit.freeze(torch.jit.trace(unet, (both, timestep)))
-    context = multiprocessing.get_context("spawn")
-    pipe, theirs = context.Pipe()
-    process = context.Process(target=moteProcess, daemon=True,
-                              args=(theirs, library, os.path.join(modelDir, file), x.numpy(),
-                                    None if condition is None else condition.numpy(), device))
-    process.start()
-    theirs.close()  # so that a process that ends is the pipe's end
-    pipe.recv()
+class PyTorch:
+    """In this process, traced and frozen."""
 
-    def mote(what):
-        pipe.send(what)
-        return pipe.recv()
+    def __init__(self, unet, x, condition):
+        self.arguments = together(x, condition), torch.tensor([TIMESTEP])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # sizes become constants, as they should
+            self.frozen = torch.jit.freeze(torch.jit.trace(unet, self.arguments))
+        for _ in range(2):  # torch.jit specialises in its first runs
+            self.frozen(*self.arguments)
 
-    def torchRun():
+    def evaluate(self):
+        return self.frozen(*self.arguments).numpy()
+
+    def run(self):
         start = time.perf_counter()
-        frozen(both, timestep)
+        self.frozen(*self.arguments)
         return 1e3 * (time.perf_counter() - start)
 
-    for _ in range(2):  # torch.jit specialises in its first runs
-        torchError = relative(frozen(both, timestep).numpy(), exact)
-    moteError = relative(mote("evaluate"), exact)
-    torchTimes, moteTimes, start = [], [], time.perf_counter()
-    while len(moteTimes) < 3 or time.perf_counter() - start < seconds:
-        torchTimes.append(torchRun())
-        moteTimes.append(mote("run"))
-    pipe.send("close")
-    process.join()
-    result = {"name": name, "size": size, "torch": torch.__version__, "threads": THREADS,
-              "pytorch_ms": spread(torchTimes), "pytorch_error": torchError,
-              "mote_ms": spread(moteTimes), "mote_error": moteError}
-    with open(os.path.join(out, "peers.%s.json" % name), "w") as target:
-        json.dump(result, target, indent=2)
-    print("%-10s PyTorch %8.1f ms min %8.1f median, error %.1e; Mote %8.1f min %8.1f median, error %.1e; %.2f times"
-          % (name, min(torchTimes), statistics.median(torchTimes), torchError, min(moteTimes),
-             statistics.median(moteTimes), moteError, min(torchTimes) / min(moteTimes)))
+    def close(self):
+        pass
+
+
+class Mote:
+    def __init__(self, library, model, x, condition, device):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=moteProcess, daemon=True, args=(
+            theirs, library, model, x.numpy(), None if condition is None else condition.numpy(), device))
+        self.process.start()
+        theirs.close()  # so that a process that ends is the pipe's end
+        self.pipe.recv()
+
+    def ask(self, what):
+        self.pipe.send(what)
+        return self.pipe.recv()
+
+    def evaluate(self):
+        return self.ask("evaluate")
+
+    def run(self):
+        return self.ask("run")
+
+    def close(self):
+        self.pipe.send("close")
+        self.process.join()
+
+
+class Ncnn:
+    """`write(path)` writes path.param and path.bin."""
+
+    def __init__(self, program, write, x, outputShape, storage):
+        self.folder, self.shape = tempfile.TemporaryDirectory(), outputShape
+        path = os.path.join(self.folder.name, "model")
+        write(path)
+        with open(path + ".in", "wb") as file:
+            file.write(np.array(x.shape[1:], "<u4").tobytes() + x.numpy().astype("<f4").tobytes())
+        self.output = path + ".out"
+        self.process = subprocess.Popen(
+            [program, path + ".param", path + ".bin", path + ".in", self.output, storage], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+
+    def run(self, word="run"):
+        self.process.stdin.write(word + "\n")
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit("ncnn-peer ended with %d" % self.process.wait())
+        return float(answer)
+
+    def evaluate(self):
+        self.run("evaluate")
+        return np.fromfile(self.output, "<f4").reshape(self.shape)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.folder.cleanup()
+
+
+def alternate(contestants, exact, seconds, rounds):
+    """Runs in turn, {name: [milliseconds, error]}."""
+    result = {name: {"error": relative(each.evaluate(), exact), "ms": []} for name, each in contestants.items()}
+    start, done = time.perf_counter(), 0
+    while done < rounds or time.perf_counter() - start < seconds:
+        for name, each in contestants.items():
+            result[name]["ms"].append(each.run())
+        done += 1
+    for name, each in contestants.items():
+        result[name]["ms"] = spread(result[name]["ms"])
+        each.close()
+    return result
+
+
+def report(name, result):
+    print("%s: " % name + "; ".join("%s %.1f ms min %.1f median, error %.1e" % (
+        peer, found["ms"]["min"], found["ms"]["median"], found["error"]) for peer, found in result.items()), flush=True)
+
+
+def ncnnOf(options, write, x, shape):
+    return {"ncnn " + storage: Ncnn(options.ncnn, write, x, shape, storage) for storage in ("fp32", "fp16")}
+
+
+def measure(options, name):
+    checkpoint, file, size = MODELS[name]
+    exact = np.load(referencePath(options.out, name))
+    unet = load(checkpoint)
+    x, condition = inputs(unet, size)
+    contestants = {"mote": Mote(options.library, os.path.join(options.models, file), x, condition, options.device)}
+    suffix = ""
+    if options.ncnn:
+        suffix = ".ncnn"
+        contestants.update(ncnnOf(options, lambda path: ncnn_model.writeUNet(unet, TIMESTEP, size, path),
+                                  together(x, condition), exact.shape))
+    else:
+        contestants["pytorch"] = PyTorch(unet, x, condition)
+    result = alternate(contestants, exact, options.seconds, 2 if options.ncnn else 3)
+    with open(os.path.join(options.out, "peers.%s%s.json" % (name, suffix)), "w") as target:
+        json.dump({"name": name, "size": size, "torch": torch.__version__, "threads": THREADS, **result}, target, indent=2)
+    report(name, result)
+
+
+def measureSingles(options):
+    """Single shapes through ncnn; mote-bench has them through Mote."""
+    results = {}
+    for name, kind, channels, outputs, size in ncnn_model.SINGLES:
+        torch.manual_seed(SEED)
+        single = ncnn_model.Single(kind, channels, outputs).requires_grad_(False)
+        x = torch.randn(1, channels, size, size)
+        exact = single.double()(x.double()).numpy()
+        single.float()
+        contestants = ncnnOf(options, lambda path: single.write(size, path), x, exact.shape)
+        results[name] = alternate(contestants, exact, 0.5, 5)
+        report(name, results[name])
+    with open(os.path.join(options.out, "singles.ncnn.json"), "w") as target:
+        json.dump(results, target, indent=2)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["reference", "time"])
+    parser.add_argument("what", choices=["reference", "time", "singles"])
     parser.add_argument("out")
     parser.add_argument("models")
     parser.add_argument("names", nargs="*", default=list(MODELS))
     parser.add_argument("--library", help="libmote.so; with time")
+    parser.add_argument("--ncnn", help="the program ncnn-peer: against it instead of PyTorch")
     parser.add_argument("--seconds", type=float, default=10, help="of alternating runs for each model")
     parser.add_argument("--device", help="a part of the Vulkan device's name")
     options = parser.parse_args()
@@ -178,8 +274,10 @@ def main():
         if options.what == "reference":
             if not os.path.exists(referencePath(options.out, name)):
                 makeReference(options.out, name)
-        else:
-            measure(options.out, options.models, name, options.library, options.seconds, options.device)
+        elif options.what == "time":
+            measure(options, name)
+    if options.what == "singles":
+        measureSingles(options)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-# What Mote is held against: milliseconds of ncnn 1.0 (the better of fp32 and fp16 storage) through Vulkan and of PyTorch
-# on the machine on which the targets were set, 2 cores with Mesa 22.3.6, and what Mote may take at most there.
+# What Mote is held against: milliseconds of ncnn (the better of fp32 and fp16 storage) through Vulkan and of PyTorch on
+# the machine on which the targets were set, 2 cores with Mesa 22.3.6, and what Mote may take at most there. A core of it
+# did 67 GFLOP/s of multiplications and additions in turn, which is what the driver makes of a multiply-add.
+THEN_GFLOPS = 134
 MODELS = [  # work, NAME of peers.NAME.json, ncnn, PyTorch, target
     ("ddpm32 forward", "ddpm32", 546, 174, 78),
     ("edge 128x128", "edge128", 775, 137, 100),
@@ -96,47 +98,73 @@ def verdict(found, target, error):
     return "yes" if found <= target else "no, %.1f times" % (found / target)
 
 
-def targets(out, ops):
-    """Rows of the table of targets, as dictionaries."""
+def targets(out, ops, gflops):
+    """Rows of the table of targets, as dictionaries. `scaled`: what the target is at the speed of this machine."""
     rows = []
+    slower = THEN_GFLOPS / gflops
     for work, name, ncnn, torch, target in MODELS:
         path = os.path.join(out, "peers.%s.json" % name)
         if not os.path.exists(path):
             continue
         peers = read(path)
-        mote, theirs = peers["mote_ms"], peers["pytorch_ms"]
-        rows.append({"work": work, "ncnn_ms": ncnn, "pytorch_then_ms": torch, "pytorch_ms": theirs["min"],
-                     "pytorch_median_ms": theirs["median"], "pytorch_error": peers["pytorch_error"],
-                     "mote_ms": mote["min"], "mote_median_ms": mote["median"], "target_ms": target,
-                     "times_pytorch": theirs["min"] / mote["min"],
-                     "met": verdict(mote["min"], target, peers["mote_error"]), "error": peers["mote_error"]})
+        mote = peers["mote"]["ms"]
+        row = {"work": work, "ncnn_then_ms": ncnn, "pytorch_then_ms": torch, "target_ms": target,
+               "mote_ms": mote["min"], "mote_median_ms": mote["median"], "error": peers["mote"]["error"],
+               "pytorch_ms": peers["pytorch"]["ms"]["min"], "pytorch_error": peers["pytorch"]["error"]}
+        beside = path.replace(".json", ".ncnn.json")
+        if os.path.exists(beside):
+            row.update(ncnnRow(read(beside)))
+            row["times_ncnn"] = row["ncnn_ms"] / read(beside)["mote"]["ms"]["min"]  # of the same alternation
+        rows.append(row)
+    path = os.path.join(out, "singles.ncnn.json")
+    singles = read(path) if os.path.exists(path) else {}
     for work, name, ncnn, target in OPS:
         entries = ops.benchmarks.get("op/" + name) if ops else None
         if not entries:
             continue
         host = [best(ops.benchmarks[key]) for key in ops.benchmarks if key.startswith("op/%s/oneDNN" % name)]
         least = best(entries)
-        row = {"work": work, "ncnn_ms": ncnn, "mote_ms": least["real_time"], "mote_median_ms": median(entries),
-               "target_ms": target, "met": verdict(least["real_time"], target, least["error"]),
-               "error": least["error"], "percent_of_arithmetic": least["%arithmetic"], "kernel": least["label"]}
+        row = {"work": work, "ncnn_then_ms": ncnn, "target_ms": target, "mote_ms": least["real_time"],
+               "mote_median_ms": median(entries), "error": least["error"],
+               "percent_of_arithmetic": least["%arithmetic"], "kernel": least["label"]}
         if host:
             fastest = best(host)
             row.update(onednn_ms=fastest["real_time"], onednn_error=fastest["error"], onednn=fastest["label"])
+        if name in singles:
+            row.update(ncnnRow(singles[name]))
+            row["times_ncnn"] = row["ncnn_ms"] / row["mote_ms"]
         rows.append(row)
+    for row in rows:
+        target = row["target_ms"]
+        row["scaled_target_ms"] = target and target * slower
+        row["met"] = verdict(row["mote_ms"], target, row["error"])
+        row["met_scaled"] = verdict(row["mote_ms"], row["scaled_target_ms"], row["error"])
     return rows
 
 
-def targetTable(rows):
-    def with_error(row, time, error):
-        return "%s (%.0e)" % (number(row[time]), row[error]) if row.get(time) is not None else ""
+def ncnnRow(found):
+    """The better of fp32 and fp16 storage."""
+    name = min((name for name in found if name.startswith("ncnn")), key=lambda name: found[name]["ms"]["min"])
+    return {"ncnn_ms": found[name]["ms"]["min"], "ncnn_error": found[name]["error"], "ncnn": name}
 
-    return table(
-        ["work", "ncnn, Vulkan, then", "PyTorch jit then", "PyTorch jit here (error)", "oneDNN here (error)",
-         "Mote, least", "median", "target", "met", "error"],
-        [[row["work"], number(row.get("ncnn_ms")), number(row.get("pytorch_then_ms")),
-          with_error(row, "pytorch_ms", "pytorch_error"), with_error(row, "onednn_ms", "onednn_error"),
-          number(row["mote_ms"]), number(row["mote_median_ms"]), number(row["target_ms"]), row["met"],
-          "%.1e" % row["error"]] for row in rows])
+
+def targetTable(rows):
+    def peer(row, what):
+        time, error = row.get(what + "_ms"), row.get(what + "_error")
+        return "%s (%.0e)" % (number(time), error) if time is not None else ""
+
+    head = ["work", "ncnn then", "ncnn here (error)", "PyTorch then", "PyTorch here (error)", "oneDNN here (error)",
+            "Mote", "median", "error", "target", "met", "target at this speed", "met"]
+    if not any("ncnn_ms" in row for row in rows):
+        head.remove("ncnn here (error)")
+    cells = [{"work": row["work"], "ncnn then": number(row["ncnn_then_ms"]), "ncnn here (error)": peer(row, "ncnn"),
+              "PyTorch then": number(row.get("pytorch_then_ms")), "PyTorch here (error)": peer(row, "pytorch"),
+              "oneDNN here (error)": peer(row, "onednn"), "Mote": number(row["mote_ms"]),
+              "median": number(row["mote_median_ms"]), "error": "%.1e" % row["error"],
+              "target": number(row["target_ms"]), "target at this speed": number(row["scaled_target_ms"])}
+             for row in rows]
+    return table(head, [[cell[key] if key != "met" else row["met" if i < len(head) - 1 else "met_scaled"]
+                         for i, key in enumerate(head)] for row, cell in zip(rows, cells)])
 
 
 def imageTable(models):
@@ -303,9 +331,11 @@ def main():
     if not runs:
         raise SystemExit("%s: found no file of mote-bench" % out)
     context = runs[0].context
-    rows = targets(out, ops)
-    text = "%s (%s), ceilings %s GFLOP/s of multiply-adds and %s GB/s of a copy. Milliseconds.\n\n" % (
-        context["device"], context["driver"], number(runs[0].gflops), number(runs[0].gbytes))
+    rows = targets(out, ops, runs[0].gflops)
+    text = ("%s (%s), ceilings %s GFLOP/s of multiply-adds and %s GB/s of a copy. Milliseconds; then: on the "
+            "machine on which the targets were set, where the first ceiling was about %d GFLOP/s; a target at this "
+            "speed is longer by the ratio of the two.\n\n") % (
+        context["device"], context["driver"], number(runs[0].gflops), number(runs[0].gbytes), THEN_GFLOPS)
     text += "\n".join(part for part in (targetTable(rows), imageTable(models), conversionTable(out)) if part)
     with open(os.path.join(out, "results.md"), "w") as file:
         file.write(text)

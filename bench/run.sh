@@ -11,6 +11,8 @@
 #   ops         single shapes beside oneDNN
 #   ddpm32 edge128 edge256 shipped512
 #               each: PyTorch and Mote in turn
+#   NAME.ncnn   of each of these: ncnn and Mote in turn, where ncnn is installed (CMake finds it; CMAKE_PREFIX_PATH
+#               helps); ops.ncnn: the single shapes
 #   NAME.passes of each of these: load, first and next image, a pass
 #   NAME.ops    of each of these: every distinct op, beside oneDNN
 #   sustained   the shipped model's next images for $SUSTAIN seconds (60)
@@ -24,8 +26,8 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 shift
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(install build models reference ops
-                                 {ddpm32,edge128,edge256,shipped512}{,.passes,.ops} sustained conversion report)
+[ ${#parts[@]} -gt 0 ] || parts=(install build models reference ops ops.ncnn
+                                 {ddpm32,edge128,edge256,shipped512}{,.ncnn,.passes,.ops} sustained conversion report)
 python=/usr/bin/python3 # Debian's, which has Debian's PyTorch
 export OMP_NUM_THREADS=2 PYTHONDONTWRITEBYTECODE=1
 device=(${DEVICE:+--device "$DEVICE"})
@@ -43,6 +45,11 @@ mote_bench() { # FILE REPETITIONS ARGUMENTS...
         "${@:3}" >"$out/$1.log" 2>&1
 }
 
+peers() { # WHAT ARGUMENTS...
+    "$python" "$bench/peers.py" "$1" "$out" "$out/models" "${@:2}" --library "$out/build/runtime/libmote.so" \
+        "${device[@]}"
+}
+
 of_model() { # WHAT NAME FILTER
     mote_bench "$1.$2.json" "${repetitions[$2]}" "$out/models/${file[$2]}.mote@${size[$2]}" --benchmark_filter="$3"
 }
@@ -54,7 +61,8 @@ for part in "${parts[@]}"; do
         build)
             cmake -G Ninja -S "$bench/.." -B "$out/build" -DCMAKE_BUILD_TYPE=Release -DMOTE_BUILD_BENCH=ON \
                 -DMOTE_BUILD_TESTS=OFF >"$out/build.log"
-            cmake --build "$out/build" --target mote mote_bench mote-convert mote_models >>"$out/build.log"
+            cmake --build "$out/build" --target mote mote_bench mote-convert mote_models \
+                $(grep -q '^ncnn_DIR:PATH=/' "$out/build/CMakeCache.txt" && echo ncnn_peer) >>"$out/build.log"
             ;;
         models)
             mkdir -p "$out/models"
@@ -67,11 +75,18 @@ for part in "${parts[@]}"; do
             ;;
         reference) "$python" "$bench/peers.py" reference "$out" "$out/models" ;;
         ops) mote_bench ops.json 9 ;;
+        *.ncnn)
+            [ -x "$out/build/bin/ncnn-peer" ] || { echo "no ncnn" && continue; }
+            if [ "$part" = ops.ncnn ]; then
+                peers singles --ncnn "$out/build/bin/ncnn-peer"
+            else
+                peers time "${part%.ncnn}" --seconds 5 --ncnn "$out/build/bin/ncnn-peer"
+            fi
+            ;;
         *.passes) of_model model "${part%.passes}" '^(load|first image|next image|pass)/' ;;
         *.ops) of_model ops "${part%.ops}" '^op/' ;;
         ddpm32 | edge128 | edge256 | shipped512)
-            "$python" "$bench/peers.py" time "$out" "$out/models" "$part" --seconds "${seconds[$part]}" \
-                --library "$out/build/runtime/libmote.so" "${device[@]}"
+            peers time "$part" --seconds "${seconds[$part]}"
             ;;
         sustained)
             mote_bench model.sustained.json 1 --sustain "${SUSTAIN:-60}" --benchmark_filter='^(sustained|pass)/' \
