@@ -42,7 +42,6 @@ void timePass(benchmark::State &state, Subject &subject, const Ceilings &ceiling
     state.counters["%arithmetic"] =
         100 * static_cast<double>(cost.operations) * runs / total.gpu / ceilings.operationsPerSecond;
     state.counters["dispatches"] = static_cast<double>(count);
-    state.counters["planned_MB"] = 1e-6 * static_cast<double>(session.plan().peakBytes);
 }
 
 void timeLoad(benchmark::State &state, Subject &subject) {

@@ -4,7 +4,7 @@
     report.py OUT
 
 Reads what is there of OUT/ops.json, OUT/model.*.json and OUT/ops.*.json (mote-bench: single shapes, models whole and op
-by op), OUT/peers.*.json and OUT/conversion.json; writes
+by op), OUT/bench.*.json (mote bench), OUT/peers.*.json, OUT/singles.ncnn.json and OUT/conversion.json; writes
 OUT/results.md and OUT/results.json (the table of targets), roofline.png, ops.png and index.html. Times of mote-bench are
 the device's own; a figure is the least of its repetitions, with their median beside it.
 """
@@ -52,6 +52,7 @@ class Run:
 
     def __init__(self, path):
         data = read(path)
+        self.path = path
         self.context = data["context"]
         self.benchmarks = {}
         for entry in data["benchmarks"]:
@@ -180,16 +181,20 @@ def imageTable(models):
             def least(what):
                 found = run.benchmarks.get("%s/%s" % (what, name))
                 return best(found)["real_time"] if found else None
+            folder, file = os.path.split(run.path)
+            short = os.path.join(folder, file.replace("model.", "bench."))  # what `mote bench` says of it
+            memory = read(short) if os.path.exists(short) else {}
             fastest, lasting = best(entries), sustained.get("sustained/" + name)
             rows.append([name, number(least("load")), number(least("first image")), number(least("next image")),
                          number(fastest["real_time"]), number(median(entries)), number(fastest["wall_ms"]),
                          number(fastest["GFLOP/s"]), "%.0f" % fastest["%arithmetic"],
-                         "%d" % fastest["dispatches"], number(fastest["planned_MB"]),
+                         "%d" % fastest["dispatches"], number(memory["peak_allocated_bytes"] / 1e6 if memory else None),
+                         number(memory["resident_bytes"] / 1e6 if memory else None),
                          "%s to %s in %d images" % (number(lasting[0]["first_tenth_ms"]),
                                                     number(lasting[0]["last_tenth_ms"]), lasting[0]["images"])
                          if lasting else ""])
     return table(["model", "load", "first image", "next image", "pass, device", "median", "pass, host", "GFLOP/s",
-                  "% of multiply-add", "dispatches", "planned MB", "sustained"], rows) if rows else ""
+                  "% of multiply-add", "dispatches", "device MB", "resident MB", "sustained"], rows) if rows else ""
 
 
 def conversionTable(out):

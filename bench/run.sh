@@ -13,7 +13,7 @@
 #               each: PyTorch and Mote in turn
 #   NAME.ncnn   of each of these: ncnn and Mote in turn, where ncnn is installed (CMake finds it; CMAKE_PREFIX_PATH
 #               helps); ops.ncnn: the single shapes
-#   NAME.passes of each of these: load, first and next image, a pass
+#   NAME.passes of each of these: load, first and next image, a pass, memory
 #   NAME.ops    of each of these: every distinct op, beside oneDNN
 #   sustained   the shipped model's next images for $SUSTAIN seconds (60)
 #   conversion  seconds and memory of a conversion
@@ -61,7 +61,7 @@ for part in "${parts[@]}"; do
         build)
             cmake -G Ninja -S "$bench/.." -B "$out/build" -DCMAKE_BUILD_TYPE=Release -DMOTE_BUILD_BENCH=ON \
                 -DMOTE_BUILD_TESTS=OFF >"$out/build.log"
-            cmake --build "$out/build" --target mote mote_bench mote-convert mote_models \
+            cmake --build "$out/build" --target mote mote_command mote_bench mote-convert mote_models \
                 $(grep -q '^ncnn_DIR:PATH=/' "$out/build/CMakeCache.txt" && echo ncnn_peer) >>"$out/build.log"
             ;;
         models)
@@ -83,7 +83,12 @@ for part in "${parts[@]}"; do
                 peers time "${part%.ncnn}" --seconds 5 --ncnn "$out/build/bin/ncnn-peer"
             fi
             ;;
-        *.passes) of_model model "${part%.passes}" '^(load|first image|next image|pass)/' ;;
+        *.passes)
+            name=${part%.passes}
+            "$out/build/bin/mote" bench "$out/models/${file[$name]}.mote" --size "${size[$name]}" --runs 2 --json \
+                "${device[@]}" >"$out/bench.$name.json" 2>"$out/bench.$name.log"
+            of_model model "$name" '^(load|first image|next image|pass)/'
+            ;;
         *.ops) of_model ops "${part%.ops}" '^op/' ;;
         ddpm32 | edge128 | edge256 | shipped512)
             peers time "$part" --seconds "${seconds[$part]}"
