@@ -90,8 +90,11 @@ int run(int count, char **words) {
             if (status == 0)
                 status = commands.submit_and_wait();
             const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
-            if (status == 0 && evaluate)
-                status = writeOutput(words[4], output) ? 0 : 1;
+            if (status == 0 && evaluate) {
+                ncnn::Mat planes; // it comes with four channels side by side
+                ncnn::convert_packing(output, planes, 1, option);
+                status = writeOutput(words[4], planes) ? 0 : 1;
+            }
             std::printf("%.6f\n", time.count());
             std::fflush(stdout);
         }

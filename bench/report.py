@@ -100,9 +100,9 @@ def verdict(found, target, error):
 
 
 def targets(out, ops, gflops):
-    """Rows of the table of targets, as dictionaries. `scaled`: what the target is at the speed of this machine."""
+    """Rows of the table of targets, as dictionaries. `scaled`: what the target is on this machine, as many times faster
+    than ncnn as it was there; without ncnn, longer by what this machine is slower."""
     rows = []
-    slower = THEN_GFLOPS / gflops
     for work, name, ncnn, torch, target in MODELS:
         path = os.path.join(out, "peers.%s.json" % name)
         if not os.path.exists(path):
@@ -137,6 +137,10 @@ def targets(out, ops, gflops):
         rows.append(row)
     for row in rows:
         target = row["target_ms"]
+        if "ncnn_ms" in row:
+            slower = row["ncnn_ms"] / row["ncnn_then_ms"] if row["ncnn_then_ms"] else None
+        else:
+            slower = THEN_GFLOPS / gflops
         row["scaled_target_ms"] = target and target * slower
         row["met"] = verdict(row["mote_ms"], target, row["error"])
         row["met_scaled"] = verdict(row["mote_ms"], row["scaled_target_ms"], row["error"])
@@ -155,14 +159,14 @@ def targetTable(rows):
         return "%s (%.0e)" % (number(time), error) if time is not None else ""
 
     head = ["work", "ncnn then", "ncnn here (error)", "PyTorch then", "PyTorch here (error)", "oneDNN here (error)",
-            "Mote", "median", "error", "target", "met", "target at this speed", "met"]
+            "Mote", "median", "error", "target", "met", "target here", "met"]
     if not any("ncnn_ms" in row for row in rows):
         head.remove("ncnn here (error)")
     cells = [{"work": row["work"], "ncnn then": number(row["ncnn_then_ms"]), "ncnn here (error)": peer(row, "ncnn"),
               "PyTorch then": number(row.get("pytorch_then_ms")), "PyTorch here (error)": peer(row, "pytorch"),
               "oneDNN here (error)": peer(row, "onednn"), "Mote": number(row["mote_ms"]),
               "median": number(row["mote_median_ms"]), "error": "%.1e" % row["error"],
-              "target": number(row["target_ms"]), "target at this speed": number(row["scaled_target_ms"])}
+              "target": number(row["target_ms"]), "target here": number(row["scaled_target_ms"])}
              for row in rows]
     return table(head, [[cell[key] if key != "met" else row["met" if i < len(head) - 1 else "met_scaled"]
                          for i, key in enumerate(head)] for row, cell in zip(rows, cells)])
@@ -338,8 +342,9 @@ def main():
     context = runs[0].context
     rows = targets(out, ops, runs[0].gflops)
     text = ("%s (%s), ceilings %s GFLOP/s of multiply-adds and %s GB/s of a copy. Milliseconds; then: on the "
-            "machine on which the targets were set, where the first ceiling was about %d GFLOP/s; a target at this "
-            "speed is longer by the ratio of the two.\n\n") % (
+            "machine on which the targets were set, where the first ceiling was about %d GFLOP/s; a target here "
+            "is as many times faster than ncnn as it was there, or, where ncnn did not run, longer by the ratio of the "
+            "two ceilings.\n\n") % (
         context["device"], context["driver"], number(runs[0].gflops), number(runs[0].gbytes), THEN_GFLOPS)
     text += "\n".join(part for part in (targetTable(rows), imageTable(models), conversionTable(out)) if part)
     with open(os.path.join(out, "results.md"), "w") as file:
