@@ -235,7 +235,7 @@ def measure(options, name):
                                   together(x, condition), exact.shape))
     else:
         contestants["pytorch"] = PyTorch(unet, x, condition)
-    result = alternate(contestants, exact, options.seconds, 2 if options.ncnn else 3)
+    result = alternate(contestants, exact, options.seconds, 1 if options.ncnn else 3)
     with open(os.path.join(options.out, "peers.%s%s.json" % (name, suffix)), "w") as target:
         json.dump({"name": name, "size": size, "torch": torch.__version__, "threads": THREADS, **result}, target, indent=2)
     report(name, result)
