@@ -18,12 +18,17 @@
 //
 //   staging V  [36][blocks][2][columns] vec4 (four channels), M  [36][outputBlocks][2][columns] vec4
 //
+// From one of the 36 positions to the next there are positionStep() vec4, some more than in the brackets: columns is
+// often a power of two, and then what one tile has at 36 positions would fall into the same few sets of a cache.
+//
 // Features of all three: subgroup operations basic and shuffle, subgroups of exactly 8. All that is read comes through
 // texel buffers.
 #ifndef MOTE_WINOGRAD_GLSL
 #define MOTE_WINOGRAD_GLSL
 
 const float kA = 0.70710678118654752, kB = 1.4142135623730950;
+
+uint positionStep(uint blocks, uint columns) { return 2 * blocks * columns + 8; }
 
 // One row of a 6x6 tile times B.
 void winogradInput(inout vec4 d0, inout vec4 d1, inout vec4 d2, inout vec4 d3, inout vec4 d4, inout vec4 d5) {

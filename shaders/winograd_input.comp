@@ -90,7 +90,7 @@ void main() {
             winogradInput(d[0][j], d[1][j], d[2][j], d[3][j], d[4][j], d[5][j]);
         if (live) {
             uint place = (2 * block + halfBlock) * pc.columns + eight * 8 + laneNumber();
-            uint step = 2 * blocks * pc.columns; // from one of the 36 positions to the next
+            uint step = positionStep(blocks, pc.columns);
             [[unroll]] for (int i = 0; i < SIX; ++i)
                 [[unroll]] for (int j = 0; j < SIX; ++j)
                     target[place + (6 * i + j) * step] = floatBitsToUint(d[i][j]);

@@ -76,7 +76,7 @@ void main() {
             vec4 begin = uintBitsToFloat(FETCH(bias, biasBlock + h));
             vec4 halfDone[6][4];
             uint place = live ? (2 * block + h) * pc.columns + column : 0;
-            uint step = live ? 2 * pc.outputBlocks * pc.columns : 0;
+            uint step = live ? positionStep(pc.outputBlocks, pc.columns) : 0;
             [[unroll]] for (int i = 0; i < SIX; ++i) {
                 vec4 m[6];
                 [[unroll]] for (int j = 0; j < SIX; ++j)

@@ -14,6 +14,7 @@
 #include "numeric.glsl"
 #include "tensor.glsl"
 #include "lanes.glsl"
+#include "winograd.glsl"
 
 layout(local_size_x = LOCAL_SIZE) in;
 
@@ -52,7 +53,7 @@ void main() {
 
     uint places[8];
     [[unroll]] for (int t = 0; t < TILES; ++t)
-        places[t] = position * pc.blocks * 2 * pc.columns + min(first + 8 * t, pc.columns - 1);
+        places[t] = position * positionStep(pc.blocks, pc.columns) + min(first + 8 * t, pc.columns - 1);
     uint weightIndex[4]; // blocks that are not there make the last again
     [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c)
         weightIndex[c] =
@@ -84,7 +85,7 @@ void main() {
 
     [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
         uint outputBlock = firstBlock + c;
-        uint place = (position * pc.outputBlocks + outputBlock) * 2 * pc.columns + first;
+        uint place = position * positionStep(pc.outputBlocks, pc.columns) + outputBlock * 2 * pc.columns + first;
         [[unroll]] for (int t = 0; t < TILES; ++t) {
             if (live && outputBlock < pc.outputBlocks && first + 8 * t < pc.columns) {
                 target[place + 8 * t] =

@@ -13,8 +13,9 @@ namespace {
 
 constexpr uint32_t kPositions = 36, kLanes = 8;
 constexpr uint64_t kTexelBytes = 16;
-// What V and M of a band may take: about the caches of two cores, so that staging seldom reaches memory.
-constexpr uint64_t kStagingBytes = 8u << 20;
+// What V and M of a band may take: about the second cache of one core. With 8 MiB the transforms take twice
+// as long.
+constexpr uint64_t kStagingBytes = 2u << 20;
 
 constexpr uint32_t kInputPush = 14, kProductPush = 5, kOutputPush = 16;
 
@@ -41,8 +42,11 @@ Bands bandsOf(const ConvFacts &facts, uint32_t tileLoops) {
     bands.entriesPerBand =
         static_cast<uint32_t>(std::min<uint64_t>(std::max<uint64_t>(fitting, step), bands.entries));
     bands.columns = bands.entriesPerBand * tileLoops * kLanes;
-    bands.vBytes = kPositions * blocks * 2 * bands.columns * kTexelBytes;
-    bands.mBytes = kPositions * uint64_t{facts.outputBlocks} * 2 * bands.columns * kTexelBytes;
+    const auto staged = [&](uint64_t count) { // positionStep in shaders/winograd.glsl
+        return kPositions * (2 * count * bands.columns + 8) * kTexelBytes;
+    };
+    bands.vBytes = staged(blocks);
+    bands.mBytes = staged(facts.outputBlocks);
     return bands;
 }
 
@@ -76,10 +80,10 @@ Costs costsOf(const ConvFacts &facts) {
     const uint64_t k = facts.blocks0 + facts.blocks1, n = facts.outputBlocks;
     const uint64_t tiles = divideUp(facts.output.h, 4) * divideUp(facts.output.w, 4);
     Costs costs;
-    costs.direct = laneShapeOf(planeOf(facts.output), facts.outputBlocks).padded * n * (43 * k + 12);
-    costs.input = tiles * 16 * 61 * k;
-    costs.product = laneShapeOf(tiles, facts.outputBlocks).padded * 16 * n * (12 * k + 25);
-    costs.output = tiles * 16 * 41 * n;
+    costs.direct = laneShapeOf(planeOf(facts.output), facts.outputBlocks).padded * n * (38 * k + 13);
+    costs.input = tiles * 16 * 34 * k;
+    costs.product = laneShapeOf(tiles, facts.outputBlocks).padded * 16 * n * (9 * k + 32);
+    costs.output = tiles * 16 * 22 * n;
     return costs;
 }
 
@@ -146,7 +150,7 @@ bool winogradSuits(const OpView &view, const ConvFacts &facts, const Traits &tra
     const uint64_t bytes = winogradWeightOffset(facts) + winogradWeightBytes(facts);
     const uint64_t k = facts.blocks0 + facts.blocks1, n = facts.outputBlocks;
     return bytes <= std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes) / 2 &&
-           fitsTexels(traits, bytes) && n * (43 * k + 12) > 61 * k + n * (12 * k + 25) + 41 * n;
+           fitsTexels(traits, bytes) && n * (38 * k + 13) > 34 * k + n * (9 * k + 32) + 22 * n;
 }
 
 bool winogradIsFaster(const ConvFacts &facts) {
