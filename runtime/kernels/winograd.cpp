@@ -87,6 +87,11 @@ Costs costsOf(const ConvFacts &facts) {
     return costs;
 }
 
+// A gain of less than an eighth is not worth the larger error.
+bool worthwhile(uint64_t winograd, uint64_t direct) {
+    return 8 * winograd < 7 * direct;
+}
+
 // Infinity and NaN do not occur in weights of a valid file, and would stay what they are.
 float floatFromHalf(uint16_t half) {
     const uint32_t bits = uint32_t{half & 0x7fffu} << 13;
@@ -150,12 +155,12 @@ bool winogradSuits(const OpView &view, const ConvFacts &facts, const Traits &tra
     const uint64_t bytes = winogradWeightOffset(facts) + winogradWeightBytes(facts);
     const uint64_t k = facts.blocks0 + facts.blocks1, n = facts.outputBlocks;
     return bytes <= std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes) / 2 &&
-           fitsTexels(traits, bytes) && n * (38 * k + 13) > 34 * k + n * (9 * k + 32) + 22 * n;
+           fitsTexels(traits, bytes) && worthwhile(34 * k + n * (9 * k + 32) + 22 * n, n * (38 * k + 13));
 }
 
 bool winogradIsFaster(const ConvFacts &facts) {
     const Costs costs = costsOf(facts);
-    return costs.input + costs.product + costs.output < costs.direct;
+    return worthwhile(costs.input + costs.product + costs.output, costs.direct);
 }
 
 bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &traits, bool statistics,
