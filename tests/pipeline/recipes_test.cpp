@@ -208,27 +208,27 @@ TEST(Recipes, LearnedVarianceScalesTheNoise) {
 
 // From start to end against the reference network and the table in double: within four times what storing
 // activations as fp16 changes in the reference.
-TEST(Recipes, LearnedVarianceMatchesTheReferenceToTheEnd) {
-    const convert::CheckpointFolder folder(withVariance());
-    convert::schedule::Request request;
-    request.steps = 4;
-    // To timestep 0, where no noise is added: from a later one the last step's least variance would be 1e-20,
-    // and the network's fp16 would count as much as its ratio to the largest.
-    request.options = {{"variance_type", "learned_range"}, {"timestep_spacing", "leading"}};
-    const auto conversion = conversionWith(folder, "ddpm", 4, request.options);
+void expectReferenceToTheEnd(const nlohmann::json &config, const std::string &sampler,
+                             const convert::schedule::Request &request) {
+    const convert::CheckpointFolder folder(config);
+    const auto conversion = conversionWith(folder, sampler, request.steps, request.options);
     const convert::schedule::Table table =
         compile(convert::schedule::readSchedulerConfig(folder.file(convert::CheckpointFolder::kScheduler)),
-                "ddpm", request);
+                sampler, request);
     const Graph &graph = conversion.network.graph;
     const auto tables = convert::reference::tablesOf<double>(conversion.network);
     TracedRun run(loadModel(sharedDevice(), writeToFile(conversion)), kSide, kSide);
     run.bindNoise();
-    std::vector<float> start = wave(run.output.size(), 0.71);
+    const std::vector<float> normals = wave(run.output.size(), 0.71);
+    std::vector<float> start = normals;
+    for (float &value : start)
+        value *= run.recipe().initNoise;
     const pipeline::TensorView view = viewOf(start, 3, kSide, kSide);
     ASSERT_TRUE(succeeded(run.session->bindTensor("x_start", &view)));
     ASSERT_TRUE(succeeded(run.run()));
 
-    const std::vector<double> noise(run.noise.begin(), run.noise.end()), first(start.begin(), start.end());
+    const std::vector<double> noise(run.noise.begin(), run.noise.end()),
+        first(normals.begin(), normals.end());
     convert::schedule::RunInputs<double> inputs;
     inputs.noise = first;
     inputs.stepNoise = [&](size_t row) { return std::span(noise).subspan(row * first.size(), first.size()); };
@@ -264,6 +264,31 @@ TEST(Recipes, LearnedVarianceMatchesTheReferenceToTheEnd) {
     std::printf("error %.2e, of fp16 storage %.2e\n", std::sqrt(error / norm), std::sqrt(rounding / norm));
     EXPECT_LE(std::sqrt(error), 4 * std::sqrt(rounding));
     EXPECT_LT(rounding, 1e-4 * norm); // it says something
+}
+
+TEST(Recipes, LearnedVarianceMatchesTheReferenceToTheEnd) {
+    convert::schedule::Request request;
+    request.steps = 4;
+    // To timestep 0, where no noise is added: from a later one the last step's least variance would be 1e-20,
+    // and the network's fp16 would count as much as its ratio to the largest.
+    request.options = {{"variance_type", "learned_range"}, {"timestep_spacing", "leading"}};
+    expectReferenceToTheEnd(withVariance(), "ddpm", request);
+}
+
+// A score network of Song et al. 2021 as its sampler drives it: sigmas from 1348 to 0.01, Langevin
+// correctors, Skip blocks, Fourier features and the output's division by sigma.
+TEST(Recipes, VarianceExplodingScoreNetworkMatchesTheReferenceToTheEnd) {
+    nlohmann::json config = convert::smallConfig();
+    config.update({{"block_out_channels", {32, 32, 32}},
+                   {"down_block_types", {"SkipDownBlock2D", "AttnSkipDownBlock2D", "SkipDownBlock2D"}},
+                   {"up_block_types", {"SkipUpBlock2D", "AttnSkipUpBlock2D", "SkipUpBlock2D"}},
+                   {"norm_num_groups", nullptr},
+                   {"time_embedding_type", "fourier"},
+                   {"center_input_sample", true},
+                   {"mid_block_scale_factor", 1.4142135623730951}});
+    convert::schedule::Request request;
+    request.steps = 4;
+    expectReferenceToTheEnd(config, "ve-sde", request);
 }
 
 TEST(Recipes, KnownRegionsNeedMaskAndImage) {
