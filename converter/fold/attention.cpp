@@ -1,6 +1,7 @@
 // The projections around an attention.
 #include "fold/editor.h"
 #include "fold/fold.h"
+#include "read/text.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,8 +10,16 @@ namespace mote::convert {
 
 namespace {
 
-bool isPlainProjection(const Op *op) {
-    return op != nullptr && op->kind == OpKind::Linear && op->inputs.size() == 1;
+// A linear layer over the pixels, perhaps written as a convolution.
+bool isPlainProjection(const Editor &editor, const Op *op) {
+    if (op == nullptr || op->inputs.size() != 1)
+        return false;
+    return op->kind == OpKind::Linear ||
+           (op->kind == OpKind::Conv2d && op->residual == kNone && op->stride == 1 && op->outputScale == 1 &&
+            op->inputResample == Resample::None && editor.constant(op->weight).shape[1] == 1 &&
+            editor.constant(op->weight).shape[2] == 1 &&
+            op->padTop + op->padLeft + op->padBottom + op->padRight == 0 &&
+            editor.constant(op->bias).shape[0] == 1 && op->projection == kNone);
 }
 
 // "down_blocks.0.attentions.0.to_q" -> "down_blocks.0.attentions.0.to_qkv"
@@ -46,6 +55,30 @@ std::vector<double> paddedHeads(const std::vector<double> &values, size_t head, 
     return out;
 }
 
+// q, k and v that come from elsewhere are put behind each other.
+void joinRemaining(Graph &graph) {
+    std::vector<Op> ops;
+    for (Op &op : graph.ops) {
+        while (op.kind == OpKind::Attention && op.inputs.size() > 1) {
+            Op join;
+            join.kind = OpKind::Concat;
+            join.name = text(op.name, op.inputs.size() == 3 ? ".qk" : ".qkv");
+            join.inputs = {op.inputs[0], op.inputs[1]};
+            join.inputScale = {1, 1};
+            join.inputOffset = {0, 0};
+            join.output = static_cast<uint32_t>(graph.tensors.size());
+            graph.tensors.push_back(
+                {join.name, TensorKind::Activation,
+                 graph.tensors[op.inputs[0]].channels + graph.tensors[op.inputs[1]].channels});
+            op.inputs.erase(op.inputs.begin());
+            op.inputs[0] = join.output;
+            ops.push_back(std::move(join));
+        }
+        ops.push_back(std::move(op));
+    }
+    graph.ops = std::move(ops);
+}
+
 constexpr uint32_t kHeadMultiple = 8; // channels of a block of an activation
 
 } // namespace
@@ -62,7 +95,7 @@ size_t foldQkv(Network &network) {
         std::vector<const Constant *> weights, biases;
         for (uint32_t tensor : projected) {
             const Op *maker = editor.maker(tensor);
-            if (!isPlainProjection(maker) || !editor.readOnce(tensor) ||
+            if (!isPlainProjection(editor, maker) || !editor.readOnce(tensor) ||
                 maker->inputs != editor.maker(projected[0])->inputs)
                 break;
             makers.push_back(editor.makerIndex(tensor));
@@ -89,6 +122,7 @@ size_t foldQkv(Network &network) {
         ++count;
     }
     editor.finish();
+    joinRemaining(network.graph);
     return count;
 }
 

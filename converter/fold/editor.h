@@ -17,6 +17,7 @@ public:
     const Op &op(uint32_t index) const { return network_.graph.ops[index]; }
     const Tensor &tensor(uint32_t index) const { return network_.graph.tensors[index]; }
     Constant &constant(uint32_t index) { return network_.constants[index]; }
+    const Constant &constant(uint32_t index) const { return network_.constants[index]; }
 
     // The op that makes a tensor; nullptr for an input port.
     const Op *maker(uint32_t tensor) const;

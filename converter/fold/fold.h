@@ -29,7 +29,7 @@ size_t foldConditioning(Network &network, const std::vector<double> &timesteps, 
 size_t foldTime(Network &network, const std::vector<double> &timesteps);
 
 // The three projections before an attention become one 1x1 convolution; softmax's 1/sqrt(d) stays in
-// Attention.
+// Attention. Other maps are put behind each other.
 size_t foldQkv(Network &network);
 
 // Heads whose channels are no multiple of 8 get channels of zeros, in the product before and the product

@@ -3,6 +3,7 @@
 #include "read/text.h"
 
 #include <cmath>
+#include <numeric>
 
 namespace mote::convert {
 
@@ -180,6 +181,47 @@ std::array<uint32_t, 2> Builder::conv2dHalves(const std::string &module, const s
     return tensors;
 }
 
+uint32_t Builder::unshuffledConv2d(const std::string &module, uint32_t input, uint32_t outputs,
+                                   bool withBias) {
+    const uint32_t inputs = channels(input);
+    const std::vector<float> values = take_(module + ".weight", {outputs, 4 * inputs, 1, 1});
+    std::vector<double> canonical(values.size()); // [out][in][2x2] -> [out][2x2][in]
+    for (size_t o = 0; o < outputs; ++o)
+        for (size_t i = 0; i < inputs; ++i)
+            for (size_t t = 0; t < 4; ++t)
+                canonical[(o * 4 + t) * inputs + i] = values[(o * inputs + i) * 4 + t];
+    return convolution(module, input, outputs, std::move(canonical), {2, 2, 2, 0, 0, 0, 0, withBias});
+}
+
+void Builder::standardise(double epsilon) {
+    Constant &weight = network_.constants[network_.graph.ops.back().weight];
+    const size_t length = weight.values.size() / weight.shape[0];
+    for (auto row = weight.values.begin(); row != weight.values.end(); row += std::ptrdiff_t(length)) {
+        const auto end = row + std::ptrdiff_t(length);
+        const double mean = std::accumulate(row, end, 0.0) / double(length);
+        double variance = 0;
+        for (auto value = row; value != end; ++value)
+            variance += (*value - mean) * (*value - mean) / double(length);
+        for (auto value = row; value != end; ++value)
+            *value = (*value - mean) / std::sqrt(variance + epsilon);
+    }
+}
+
+void Builder::sortHeads(uint32_t heads) {
+    const Op &op = network_.graph.ops.back();
+    for (const uint32_t index : {op.weight, op.bias}) {
+        std::vector<double> &values = network_.constants[index].values;
+        const size_t part = values.size() / (size_t(3) * heads); // q, k or v of one head
+        std::vector<double> sorted;
+        for (size_t which = 0; which < 3; ++which)
+            for (size_t head = 0; head < heads; ++head) {
+                const auto from = values.begin() + std::ptrdiff_t((3 * head + which) * part);
+                sorted.insert(sorted.end(), from, from + std::ptrdiff_t(part));
+            }
+        values = std::move(sorted);
+    }
+}
+
 // out(y) = sum_k in(i) w(k) over stride i + k = y + padding. With zeros between the pixels, z(stride i) =
 // in(i), that is sum_j z(y + padding - (kernel - 1) + j) w(kernel - 1 - j): padding of kernel - 1 - padding,
 // one less behind, where z ends with a zero already.
@@ -306,13 +348,13 @@ uint32_t Builder::resample(const std::string &opName, uint32_t input, Resample h
     return append(op, channels(input));
 }
 
-uint32_t Builder::attention(const std::string &opName, uint32_t q, uint32_t k, uint32_t v, uint32_t heads) {
+uint32_t Builder::attention(const std::string &opName, const std::vector<uint32_t> &inputs, uint32_t heads) {
     Op op;
     op.kind = OpKind::Attention;
     op.name = opName;
-    op.inputs = {q, k, v};
+    op.inputs = inputs;
     op.heads = heads;
-    return append(op, channels(q));
+    return append(op, inputs.size() == 1 ? channels(inputs[0]) / 3 : channels(inputs[0]));
 }
 
 void Builder::outputPort(const std::string &portName, uint32_t tensor, PortSource source,

@@ -43,12 +43,21 @@ public:
     std::array<uint32_t, 2> conv2dHalves(const std::string &module, const std::string &second, uint32_t input,
                                          uint32_t outputs, uint32_t kernel);
     uint32_t conv2d(const std::string &module, uint32_t input, uint32_t outputs, const ConvolutionForm &form);
+    // Of `input` with 2x2 pixels put behind each other as channels (PyTorch's pixel_unshuffle), a 1x1
+    // convolution: a 2x2 one of stride 2.
+    uint32_t unshuffledConv2d(const std::string &module, uint32_t input, uint32_t outputs, bool bias);
     // PyTorch's ConvTranspose2d, weight [in][out][k][k], as zeros between the pixels (where the stride is 2)
     // and a convolution with the kernel turned round. `padding` on all sides; less than the kernel.
     uint32_t transposedConv2d(const std::string &module, uint32_t input, uint32_t outputs, uint32_t kernel,
                               uint32_t stride, uint32_t padding, bool bias = true);
     uint32_t linear(const std::string &module, uint32_t input, uint32_t outputs,
                     bool bias = true); // .weight [out][in]
+    // Of the convolution or linear layer made last. Weight standardisation (Qiao et al. 2019, "Micro-batch
+    // training with batch-channel normalization and weight standardization"): the weights of each output are
+    // given mean 0 and variance 1, epsilon added to the variance.
+    void standardise(double epsilon);
+    // Likewise: outputs that stand head by head, q, k and v of each, are put in the order q, k, v.
+    void sortHeads(uint32_t heads);
     uint32_t groupNorm(const std::string &module, uint32_t input, uint32_t groups, double epsilon);
     // Over all channels and pixels of a map of this size, as PyTorch's LayerNorm([C, H, W]): a norm of one
     // group, and `module`.weight and .bias [C][H][W], which go with this size only.
@@ -61,7 +70,8 @@ public:
                  uint32_t b); // b: a map, or a vector added to every pixel
     uint32_t modulate(const std::string &name, uint32_t input, uint32_t scaleShift);
     uint32_t resample(const std::string &name, uint32_t input, Resample how);
-    uint32_t attention(const std::string &name, uint32_t q, uint32_t k, uint32_t v, uint32_t heads);
+    // q, k and v, or one tensor that has their channels in this order.
+    uint32_t attention(const std::string &name, const std::vector<uint32_t> &inputs, uint32_t heads);
 
     // An op's output becomes a port.
     void outputPort(const std::string &name, uint32_t tensor, PortSource source,

@@ -153,6 +153,8 @@ private:
             result = ops_.run(op, given, object.contains("in"));
         } else if (const auto function = functions_.find(op); function != functions_.end()) {
             result = call(function->second, fields, scope, module, inputs, where);
+        } else if (const std::string reason = DescribedOps::refusal(op); !reason.empty()) {
+            throw ReadError(text(where, ": op ", shownJson(json(op)), " is not supported: ", reason));
         } else {
             throw ReadError(text(where, ": op ", shownJson(json(op)), " is neither a function nor one of ",
                                  DescribedOps::known()));

@@ -52,7 +52,7 @@ const std::map<std::string, DescribedOps::Kind> &DescribedOps::kinds() {
         {"scale", {1, 1, true, true, &DescribedOps::scale}},
         {"upsample", {1, 1, false, true, &DescribedOps::upsample}},
         {"average_pool", {1, 1, false, true, &DescribedOps::averagePool}},
-        {"attention", {3, 3, false, true, &DescribedOps::attention}},
+        {"attention", {1, 3, false, true, &DescribedOps::attention}},
         {"timestep_features", {0, 0, true, true, &DescribedOps::timestepFeatures}},
         {"timestep_table", {0, 0, true, true, &DescribedOps::timestepTable}},
     };
@@ -68,6 +68,18 @@ std::string DescribedOps::known() {
     for (const auto &[name, kind] : kinds())
         all += (all.empty() ? "" : ", ") + name;
     return all;
+}
+
+std::string DescribedOps::refusal(const std::string &op) {
+    static const std::map<std::string, std::string> all = {
+        {"max_pool", "no op takes the largest of several pixels"},
+        {"linear_attention", "attention is softmax(q k^T) v, which forms every score"},
+        {"rms_norm", "norms are over channels and pixels, not over the channels of each pixel"},
+        {"upsample_bilinear", "maps are doubled by their nearest pixels"},
+        {"group_convolution", "a convolution reads all channels of its input"},
+    };
+    const auto found = all.find(op);
+    return found == all.end() ? "" : found->second;
 }
 
 void DescribedOps::fixSize(uint32_t height, uint32_t width) {
@@ -165,6 +177,8 @@ uint32_t DescribedOps::kernelOf(const Entry &entry, uint64_t extent) {
 
 uint32_t DescribedOps::conv2d(Entry &e) {
     const std::vector<uint64_t> shape = shapeOf(e, "weight", 4);
+    if (e.fields.boolean("unshuffle", false))
+        return unshuffledConv2d(e, shape);
     ConvolutionForm form;
     form.kernelHeight = kernelOf(e, shape[2]);
     form.kernelWidth = kernelOf(e, shape[3]);
@@ -186,8 +200,34 @@ uint32_t DescribedOps::conv2d(Entry &e) {
     const Size out = {convolved(e, in.height, form.padTop, form.padBottom, form.kernelHeight, form.stride),
                       convolved(e, in.width, form.padLeft, form.padRight, form.kernelWidth, form.stride)};
     const uint32_t made = builder_.conv2d(e.module, e.inputs[0], static_cast<uint32_t>(shape[0]), form);
+    foldWeights(e, made);
     convolutions_.insert(made);
     return map(made, out);
+}
+
+uint32_t DescribedOps::unshuffledConv2d(Entry &e, const std::vector<uint64_t> &shape) {
+    const Size in = sizes_.at(e.inputs[0]);
+    if (shape[2] != 1 || shape[3] != 1)
+        e.fields.refuse("unshuffle", "false with a kernel of more than one pixel");
+    if (in.height % 2 != 0 || in.width % 2 != 0)
+        e.fields.refuse("unshuffle", text("a map of even size, found ", sizeText(e.inputs[0])));
+    const uint32_t made = builder_.unshuffledConv2d(e.module, e.inputs[0], static_cast<uint32_t>(shape[0]),
+                                                    e.fields.boolean("bias", true));
+    foldWeights(e, made);
+    convolutions_.insert(made);
+    return map(made, {in.height / 2, in.width / 2});
+}
+
+// What is done to the weights of a convolution or linear layer before it is used.
+void DescribedOps::foldWeights(Entry &e, uint32_t made) {
+    if (e.fields.boolean("standardise", false))
+        builder_.standardise(epsilon(e));
+    const uint32_t heads = e.fields.count("sort_heads", 1, 1, 1 << 16);
+    if (heads > 1 && builder_.channels(made) % (3 * uint64_t{heads}) != 0)
+        e.fields.refuse("sort_heads",
+                        text("a divisor of a third of the ", builder_.channels(made), " channels"));
+    if (heads > 1)
+        builder_.sortHeads(heads);
 }
 
 uint32_t DescribedOps::transposedConv2d(Entry &e) {
@@ -210,7 +250,9 @@ uint32_t DescribedOps::transposedConv2d(Entry &e) {
 uint32_t DescribedOps::linear(Entry &e) {
     const std::vector<uint64_t> shape = shapeOf(e, "weight", 2);
     const bool bias = e.fields.boolean("bias", true);
-    return like(builder_.linear(e.module, e.inputs[0], static_cast<uint32_t>(shape[0]), bias), e.inputs[0]);
+    const uint32_t made = builder_.linear(e.module, e.inputs[0], static_cast<uint32_t>(shape[0]), bias);
+    foldWeights(e, made);
+    return like(made, e.inputs[0]);
 }
 
 uint32_t DescribedOps::groupNorm(Entry &e) {
@@ -324,12 +366,18 @@ uint32_t DescribedOps::averagePool(Entry &e) {
 }
 
 uint32_t DescribedOps::attention(Entry &e) {
-    const uint32_t channels = builder_.channels(e.inputs[0]), heads = e.fields.count("heads", 1, 1, 1 << 16);
+    const uint32_t total = builder_.channels(e.inputs[0]), heads = e.fields.count("heads", 1, 1, 1 << 16);
+    if (e.inputs.size() == 2)
+        throw ReadError(text(e.fields.where(), ": has 2 inputs, expected q, k and v in one or in three"));
+    if (e.inputs.size() == 1 && total % 3 != 0)
+        throw ReadError(text(e.fields.where(), ": ", builder_.name(e.inputs[0]), " has ", total,
+                             " channels, expected three times as many as q has"));
+    const uint32_t channels = e.inputs.size() == 1 ? total / 3 : total;
     if (channels % heads != 0)
         e.fields.refuse("heads", text("a divisor of the ", channels, " channels"));
     for (uint32_t input : e.inputs)
-        expectFit(e, e.inputs[0], input, channels);
-    return like(builder_.attention(e.name, e.inputs[0], e.inputs[1], e.inputs[2], heads), e.inputs[0]);
+        expectFit(e, e.inputs[0], input, total);
+    return like(builder_.attention(e.name, e.inputs, heads), e.inputs[0]);
 }
 
 uint32_t DescribedOps::timeVector(const Entry &e, const TimestepFeatures &features,

@@ -31,6 +31,8 @@ public:
 
     static bool knows(const std::string &op);
     static std::string known(); // all of them, for messages
+    // Why an op that people know has no place here, or empty.
+    static std::string refusal(const std::string &op);
 
     // Of a network that runs at one size only; before its ports.
     void fixSize(uint32_t height, uint32_t width);
@@ -64,6 +66,8 @@ private:
                               uint32_t kernel, uint32_t stride);
     static uint32_t kernelOf(const Entry &entry, uint64_t extent);
     uint32_t conv2d(Entry &e);
+    uint32_t unshuffledConv2d(Entry &e, const std::vector<uint64_t> &shape);
+    void foldWeights(Entry &e, uint32_t made);
     uint32_t transposedConv2d(Entry &e);
     uint32_t linear(Entry &e);
     uint32_t groupNorm(Entry &e);

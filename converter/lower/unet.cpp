@@ -103,7 +103,7 @@ struct Blocks {
         const uint32_t q = builder.linear(module + ".to_q", h, heads * head);
         const uint32_t k = builder.linear(module + ".to_k", h, heads * head);
         const uint32_t v = builder.linear(module + ".to_v", h, heads * head);
-        const uint32_t mixed = builder.attention(module + ".attention", q, k, v, heads);
+        const uint32_t mixed = builder.attention(module + ".attention", {q, k, v}, heads);
         const uint32_t out = builder.linear(module + ".to_out.0", mixed, channels);
         return rescaled(module, builder.add(module, input, out), rescaleFactor);
     }

@@ -219,6 +219,159 @@ TEST_F(Descriptions, TransposedConvolutionIsPyTorchs) {
         ASSERT_NEAR(found.values[i], expected.values[i], 1e-12) << i;
 }
 
+// What is folded into weights is compared with its definition, computed here from the tensors of the file.
+class FoldedWeights : public Descriptions {
+protected:
+    std::vector<double> values(const std::string &name) const {
+        const SafetensorsFile weights(file("w.safetensors"));
+        const std::vector<float> floats = weights.readFloats(weights.get(name));
+        return {floats.begin(), floats.end()};
+    }
+    // What the op called `name` makes of sines, unfolded; folding the whole must not change its output.
+    Array<double> made(const json &graph, const std::string &name, uint32_t height, uint32_t width) {
+        json description = minimal();
+        description["graph"] = graph;
+        const Network network = lower(description);
+        x_ = Array<double>(1, 3, height, width);
+        for (size_t i = 0; i < x_.values.size(); ++i)
+            x_.values[i] = std::sin(double(i));
+        const auto run = [&](const Network &of) {
+            return reference::runGraph<double>(of.graph, reference::tablesOf<double>(of), {x_});
+        };
+        const auto tensors = run(network);
+        Network folded = network;
+        report_ = fold(folded, {0});
+        const Array<double> after = reference::modelOutput(folded.graph, run(folded)),
+                            before = reference::modelOutput(network.graph, tensors);
+        for (size_t i = 0; i < before.values.size(); ++i)
+            EXPECT_NEAR(after.values[i], before.values[i], 1e-12) << i;
+        for (const Op &op : network.graph.ops)
+            if (op.name == name)
+                return tensors[op.output];
+        throw std::logic_error("no op " + name);
+    }
+    Array<double> x_;
+    FoldReport report_;
+};
+
+TEST_F(FoldedWeights, StandardisedOnesHaveMeanZeroAndVarianceOne) {
+    weights({{"a.weight", {2, 3, 3, 3}}, {"a.bias", {2}}, {"b.weight", {3, 2, 1, 1}}, {"b.bias", {3}}});
+    const Array<double> found = made(json::parse(R"([
+        {"op": "conv2d", "module": "a", "padding": 1, "standardise": true, "epsilon": 0.001},
+        {"op": "conv2d", "module": "b"}])"),
+                                     "a", 4, 6);
+    const std::vector<double> w = values("a.weight"), b = values("a.bias");
+    for (uint32_t o = 0; o < 2; ++o) {
+        double mean = 0, square = 0;
+        for (size_t i = 0; i < 27; ++i) {
+            mean += w[27 * o + i] / 27;
+            square += w[27 * o + i] * w[27 * o + i] / 27;
+        }
+        const double deviation = std::sqrt(square - mean * mean + 0.001);
+        for (int y = 0; y < 4; ++y)
+            for (int c = 0; c < 6; ++c) {
+                double sum = b[o];
+                for (uint32_t i = 0; i < 3; ++i)
+                    for (int k = 0; k < 9; ++k) {
+                        const int row = y + k / 3 - 1, column = c + k % 3 - 1;
+                        if (row >= 0 && row < 4 && column >= 0 && column < 6)
+                            sum += x_.at(0, i, uint32_t(row), uint32_t(column)) *
+                                   (w[(o * 3 + i) * 9 + size_t(k)] - mean) / deviation;
+                    }
+                ASSERT_NEAR(found.at(0, o, uint32_t(y), uint32_t(c)), sum, 1e-9) << o << " " << y << " " << c;
+            }
+    }
+}
+
+TEST_F(FoldedWeights, UnshuffledPixelsAreChannels) {
+    weights({{"a.weight", {2, 12, 1, 1}}, {"b.weight", {3, 2, 1, 1}}, {"b.bias", {3}}});
+    const Array<double> found = made(json::parse(R"([
+        {"op": "conv2d", "module": "a", "bias": false, "unshuffle": true}, {"op": "upsample"},
+        {"op": "conv2d", "module": "b"}])"),
+                                     "a", 4, 6);
+    const std::vector<double> w = values("a.weight");
+    ASSERT_EQ(found.height, 2u);
+    ASSERT_EQ(found.width, 3u);
+    for (uint32_t o = 0; o < 2; ++o)
+        for (uint32_t y = 0; y < 2; ++y)
+            for (uint32_t c = 0; c < 3; ++c) {
+                double sum = 0;
+                for (uint32_t i = 0; i < 12; ++i) // channel 4 c + 2 (y mod 2) + (x mod 2)
+                    sum += w[12 * o + i] * x_.at(0, i / 4, 2 * y + i % 4 / 2, 2 * c + i % 2);
+                ASSERT_NEAR(found.at(0, o, y, c), sum, 1e-12) << o << " " << y << " " << c;
+            }
+}
+
+// softmax(q k^T / sqrt(d)) v of one head, from maps that have its channels at these places.
+double attended(const Array<double> &q, const Array<double> &k, const Array<double> &v, uint32_t qFirst,
+                uint32_t kFirst, uint32_t vFirst, uint32_t d, uint32_t channel, size_t token) {
+    double sum = 0, weighted = 0;
+    for (size_t key = 0; key < q.planeSize(); ++key) {
+        double score = 0;
+        for (uint32_t i = 0; i < d; ++i)
+            score += q.plane(0, qFirst + i)[token] * k.plane(0, kFirst + i)[key];
+        const double weight = std::exp(score / std::sqrt(double(d)));
+        sum += weight;
+        weighted += weight * v.plane(0, vFirst + channel)[key];
+    }
+    return weighted / sum;
+}
+
+// A projection of x over the pixels by rows of w.
+Array<double> projected(const Array<double> &x, const std::vector<double> &w) {
+    Array<double> out(1, uint32_t(w.size() / x.channels), x.height, x.width);
+    for (uint32_t o = 0; o < out.channels; ++o)
+        for (size_t p = 0; p < x.planeSize(); ++p)
+            for (uint32_t i = 0; i < x.channels; ++i)
+                out.plane(0, o)[p] += w[o * x.channels + i] * x.plane(0, i)[p];
+    return out;
+}
+
+TEST_F(FoldedWeights, HeadsThatStandOneByOneAreSorted) {
+    weights({{"qkv.weight", {12, 3}}, {"b.weight", {3, 4, 1, 1}}, {"b.bias", {3}}});
+    const Array<double> found = made(json::parse(R"([
+        {"op": "linear", "module": "qkv", "bias": false, "sort_heads": 2},
+        {"op": "attention", "module": "mixed", "heads": 2}, {"op": "conv2d", "module": "b"}])"),
+                                     "mixed", 4, 4);
+    const Array<double> qkv = projected(x_, values("qkv.weight"));
+    for (uint32_t head = 0; head < 2; ++head)
+        for (uint32_t i = 0; i < 2; ++i)
+            for (size_t p = 0; p < 16; ++p)
+                ASSERT_NEAR(found.plane(0, 2 * head + i)[p],
+                            attended(qkv, qkv, qkv, 6 * head, 6 * head + 2, 6 * head + 4, 2, i, p), 1e-12);
+}
+
+// As 1x1 convolutions of one map, and as maps of different origins, which stay beside each other.
+TEST_F(FoldedWeights, QueriesKeysAndValuesMayBeAnyMaps) {
+    weights({{"q.weight", {4, 3, 1, 1}},
+             {"k.weight", {4, 3, 1, 1}},
+             {"v.weight", {4, 3, 1, 1}},
+             {"b.weight", {3, 4, 1, 1}},
+             {"b.bias", {3}}});
+    for (const bool direct : {true, false}) {
+        json graph = json::parse(R"([
+            {"op": "conv2d", "module": "q", "bias": false, "in": "x", "out": "q"},
+            {"op": "conv2d", "module": "k", "bias": false, "in": "x", "out": "k"},
+            {"op": "conv2d", "module": "v", "bias": false, "in": "x", "out": "v"},
+            {"op": "attention", "module": "mixed", "heads": 2, "in": ["q", "k", "v"]},
+            {"op": "conv2d", "module": "b"}])");
+        if (!direct) // values that went through something
+            graph.insert(graph.begin() + 3,
+                         json::parse(R"({"op": "scale", "factor": -2, "in": "v", "out": "w"})"));
+        if (!direct)
+            graph[4]["in"] = {"q", "k", "w"};
+        const Array<double> found = made(graph, "mixed", 4, 4), q = projected(x_, values("q.weight")),
+                            k = projected(x_, values("k.weight")), v = projected(x_, values("v.weight"));
+        EXPECT_EQ(report_.qkv, direct ? 1u : 0u);
+        for (uint32_t c = 0; c < 4; ++c)
+            for (size_t p = 0; p < 16; ++p)
+                ASSERT_NEAR(found.plane(0, c)[p],
+                            (direct ? 1 : -2) *
+                                attended(q, k, v, c / 2 * 2, c / 2 * 2, c / 2 * 2, 2, c % 2, p),
+                            1e-12);
+    }
+}
+
 // Every op that no convolution takes in, folded and not.
 TEST_F(Descriptions, EveryOpFoldsToTheSameNumbers) {
     weights({{"a.weight", {4, 5, 3, 3}},
@@ -341,6 +494,21 @@ TEST_F(Descriptions, EveryMistakeIsRefusedByName) {
         {"an unknown op",
          entry(1, "op", "maxout"),
          {"graph[1] (maxout)", "neither a function nor one of", "conv2d"}},
+        {"a maximum", entry(1, "op", "max_pool"), {"graph[1] (max_pool)", "not supported", "largest"}},
+        {"pixels as channels of a wide kernel",
+         entry(0, "unshuffle", true),
+         {"\"unshuffle\" is true", "more than one pixel"}},
+        {"heads that do not divide",
+         entry(0, "sort_heads", 5),
+         {"\"sort_heads\" is 5", "a divisor of a third of the 4 channels"}},
+        {"an attention of two maps",
+         graph(R"([{"op": "conv2d", "module": "a", "padding": 1, "out": "a"},
+                   {"op": "attention", "in": ["a", "a"]}, {"op": "conv2d", "module": "b"}])"),
+         {"graph[1] (attention)", "in one or in three"}},
+        {"an attention of q alone",
+         graph(R"([{"op": "conv2d", "module": "a", "padding": 1}, {"op": "attention"},
+                   {"op": "conv2d", "module": "b"}])"),
+         {"graph[1] (attention)", "4 channels, expected three times"}},
         {"no op", graph(R"([{"module": "a"}])"), {"graph[0]", "\"op\" is absent"}},
         {"an unknown key of an op", entry(0, "dilation", 2), {"graph[0] (conv2d a)", "\"dilation\" (2)"}},
         {"a stride of three", entry(0, "stride", 3), {"graph[0] (conv2d a)", "\"stride\" is 3", "1 to 2"}},
