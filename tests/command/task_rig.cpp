@@ -10,16 +10,9 @@ using command::Image;
 
 const mote::convert::CheckpointFolder &CommandTasks::checkpoint(uint32_t inputs, uint32_t outputs) {
     std::unique_ptr<mote::convert::CheckpointFolder> &folder = folders_[{inputs, outputs}];
-    if (!folder) {
-        nlohmann::json config = mote::convert::smallConfig();
-        config["in_channels"] = inputs;
-        config["out_channels"] = outputs;
-        config["block_out_channels"] = {8, 8};
-        config["add_attention"] = false;
-        config["down_block_types"] = {"DownBlock2D", "DownBlock2D"};
-        config["up_block_types"] = {"UpBlock2D", "UpBlock2D"};
-        folder = std::make_unique<mote::convert::CheckpointFolder>(config);
-    }
+    if (!folder)
+        folder =
+            std::make_unique<mote::convert::CheckpointFolder>(mote::convert::plainConfig(inputs, outputs));
     return *folder;
 }
 

@@ -444,11 +444,7 @@ TEST(Convert, TheRuntimeReadsWhatWasWritten) {
 }
 
 TEST(Convert, WithoutAttentionTheReceptiveFieldIsStated) {
-    nlohmann::json config = smallConfig();
-    config["down_block_types"] = {"DownBlock2D", "DownBlock2D"};
-    config["up_block_types"] = {"UpBlock2D", "UpBlock2D"};
-    config["add_attention"] = false;
-    const CheckpointFolder folder(config);
+    const CheckpointFolder folder(plainConfig());
     const uint32_t radius = converted(folder).model.receptiveField;
     EXPECT_GT(radius, 10u);
     EXPECT_LT(radius, 100u);

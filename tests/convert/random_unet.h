@@ -51,6 +51,17 @@ inline nlohmann::json smallConfig() {
             {"norm_num_groups", 4}};
 }
 
+// Without attention: an output pixel depends on a window, and tiles can be made.
+inline nlohmann::json plainConfig(uint32_t inputs = 3, uint32_t outputs = 3) {
+    nlohmann::json config = smallConfig();
+    config["in_channels"] = inputs;
+    config["out_channels"] = outputs;
+    config["down_block_types"] = {"DownBlock2D", "DownBlock2D"};
+    config["up_block_types"] = {"UpBlock2D", "UpBlock2D"};
+    config["add_attention"] = false;
+    return config;
+}
+
 template <typename T>
 reference::Array<T> randomArray(uint32_t n, uint32_t c, uint32_t h, uint32_t w, uint32_t seed) {
     std::mt19937 generator(seed);

@@ -28,18 +28,9 @@ convert::Conversion conversionWith(const convert::CheckpointFolder &folder, cons
     return convert::convertCheckpoint(options);
 }
 
-// A small network with random weights, without attention.
-nlohmann::json plainConfig() {
-    nlohmann::json config = convert::smallConfig();
-    config["down_block_types"] = {"DownBlock2D", "DownBlock2D"};
-    config["up_block_types"] = {"UpBlock2D", "UpBlock2D"};
-    config["add_attention"] = false;
-    return config;
-}
-
 std::shared_ptr<pipeline::LoadedModel> modelWith(const std::string &sampler, int64_t steps,
                                                  const convert::schedule::NamedValues &settings = {}) {
-    const convert::CheckpointFolder folder(plainConfig());
+    const convert::CheckpointFolder folder(convert::plainConfig());
     return loadModel(sharedDevice(), writeToFile(conversionWith(folder, sampler, steps, settings)));
 }
 
@@ -189,14 +180,8 @@ TEST(Recipes, KnownRegionsAreMixedIn) {
         ASSERT_TRUE(run.mask[i % (kSide * kSide)] != 0 || run.output[i] == run.known[i]) << i;
 }
 
-nlohmann::json withVariance() {
-    nlohmann::json config = plainConfig();
-    config["out_channels"] = 6;
-    return config;
-}
-
 TEST(Recipes, LearnedVarianceScalesTheNoise) {
-    const convert::CheckpointFolder folder(withVariance());
+    const convert::CheckpointFolder folder(convert::plainConfig(3, 6)); // the second half: the variance
     const auto conversion = conversionWith(folder, "ddpm", 3, {{"variance_type", "learned_range"}});
     TracedRun run(loadModel(sharedDevice(), writeToFile(conversion)), kSide, kSide);
     ASSERT_EQ(run.recipe().rows[0].variance, VarianceKind::Interpolated);
@@ -272,7 +257,7 @@ TEST(Recipes, LearnedVarianceMatchesTheReferenceToTheEnd) {
     // To timestep 0, where no noise is added: from a later one the last step's least variance would be 1e-20,
     // and the network's fp16 would count as much as its ratio to the largest.
     request.options = {{"variance_type", "learned_range"}, {"timestep_spacing", "leading"}};
-    expectReferenceToTheEnd(withVariance(), "ddpm", request);
+    expectReferenceToTheEnd(convert::plainConfig(3, 6), "ddpm", request);
 }
 
 // A score network of Song et al. 2021 as its sampler drives it: sigmas from 1348 to 0.01, Langevin

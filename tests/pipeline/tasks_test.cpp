@@ -19,13 +19,8 @@ std::string modelFor(const std::string &task, uint32_t inputs, uint32_t outputs,
     static std::map<uint32_t, std::unique_ptr<CheckpointFolder>> folders;
     std::unique_ptr<CheckpointFolder> &folder = folders[inputs * 16 + outputs];
     if (!folder) {
-        nlohmann::json config = convert::smallConfig();
-        config["in_channels"] = inputs;
-        config["out_channels"] = outputs;
-        config["block_out_channels"] = {8, 8};
-        config["add_attention"] = false;
-        config["down_block_types"] = {"DownBlock2D", "DownBlock2D"};
-        config["up_block_types"] = {"UpBlock2D", "UpBlock2D"};
+        nlohmann::json config = convert::plainConfig(inputs, outputs);
+        config["block_out_channels"] = {8, 8}; // for a device of small buffers
         folder = std::make_unique<CheckpointFolder>(config);
     }
     convert::ConvertOptions options;
