@@ -42,6 +42,7 @@ mote_estimate estimateOf(const pipeline::SessionPlan &plan) {
     estimate.peak_bytes = plan.peakBytes;
     estimate.weight_bytes = plan.weightBytes;
     estimate.activation_bytes = plan.activationBytes;
+    estimate.activation_bound_bytes = plan.forward.memory.lowerBound;
     estimate.image_bytes = plan.imageBytes;
     estimate.staging_bytes = plan.stagingBytes;
     estimate.operations = plan.operations;

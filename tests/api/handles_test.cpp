@@ -281,6 +281,8 @@ TEST(Estimate, IsWhatTheSessionThenHas) {
     ASSERT_TRUE(worked(mote_model_estimate(model, &desc, &estimate)));
     EXPECT_EQ(estimate.peak_bytes, estimate.weight_bytes + estimate.activation_bytes + estimate.image_bytes +
                                        estimate.staging_bytes);
+    EXPECT_GT(estimate.activation_bound_bytes, 0u);
+    EXPECT_LE(estimate.activation_bound_bytes, estimate.activation_bytes);
     EXPECT_EQ(estimate.tile_count, 1u);
     mote_session *session = nullptr;
     ASSERT_TRUE(worked(mote_session_create(model, &desc, &session)));

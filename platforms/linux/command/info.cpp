@@ -35,6 +35,7 @@ void printJson(ordered_json json, uint64_t bytes, Size size, const Need &need) {
         memory["peak_bytes"] = estimate.peak_bytes;
         memory["weight_bytes"] = estimate.weight_bytes;
         memory["activation_bytes"] = estimate.activation_bytes;
+        memory["activation_bound_bytes"] = estimate.activation_bound_bytes;
         memory["image_bytes"] = estimate.image_bytes;
         memory["staging_bytes"] = estimate.staging_bytes;
         memory["operations"] = estimate.operations;
@@ -116,10 +117,12 @@ void printText(const ModelDescription &model, uint64_t bytes, Size size, const N
         return;
     }
     const mote_estimate &estimate = need.estimate;
-    std::printf("%-14s at %ux%u: %.1f MiB (weights %.1f, activations %.1f, images %.1f, staging %.1f)\n",
-                "memory", size.width, size.height, mebibytes(estimate.peak_bytes),
-                mebibytes(estimate.weight_bytes), mebibytes(estimate.activation_bytes),
-                mebibytes(estimate.image_bytes), mebibytes(estimate.staging_bytes));
+    std::printf(
+        "%-14s at %ux%u: %.1f MiB (weights %.1f, activations %.1f of which %.1f at once, images %.1f, "
+        "staging %.1f)\n",
+        "memory", size.width, size.height, mebibytes(estimate.peak_bytes), mebibytes(estimate.weight_bytes),
+        mebibytes(estimate.activation_bytes), mebibytes(estimate.activation_bound_bytes),
+        mebibytes(estimate.image_bytes), mebibytes(estimate.staging_bytes));
     std::printf("%-14s at %ux%u: %.3g operations with recipe %s\n", "work", size.width, size.height,
                 static_cast<double>(estimate.operations), model.recipes.front().name.c_str());
 }

@@ -216,9 +216,11 @@ typedef struct mote_estimate {
     uint64_t operations; /* multiplications and additions of one whole run, all steps and tiles */
     uint32_t tile_width, tile_height, tile_count; /* one tile of the padded image's size: not tiled */
     uint32_t tile_overlap;                        /* pixels that neighbouring tiles share at least */
+    uint64_t
+        activation_bound_bytes; /* the most that is alive at once: no plan of activations can need less */
 } mote_estimate;
 #define MOTE_ESTIMATE_INIT                                                                                   \
-    { sizeof(mote_estimate), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    { sizeof(mote_estimate), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* What a session made from `desc` would need; allocates nothing on the device. MOTE_OUT_OF_MEMORY, with
  * `estimate` filled for the smallest tile, when even that exceeds the budget. */
