@@ -87,8 +87,8 @@ def described(case, what):
     name = what.removesuffix(".x")
     run = read(path)["runs"][name]
     eta = run["step_args"].get("eta")
-    return "%s: %s, %d steps%s" % (name, run["scheduler"].removesuffix("Scheduler"), run["steps"],
-                                   ", eta %g" % eta if eta else "")
+    return "%s: %s, %d step%s%s" % (name, run["scheduler"].removesuffix("Scheduler"), run["steps"],
+                                    "" if run["steps"] == 1 else "s", ", eta %g" % eta if eta else "")
 
 
 def cells(error):
