@@ -21,10 +21,10 @@
 #include "conv2d_interface.glsl"
 #include "lanes.glsl"
 
-// Loops end at constants that only the driver knows: unrolled there, the module stays small. 8 x 2 where there are
-// pixels enough, 2 x 4 for the smallest maps.
+// Loops end at constants that only the driver knows: unrolled there, the module stays small. 4 x 4 or, of few
+// outputs, 8 x 2; 2 x 4 for the smallest maps.
 layout(constant_id = 8) const int OUTPUT_BLOCKS = 2; // 1, 2 or 4
-layout(constant_id = 9) const int PIXELS = 8;        // 2 or 8
+layout(constant_id = 9) const int PIXELS = 8;        // 2, 4 or 8
 
 void main() {
     uint lane = laneNumber();

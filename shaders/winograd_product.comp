@@ -18,10 +18,10 @@
 
 layout(local_size_x = LOCAL_SIZE) in;
 
-// Loops end at constants that only the driver knows: unrolled there, the module stays small. 8 x 2 where there are
-// tiles enough, 2 x 4 for the smallest maps.
+// Loops end at constants that only the driver knows: unrolled there, the module stays small. 4 x 4 or, of few
+// outputs, 8 x 2; 2 x 4 for the smallest maps.
 layout(constant_id = 0) const int OUTPUT_BLOCKS = 2; // 1, 2 or 4
-layout(constant_id = 1) const int TILES = 8;         // 2 or 8
+layout(constant_id = 1) const int TILES = 8;         // 2, 4 or 8
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;

@@ -141,9 +141,13 @@ Status check(const OpView &view) {
 } // namespace
 
 LaneShape laneShapeOf(uint64_t columns, uint32_t outputBlocks) {
-    const uint64_t wide = divideUp(columns, 64) * 64, narrow = divideUp(columns, 16) * 16 * 6 / 5;
+    const bool square = outputBlocks >= 4; // as many inputs to fetch as weights: 2 % faster than 8 x 2
+    const uint64_t wide = divideUp(columns, square ? 32 : 64) * (square ? 32 : 64);
+    const uint64_t narrow = divideUp(columns, 16) * 16 * 6 / 5;
     if (narrow < wide)
         return {2, outputBlocks > 2 ? 4 : outputBlocks, narrow};
+    if (square)
+        return {4, 4, wide};
     return {8, std::min(outputBlocks, 2u), wide};
 }
 
