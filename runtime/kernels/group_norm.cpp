@@ -105,8 +105,11 @@ Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKern
     const bool average = op.outputResample == Resample::AverageDown2;
     const uint64_t loopLimit = (kMaxLoopIterations - 2 * entries - 64) / (average ? 6 : 3);
     const uint64_t walks = divideUp(planeOf(output), eights ? kLanePixels * 8 : kLocalSize);
+    // Four workgroups at least, for the cores of a software device: one alone would do what two could.
+    const uint64_t spread =
+        eights ? divideUp(walks, divideUp(4 * kLocalSize / 8, blocksOf(channels))) : walks;
     const uint64_t chunkLoops =
-        std::max<uint64_t>(std::min({std::max<uint64_t>(8, 4 * entries), walks, loopLimit}), 1);
+        std::max<uint64_t>(std::min({std::max<uint64_t>(8, 4 * entries), spread, loopLimit}), 1);
     const uint64_t chunks = divideUp(walks, chunkLoops);
     const uint64_t units = output.n * blocksOf(channels) * chunks;
 
