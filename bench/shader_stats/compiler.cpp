@@ -48,8 +48,6 @@ constexpr Meaning kMeanings[] = {
     {&Compiled::spills, "Spilled VGPRs"},
     {&Compiled::spills, "STP Count"},
     {&Compiled::spills, "LDP Count"},
-    {&Compiled::spills, "TMU Spills"},
-    {&Compiled::spills, "TMU Fills"},
     {&Compiled::spills, "Spill Size"},
     {&Compiled::instructions, "Instructions"},
     {&Compiled::instructions, "Instruction Count"},

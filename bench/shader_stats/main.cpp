@@ -36,23 +36,24 @@ std::string cell(double value) {
     return value < 0 ? "-" : std::to_string(static_cast<long long>(value));
 }
 
-void printTable(const gpu::DeviceInfo &info, const std::vector<Row> &rows) {
+void printHead(const gpu::DeviceInfo &info) {
     std::printf("%s (%s %s), subgroups of %u\n\n", info.name.c_str(), info.driverName.c_str(),
                 info.driverInfo.c_str(), info.caps.subgroupSize);
     std::printf("%-18s %-22s %-28s %-8s %5s %5s %6s %6s %7s %6s\n", "module", "kernel", "constants", "use",
                 "ops", "regs", "spills", "waves", "instr", "shared");
-    for (const Row &row : rows) {
-        std::printf("%-18s %-22s %-28s %-8s %5u ", row.variant.pipeline.shader.name,
-                    row.variant.kernel.c_str(), constantsOf(row).c_str(), nameOf(row.variant.use),
-                    row.variant.ops);
-        if (row.refused.empty())
-            std::printf("%5s %6s %6s %6s %7llu\n", cell(row.compiled.registers).c_str(),
-                        cell(row.compiled.spills).c_str(), cell(row.compiled.waves).c_str(),
-                        cell(row.compiled.instructions).c_str(),
-                        static_cast<unsigned long long>(row.sharedBytes));
-        else
-            std::printf("%s\n", row.refused.c_str());
-    }
+}
+
+void printRow(const Row &row) {
+    std::printf("%-18s %-22s %-28s %-8s %5u ", row.variant.pipeline.shader.name, row.variant.kernel.c_str(),
+                constantsOf(row).c_str(), nameOf(row.variant.use), row.variant.ops);
+    if (row.refused.empty())
+        std::printf("%5s %6s %6s %7s %6llu\n", cell(row.compiled.registers).c_str(),
+                    cell(row.compiled.spills).c_str(), cell(row.compiled.waves).c_str(),
+                    cell(row.compiled.instructions).c_str(),
+                    static_cast<unsigned long long>(row.sharedBytes));
+    else
+        std::printf("%s\n", row.refused.c_str());
+    std::fflush(stdout); // some compilers take minutes for all of them
 }
 
 nlohmann::json number(double value) {
@@ -115,7 +116,7 @@ bool checked(const std::vector<Row> &rows) {
     return good;
 }
 
-int run(const std::string &device, bool json, bool check) {
+int run(const std::string &device, bool json, bool check, bool defaults) {
     Result<std::unique_ptr<Compiler>> opened = Compiler::open(device.empty() ? nullptr : device.c_str());
     if (!opened.ok()) {
         std::fprintf(stderr, "mote-shader-stats: %s\n", opened.status().message.c_str());
@@ -123,7 +124,11 @@ int run(const std::string &device, bool json, bool check) {
     }
     Compiler &compiler = *opened.value();
     std::vector<Row> rows;
+    if (!json)
+        printHead(compiler.device().info());
     for (Variant &variant : variantsFor(traitsOf(compiler.device()))) {
+        if (defaults && variant.use != Use::Default)
+            continue;
         Row row;
         const gpu::ShaderCode &code = variant.pipeline.shader;
         const Result<gpu::SpirvInfo> info =
@@ -140,9 +145,12 @@ int run(const std::string &device, bool json, bool check) {
         else
             throw std::runtime_error(compiled.status().message);
         row.variant = std::move(variant);
+        if (!json)
+            printRow(row);
         rows.push_back(std::move(row));
     }
-    (json ? printJson : printTable)(compiler.device().info(), rows);
+    if (json)
+        printJson(compiler.device().info(), rows);
     return !check || checked(rows) ? kDone : kChecksFailed;
 }
 
@@ -157,20 +165,21 @@ int main(int argc, char **argv) {
         "Exit status: 0 done; 2 the command line is wrong; 3 no device, or one whose driver does not say;\n"
         "4 --check found something; 1 a defect.");
     std::string device;
-    bool json = false, check = false;
+    bool json = false, check = false, defaults = false;
     app.add_option("--device", device, "part of the device's name; else the first of the best kind")
         ->type_name("NAME");
     app.add_flag("--json", json, "print JSON, with all that the driver says");
     app.add_flag("--check", check,
                  "fail where a default variant spills or does not compile, or any variant has more than 256\n"
                  "invocations or 16 KiB of shared memory");
+    app.add_flag("--defaults", defaults, "compile only what would be used on this device");
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError &error) {
         return app.exit(error) == 0 ? kDone : kUsage;
     }
     try {
-        return run(device, json, check);
+        return run(device, json, check, defaults);
     } catch (const std::exception &error) {
         std::fprintf(stderr, "mote-shader-stats: %s\n", error.what());
         return kDefect;

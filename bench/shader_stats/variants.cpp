@@ -65,6 +65,8 @@ void addNetwork(std::vector<Variant> &variants, const Model &model, uint32_t siz
     }
 }
 
+constexpr uint32_t kShuffle = 65; // SPIR-V's capability GroupNonUniformShuffle
+
 // The constants that a module outside of the models' networks is used with; none: as the module has them.
 std::vector<std::vector<uint32_t>> constantsOf(ShaderId id) {
     switch (id) {
@@ -88,7 +90,10 @@ void addModule(std::vector<Variant> &variants, ShaderId id) {
         pipeline.bindings = info.bindings;
         pipeline.texelBindings = info.texelBindings;
         pipeline.pushBytes = info.pushBytes;
-        variants.push_back({std::move(pipeline), "", Use::Default, 0});
+        // Kernels that no op of the models has: only those for software devices shuffle.
+        const bool shuffles = std::find(info.capabilities.begin(), info.capabilities.end(), kShuffle) !=
+                              info.capabilities.end();
+        variants.push_back({std::move(pipeline), "", shuffles ? Use::Software : Use::Default, 0});
     }
 }
 
