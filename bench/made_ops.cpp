@@ -103,7 +103,7 @@ std::vector<MadeOp> makeOps() {
     const std::string attention = made(3, 256, [](Builder &builder, uint32_t h) {
         const uint32_t q = builder.linear("q", h, 256), k = builder.linear("k", h, 256),
                        v = builder.linear("v", h, 256);
-        return builder.linear("out", builder.attention("attention", q, k, v, 4), 256);
+        return builder.linear("out", builder.attention("attention", {q, k, v}, 4), 256);
     });
     const std::string norm = made(3, 128, [](Builder &builder, uint32_t h) {
         return builder.activation("silu", builder.groupNorm("norm", h, 32, 1e-6), ActivationFunction::Silu);
