@@ -53,6 +53,35 @@ TEST(ShippedModel, TrajectoriesMatchDiffusers) {
     }
 }
 
+// The shipped generator's students, each at its own steps: a picture of every class, the same each time.
+TEST(ShippedModel, GeneratedTilesMatchPyTorch) {
+    const GoldenCase golden("generate-tiles");
+    std::vector<float> start = golden.tensor("x_start").values;
+    for (uint32_t steps : {4u, 2u}) {
+        convert::ConvertOptions conversion;
+        conversion.directory = checkpointOf("generate-tiles/" + std::to_string(steps) + "-steps");
+        conversion.steps = {steps};
+        conversion.nullClass = "none";
+        pipeline::SessionOptions options;
+        options.width = options.height = 32;
+        options.batch = 8;
+        const auto session = makeSession(loadModel(sharedDevice(), convertToFile(conversion)), options);
+        EXPECT_EQ(session->plan().passes, 1u);
+        std::vector<float> found(start.size()), again(start.size());
+        const pipeline::TensorView x = {8, 3, 32, 32, start.data()}, first = {8, 3, 32, 32, found.data()},
+                                   second = {8, 3, 32, 32, again.data()};
+        ASSERT_TRUE(succeeded(session->bindTensor("x_start", &x)));
+        ASSERT_TRUE(succeeded(session->setClassLabels(golden.integers("labels"))));
+        ASSERT_TRUE(succeeded(session->bindOutputTensor(&first)));
+        ASSERT_TRUE(succeeded(session->run({}, nullptr)));
+        ASSERT_TRUE(succeeded(session->bindOutputTensor(&second)));
+        ASSERT_TRUE(succeeded(session->run({}, nullptr)));
+        EXPECT_EQ(found, again);
+        const std::string name = "ddim" + std::to_string(steps);
+        EXPECT_LE(fractionOfTolerance(golden, name, found, golden.tensor(name).values), 1.0);
+    }
+}
+
 std::string testName(const testing::TestParamInfo<const char *> &parameter) {
     std::string name = parameter.param;
     for (char &c : name)

@@ -53,8 +53,8 @@ class GiveBackDevice : public testing::Environment {
     testing::AddGlobalTestEnvironment(new GiveBackDevice);
 
 std::string keyOf(const convert::ConvertOptions &options) {
-    std::string key =
-        options.directory + "|" + options.schedulerConfig + "|" + options.sampler + "|" + options.task;
+    std::string key = options.directory + "|" + options.schedulerConfig + "|" + options.sampler + "|" +
+                      options.task + "|" + options.nullClass;
     for (int64_t steps : options.steps)
         key += "|" + std::to_string(steps);
     for (double timestep : options.timesteps)
@@ -90,8 +90,9 @@ std::shared_ptr<gpu::Device> sharedDevice() {
 }
 
 std::string checkpointOf(const std::string &caseName) {
-    if (caseName == "denoise-edge")
-        return MOTE_SOURCE_DIR "/converter/models/denoise-edge";
+    for (const char *shipped : {"denoise-edge", "generate-tiles/2-steps", "generate-tiles/4-steps"})
+        if (caseName == shipped)
+            return MOTE_SOURCE_DIR "/converter/models/" + caseName;
     return kGoldens + caseName;
 }
 

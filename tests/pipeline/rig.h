@@ -33,7 +33,7 @@ std::shared_ptr<gpu::Device> makeDevice(const gpu::LimitsClamp *clamp = nullptr)
 // The one that tests share unless they break it.
 std::shared_ptr<gpu::Device> sharedDevice();
 
-// Folder of a case of tests/goldens, or of the shipped model for "denoise-edge".
+// Folder of a case of tests/goldens, or of a shipped model.
 std::string checkpointOf(const std::string &caseName);
 
 // A .mote file, removed when the program ends. The same options give the same file again.
