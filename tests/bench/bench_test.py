@@ -73,8 +73,8 @@ class Bench(unittest.TestCase):
         # As many times faster than the better of ncnn's two storages; where there is none, at half the speed that the
         # targets were set at twice the time.
         self.assertIn("| edge 128x128 | 775 | 1440 (2e-03) | 137 | 260 (5e-07) |  | 233 | 247 | 1.6e-03 | 100 "
-                      "| no, 2.3 times | 186 | no, 1.3 times |", table)
-        self.assertIn("| 26.6 |  |  |  |  | 1.77 | 1.80 | 2.1e-04 | 3.00 | yes | 5.94 | yes |", table)
+                      "| no, 2.33 times | 6.00 | 186 | no, 1.29 times |", table)
+        self.assertIn("| 26.6 |  |  |  |  | 1.77 | 1.80 | 2.1e-04 | 3.00 | yes |  | 5.94 | yes |", table)
         with open(os.path.join(self.folder, "results.json")) as file:
             targets = json.load(file)["targets"]
         self.assertEqual(len(targets), 3)
@@ -84,7 +84,7 @@ class Bench(unittest.TestCase):
 
     def test_a_figure_with_too_large_an_error_is_not_met(self):
         self.assertEqual(report.verdict(50, 78, 1e-3), "yes")
-        self.assertEqual(report.verdict(156, 78, 1e-3), "no, 2.0 times")
+        self.assertEqual(report.verdict(156, 78, 1e-3), "no, 2.00 times")
         self.assertIn("error", report.verdict(50, 78, 2.6e-3))
 
     def test_a_network_is_written_for_ncnn_with_every_blob_once(self):
