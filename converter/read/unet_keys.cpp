@@ -72,7 +72,9 @@ constexpr UNetKey kKeys[] = {
      "what a class is: null: a row of a table, where num_class_embeds is given; timestep: a number, embedded "
      "as time is; "
      "identity: a vector",
-     "diffusers takes any other value for no class at all"},
+     "diffusers takes any other value for no class at all; timestep with fourier features, because label 0 "
+     "has "
+     "no logarithm"},
     {"num_class_embeds", KeyType::Count, "null", true, 1, 1 << 16, "",
      "classes; of the type timestep: labels that are tabulated, 1000 by default", ""},
     {"num_train_timesteps", KeyType::Count, "null", true, 1, 1 << 24, "",
