@@ -28,8 +28,9 @@ constexpr Variant kVariants[] = {
     {"conv2d shuffle", ShaderId::Conv2dShuffle, 8, false, true, false},
     {"conv2d texels", ShaderId::Conv2dTexels, 8, false, true, true},
 };
-constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6, kFew = 7; // the last two elsewhere
-constexpr uint32_t kTexelBindings = 0x1f;                              // all that is read
+constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6, kFew = 7,
+                   kFewOutputs = 8;       // the last three elsewhere
+constexpr uint32_t kTexelBindings = 0x1f; // all that is read
 
 ConvFacts factsOf(const OpView &view) {
     const Op &op = view.op;
@@ -166,7 +167,7 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
     const bool row3 = facts.kernelWidth == 3 && view.op.stride == 1;
     const uint64_t wideWork = divideUp(facts.output.w, 8) * 8, narrowWork = divideUp(facts.output.w, 4) * 4;
     const bool winograd = winogradSuits(view, facts, traits);
-    const bool few = fewSuits(view, facts, traits);
+    const bool few = fewSuits(view, facts, traits), fewOutputs = fewOutputsSuits(view, facts, traits);
     const uint64_t directBytes = directWeightBytes(facts);
     std::vector<uint32_t> order;
     if (traits.cpu && canShuffle(traits.caps))
@@ -181,9 +182,10 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
             texelsFit && fitsTexels(traits, tensorBytes(TensorKind::Activation, view.shapes.tensors[input]));
     std::vector<OpKernel> kernels;
     OpKernel common;
-    common.weightBytes = winograd ? winogradWeightOffset(facts) + winogradWeightBytes(facts)
-                         : few    ? fewWeightOffset(facts) + fewWeightBytes(facts)
-                                  : directBytes;
+    common.weightBytes = winograd     ? winogradWeightOffset(facts) + winogradWeightBytes(facts)
+                         : few        ? secondWeightOffset(facts) + fewWeightBytes(facts)
+                         : fewOutputs ? secondWeightOffset(facts) + fewOutputsWeightBytes(facts)
+                                      : directBytes;
     common.biasBytes = uint64_t{rowsOf(view, view.op.bias)} * facts.outputBlocks * 8 * sizeof(float);
     common.projectionBytes = projectionBytesOf(view, common.biasBytes);
     OpKernel transformed = common;
@@ -193,6 +195,13 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
     transformed.variant = kWinograd;
     if (canTransform && winogradIsFaster(facts))
         kernels.push_back(transformed);
+    if (fewOutputs && texelsFit) {
+        OpKernel kernel = common;
+        kernel.name = "conv2d few outputs";
+        kernel.variant = kFewOutputs;
+        fewOutputsKernel(facts, kernel);
+        kernels.push_back(std::move(kernel));
+    }
     if (few && texelsFit) {
         OpKernel kernel = common;
         kernel.name = "conv2d few";
@@ -245,6 +254,8 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
     const ConvFacts facts = factsOf(view);
     if (kernel.variant == kWinograd)
         return buildWinograd(view, facts, kernel, buffers, statistics, traits);
+    if (kernel.variant == kFewOutputs)
+        return buildFewOutputs(view, facts, kernel, buffers, traits);
     if (kernel.variant == kFew)
         return buildFew(view, facts, kernel, buffers, statistics, traits);
     const Variant &variant = kVariants[kernel.variant];
@@ -322,7 +333,9 @@ void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph,
     if (kernel.weightBytes == directBytes)
         return;
     uint16_t *second = halfs + divideUp(directBytes, 256) * 128;
-    if (op.inputs.size() == 1 && inputs <= 8)
+    if (graph.tensors[op.output].kind == TensorKind::Port)
+        packFewOutputs(shape, canonical, second);
+    else if (op.inputs.size() == 1 && inputs <= 8)
         packFew(shape, canonical, second);
     else
         packWinograd(model, graph, op, canonical, second);

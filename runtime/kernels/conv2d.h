@@ -46,13 +46,22 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
 
 // ---- conv2d_few.cpp
 // As for Winograd, one or the other.
+uint64_t secondWeightOffset(const ConvFacts &facts); // bytes from the first weight
 bool fewSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
-uint64_t fewWeightOffset(const ConvFacts &facts); // bytes from the first weight
 uint64_t fewWeightBytes(const ConvFacts &facts);
 void packFew(const std::vector<uint32_t> &shape, const uint16_t *canonical, uint16_t *packed);
 void fewKernel(const OpView &view, const ConvFacts &facts, bool statistics, OpKernel &kernel);
 uint32_t fewStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel);
 Result<std::vector<Dispatch>> buildFew(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
                                        const OpBuffers &buffers, bool statistics, const Traits &traits);
+
+// ---- conv2d_few_outputs.cpp
+bool fewOutputsSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
+uint64_t fewOutputsWeightBytes(const ConvFacts &facts); // from secondWeightOffset on
+void packFewOutputs(const std::vector<uint32_t> &shape, const uint16_t *canonical, uint16_t *packed);
+void fewOutputsKernel(const ConvFacts &facts, OpKernel &kernel);
+Result<std::vector<Dispatch>> buildFewOutputs(const OpView &view, const ConvFacts &facts,
+                                              const OpKernel &kernel, const OpBuffers &buffers,
+                                              const Traits &traits);
 
 } // namespace mote::kernels

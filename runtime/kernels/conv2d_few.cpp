@@ -34,7 +34,7 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts,
 
 } // namespace
 
-uint64_t fewWeightOffset(const ConvFacts &facts) {
+uint64_t secondWeightOffset(const ConvFacts &facts) {
     return divideUp(directWeightBytes(facts), 256) * 256;
 }
 
@@ -45,7 +45,7 @@ uint64_t fewWeightBytes(const ConvFacts &facts) {
 bool fewSuits(const OpView &view, const ConvFacts &facts, const Traits &traits) {
     return traits.cpu && canShuffle(traits.caps) && facts.blocks0 == 1 && facts.blocks1 == 0 && !facts.port &&
            view.op.residual == kNone && termsOf(facts) <= kMostTerms &&
-           fitsTexels(traits, fewWeightOffset(facts) + fewWeightBytes(facts));
+           fitsTexels(traits, secondWeightOffset(facts) + fewWeightBytes(facts));
 }
 
 void fewKernel(const OpView &view, const ConvFacts &facts, bool statistics, OpKernel &kernel) {
@@ -71,7 +71,7 @@ Result<std::vector<Dispatch>> buildFew(const OpView &view, const ConvFacts &fact
     push.addFloat(outputFactor(view.op, buffers.row));
     push.add({0, 0});
     BufferRange weights = buffers.weights;
-    weights.begin += fewWeightOffset(facts);
+    weights.begin += secondWeightOffset(facts);
     const Binding none = unused(weights);
     const uint64_t groups =
         facts.output.n * divideUp(tiles, kLocalSize / 8) * divideUp(2 * facts.outputBlocks, quadsOf(facts));

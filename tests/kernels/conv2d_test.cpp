@@ -51,6 +51,11 @@ const ConvCase kCases[] = {
     {"FiveByOne", {8}, 8, 1, 9, 6, 5, 1, 1, 2, 0, 2, 0},
     {"OneBySeven", {3}, 8, 1, 4, 9, 1, 7, 1, 0, 3, 0, 3},
     {"LastToPort", {24}, 3, 2, 9, 11, 3, 3, 1, 1, 1, 1, 1, false, -1, kPort},
+    {"OnePixelToPort", {11}, 4, 1, 1, 1, 3, 3, 1, 1, 1, 1, 1, false, -1, kPort},
+    {"ManyPixelsToPort", {8}, 1, 2, 23, 41, 3, 3, 1, 1, 1, 1, 1, false, -1, kPort, 0.5f},
+    {"UnevenRowsToPort", {20}, 3, 1, 9, 70, 3, 3, 1, 2, 1, 0, 1, false, -1, kPort},
+    {"TallColumnToPort", {9}, 2, 1, 130, 1, 3, 3, 1, 1, 1, 1, 1, false, -1, kPort},
+    {"RowsOfBiasToPort", {9}, 3, 1, 5, 6, 3, 3, 1, 1, 1, 1, 1, false, -1, kPort, 1, 3},
     {"RowsOfBiasAndScale", {8}, 9, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
 };
 
@@ -232,8 +237,10 @@ class Conv2dShuffleShapes : public Conv2dWithSubgroups, public testing::WithPara
 TEST_P(Conv2dShuffleShapes, MatchesReference) {
     const ConvCase &c = GetParam();
     const bool few = c.channels.size() == 1 && c.channels[0] <= 8 && c.residual < 0 && c.target != kPort;
-    expectMatchesReference(c, {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels, ShaderId::Conv2dFew},
-                           canShuffle() ? few ? 3 : 2 : 0);
+    const bool fewOutputs = c.target == kPort; // all of them are for that kernel
+    expectMatchesReference(
+        c, {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels, ShaderId::Conv2dFew, ShaderId::Conv2dFewOutputs},
+        canShuffle() ? few || fewOutputs ? 3 : 2 : 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, Conv2dShuffleShapes, testing::ValuesIn(kCases),
