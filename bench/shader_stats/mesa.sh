@@ -25,9 +25,12 @@ cd "$work"
 if [ ! -d source ]; then
     # The newest Mesa for Debian 12: the one of bookworm itself knows no Adreno 7xx.
     mkdir -p apt/lists/partial apt/cache/archives/partial
+    # From the mirror that the machine has its Debian 12 from.
+    mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' | sed -n 's/^bookworm //p' | sort -u | head -n 1)
+    [ -n "$mirror" ] || { echo "mesa.sh: apt knows no mirror of bookworm" >&2; exit 1; }
     key=/usr/share/keyrings/debian-archive-keyring.gpg
     for type in deb deb-src; do
-        echo "$type [signed-by=$key] http://deb.debian.org/debian bookworm-backports main"
+        echo "$type [signed-by=$key] $mirror bookworm-backports main"
     done >apt/sources.list
     apt="-o Dir::Etc::SourceList=$work/apt/sources.list -o Dir::Etc::SourceParts=- -o Dir::State::Lists=$work/apt/lists
         -o Dir::Cache=$work/apt/cache -o APT::Sandbox::User="
