@@ -270,9 +270,13 @@ Network lowerUNet(const UNetConfig &config, const TensorSource &tensors) {
     uint32_t image = h; // beside the maps of Skip blocks
     h = builder.conv2d("conv_in", h, channels[0], 3);
     std::vector<uint32_t> skips = {h};
-    for (size_t level = 0; level < levels; ++level)
+    uint32_t sizeMultiple = 1;
+    for (size_t level = 0; level < levels; ++level) {
+        const bool halves = level + 1 < levels;
         h = downBlock(blocks, text("down_blocks.", level), config.downBlockTypes[level], h, channels[level],
-                      level + 1 < levels, skips, image);
+                      halves, skips, image);
+        sizeMultiple *= halves ? 2 : 1;
+    }
     h = midBlock(blocks, h);
     image = kNone;
     for (size_t i = 0; i < levels; ++i) // the up list runs from the deepest level
@@ -302,7 +306,7 @@ Network lowerUNet(const UNetConfig &config, const TensorSource &tensors) {
     if (variance != kNone)
         builder.outputPort("model_variance", variance, PortSource::ModelVariance,
                            "what the network says of the variance of the step's noise");
-    return builder.finish("unet", uint32_t(1) << (levels - 1));
+    return builder.finish("unet", sizeMultiple);
 }
 
 Network lowerUNet(Checkpoint &checkpoint) {

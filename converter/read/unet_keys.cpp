@@ -213,10 +213,11 @@ std::string describeKeysAsMarkdown() {
 UNetKeys::UNetKeys(const json &object, std::string where) : where_(std::move(where)) {
     if (!object.is_object())
         throw ReadError(text(where_, ": found ", shownJson(object), ", expected an object"));
-    for (const auto &[name, value] : object.items())
-        if (!name.starts_with("_") && std::none_of(std::begin(kKeys), std::end(kKeys),
-                                                   [&](const UNetKey &key) { return name == key.name; }))
-            throw ReadError(text(where_, ": key ", shownJson(json(name)), " (", shownJson(value),
+    for (const auto &item : object.items())
+        if (!item.key().starts_with("_") &&
+            std::none_of(std::begin(kKeys), std::end(kKeys),
+                         [&](const UNetKey &key) { return item.key() == key.name; }))
+            throw ReadError(text(where_, ": key ", shownJson(json(item.key())), " (", shownJson(item.value()),
                                  ") is not known; keys of UNet2DModel are supported"));
     for (const UNetKey &key : kKeys) {
         const auto found = object.find(key.name);

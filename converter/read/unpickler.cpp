@@ -3,6 +3,7 @@
 #include "read/elements.h"
 #include "read/error.h"
 #include "read/json.h"
+#include "read/pickle_opcodes.h"
 #include "read/text.h"
 
 #include <algorithm>
@@ -17,49 +18,6 @@ namespace {
 
 constexpr size_t kMaxValues = size_t(1) << 20; // a tensor takes about 15
 constexpr size_t kMaxRank = 8;
-
-struct OpcodeName {
-    uint8_t code;
-    const char *name;
-};
-// Those that are not read; a message names them.
-constexpr OpcodeName kRefused[] = {{'0', "POP"},
-                                   {'1', "POP_MARK"},
-                                   {'2', "DUP"},
-                                   {'F', "FLOAT"},
-                                   {'I', "INT"},
-                                   {'L', "LONG"},
-                                   {'P', "PERSID"},
-                                   {'S', "STRING"},
-                                   {'T', "BINSTRING"},
-                                   {'U', "SHORT_BINSTRING"},
-                                   {'V', "UNICODE"},
-                                   {'d', "DICT"},
-                                   {'g', "GET"},
-                                   {'i', "INST"},
-                                   {'l', "LIST"},
-                                   {'o', "OBJ"},
-                                   {'p', "PUT"},
-                                   {'B', "BINBYTES"},
-                                   {'C', "SHORT_BINBYTES"},
-                                   {0x81, "NEWOBJ"},
-                                   {0x82, "EXT1"},
-                                   {0x83, "EXT2"},
-                                   {0x84, "EXT4"},
-                                   {0x8b, "LONG4"},
-                                   {0x8c, "SHORT_BINUNICODE"},
-                                   {0x8d, "BINUNICODE8"},
-                                   {0x8e, "BINBYTES8"},
-                                   {0x8f, "EMPTY_SET"},
-                                   {0x90, "ADDITEMS"},
-                                   {0x91, "FROZENSET"},
-                                   {0x92, "NEWOBJ_EX"},
-                                   {0x93, "STACK_GLOBAL"},
-                                   {0x94, "MEMOIZE"},
-                                   {0x95, "FRAME"},
-                                   {0x96, "BYTEARRAY8"},
-                                   {0x97, "NEXT_BUFFER"},
-                                   {0x98, "READONLY_BUFFER"}};
 
 struct StorageClass {
     const char *global, *type;
@@ -333,11 +291,10 @@ private:
         default:
             break;
         }
-        for (const OpcodeName &refused : kRefused)
-            if (refused.code == code)
-                fail(text("opcode ", refused.name,
-                          " is not read; a state dict written by torch.save with "
-                          "pickle_protocol=2, the default, has none"));
+        if (const char *name = unreadOpcode(code); name != nullptr)
+            fail(text("opcode ", name,
+                      " is not read; a state dict written by torch.save with pickle_protocol=2, the default, "
+                      "has none"));
         fail(text("opcode ", unsigned(code), " is not one of pickle's"));
     }
 

@@ -2,23 +2,13 @@
 
 #include "read/safetensors.h"
 
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
-#include <unistd.h>
 
 namespace mote::convert {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
-
-fs::path freshFolder() {
-    std::string pattern = (fs::temp_directory_path() / "mote-convert-test-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr)
-        throw std::runtime_error("no temporary folder");
-    return pattern;
-}
 
 std::string fileContent(const std::string &path) {
     std::ifstream stream(path, std::ios::binary);
@@ -37,10 +27,9 @@ void writeFile(const std::string &path, const std::string &content) {
 }
 
 CheckpointFolder::CheckpointFolder(const json &config,
-                                   const std::function<std::string(const std::string &)> &rename)
-    : path_(freshFolder()) {
-    fs::create_directories(path_ / "unet");
-    fs::create_directories(path_ / "scheduler");
+                                   const std::function<std::string(const std::string &)> &rename) {
+    std::filesystem::create_directories(folder_.at("unet"));
+    std::filesystem::create_directories(folder_.at("scheduler"));
     write(kIndex, R"({"_class_name": "DDIMPipeline", "scheduler": ["diffusers", "DDIMScheduler"],
                       "unet": ["diffusers", "UNet2DModel"]})");
     write(kConfig, config.dump());
@@ -53,11 +42,6 @@ CheckpointFolder::CheckpointFolder(const json &config,
     for (const auto &[name, tensor] : tensors.given)
         all.push_back({rename ? rename(name) : name, tensor.first, tensor.second});
     writeSafetensors(file(kWeights), all);
-}
-
-CheckpointFolder::~CheckpointFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
 }
 
 std::string CheckpointFolder::read(const char *name) const {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "random_unet.h"
+#include "support/scratch_folder.h"
 
-#include <filesystem>
 #include <functional>
 #include <string>
 
@@ -14,12 +14,9 @@ public:
     // `rename`: what a tensor is called in the file.
     explicit CheckpointFolder(const nlohmann::json &config = smallConfig(),
                               const std::function<std::string(const std::string &)> &rename = {});
-    ~CheckpointFolder();
-    CheckpointFolder(const CheckpointFolder &) = delete;
-    CheckpointFolder &operator=(const CheckpointFolder &) = delete;
 
-    std::string path() const { return path_.string(); }
-    std::string file(const char *name) const { return (path_ / name).string(); }
+    const std::string &path() const { return folder_.path(); }
+    std::string file(const char *name) const { return folder_.at(name); }
     static constexpr const char *kIndex = "model_index.json";
     static constexpr const char *kConfig = "unet/config.json";
     static constexpr const char *kScheduler = "scheduler/scheduler_config.json";
@@ -35,11 +32,9 @@ public:
     void replaceHeader(const std::string &header) const;
 
 private:
-    std::filesystem::path path_;
+    test::ScratchFolder folder_;
 };
 
-// A folder that does not exist yet, below the temporary directory.
-std::filesystem::path freshFolder();
 std::string fileContent(const std::string &path);
 void writeFile(const std::string &path, const std::string &content);
 

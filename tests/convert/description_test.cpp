@@ -1,13 +1,10 @@
-// Networks that their user describes: two trained ones give their recorded outputs, and every mistake in a
-// description is refused by file, entry and expectation.
+// Networks that their user describes: what their ops compute, and every mistake in a description refused by
+// file, entry and expectation.
 #include "checkpoint_folder.h"
-#include "described_networks.h"
 
-#include "convert.h"
+#include "fold/fold.h"
 #include "read/weights.h"
 #include "reference/reference.h"
-#include "schedule/evaluate.h"
-#include "schedule/sampler.h"
 #include "source.h"
 
 #include <gtest/gtest.h>
@@ -20,121 +17,9 @@ namespace {
 using nlohmann::json;
 using reference::Array;
 
-template <typename T> Array<T> arrayOf(const std::vector<float> &values, uint32_t n) {
-    Array<T> array(n, 1, 28, 28);
-    std::copy(values.begin(), values.end(), array.values.begin());
-    return array;
-}
-
-template <typename T>
-Array<T> evaluate(const Network &network, const reference::Tables<T> &tables, const Array<T> &x, uint32_t row,
-                  double timestep, const TimestepFeatures &features) {
-    reference::Step step;
-    step.row = row;
-    step.timestep = timestep;
-    step.features = features;
-    return reference::modelOutput(network.graph, reference::runGraph<T>(network.graph, tables, {x}, step));
-}
-
-class Described : public testing::TestWithParam<const char *> {};
-
-// The recorded numbers come from another program in fp32: they agree to about 1e-4.
-TEST_P(Described, TrainedNetworkGivesItsRecordedOutputs) {
-    const DescribedNetwork golden = describedNetwork(GetParam());
-    Network network = Source(golden.weights, golden.description, {}).lower();
-    fold(network, kEpsilonTimesteps);
-    const auto tables = reference::tablesOf<float>(network);
-    const Array<float> x = arrayOf<float>(golden.reference.readFloats(golden.reference.get("x_T")), 4);
-    for (uint32_t row = 0; row < kEpsilonTimesteps.size(); ++row) {
-        const std::string name = "eps_t" + std::to_string(int(kEpsilonTimesteps[row]));
-        const std::vector<float> expected = golden.reference.readFloats(golden.reference.get(name));
-        const Array<float> found = evaluate(network, tables, x, row, kEpsilonTimesteps[row], {});
-        for (size_t i = 0; i < expected.size(); ++i)
-            ASSERT_NEAR(found.values[i], expected[i], 1e-4) << name << " " << i;
-    }
-}
-
-// Twenty steps of DDIM, x0 clipped and epsilon derived from it again, to the recorded pictures.
-TEST_P(Described, TwentyStepsGiveTheRecordedPictures) {
-    const DescribedNetwork golden = describedNetwork(GetParam());
-    Source source(golden.weights, golden.description, {});
-    schedule::Request request;
-    request.timesteps = kDdimTimesteps;
-    request.options = {{"use_clipped_model_output", "true"}};
-    const schedule::Table table = schedule::compile(source.scheduler(), "ddim", request);
-    Network network = source.lower();
-    fold(network, kDdimTimesteps);
-    const auto tables = reference::tablesOf<float>(network);
-    schedule::RunInputs<float> inputs;
-    inputs.batch = 4;
-    const std::vector<float> start = golden.reference.readFloats(golden.reference.get("x_T"));
-    inputs.noise = start;
-    const schedule::Trajectory<float> run =
-        schedule::runTable<float>(table, inputs,
-                                  [&](std::span<const float> x, const schedule::Row &row, size_t index,
-                                      std::span<float> m, std::span<float>) {
-                                      const Array<float> state = arrayOf<float>({x.begin(), x.end()}, 4);
-                                      const Array<float> found =
-                                          evaluate(network, tables, state, uint32_t(index), row.timestep, {});
-                                      std::copy(found.values.begin(), found.values.end(), m.begin());
-                                  });
-    const std::vector<float> expected = golden.reference.readFloats(golden.reference.get("ddim20_x_0"));
-    for (size_t i = 0; i < expected.size(); ++i)
-        ASSERT_NEAR(run.states.back()[i], expected[i], 1e-3) << i;
-}
-
-TEST_P(Described, FoldingKeepsWhatTheNetworkComputes) {
-    const DescribedNetwork golden = describedNetwork(GetParam());
-    const Network unfolded = Source(golden.weights, golden.description, {}).lower();
-    Network folded = unfolded;
-    fold(folded, {250, 750});
-    const auto before = reference::tablesOf<double>(unfolded), after = reference::tablesOf<double>(folded);
-    const Array<double> x = arrayOf<double>(golden.reference.readFloats(golden.reference.get("x_T")), 4);
-    for (const uint32_t row : {0u, 1u}) {
-        const double timestep = row == 0 ? 250 : 750;
-        const Array<double> expected =
-            evaluate(unfolded, before, x, row, timestep, unfolded.timestepFeatures);
-        const Array<double> found = evaluate(folded, after, x, row, timestep, {});
-        for (size_t i = 0; i < expected.values.size(); ++i)
-            ASSERT_NEAR(found.values[i], expected.values[i], 1e-11) << i;
-    }
-}
-
-INSTANTIATE_TEST_SUITE_P(Networks, Described, testing::Values("mnist", "fashion"),
-                         [](const auto &entry) { return std::string(entry.param); });
-
-// ------------------------------------------------------------------------------------------------ small ones
-// A table of timesteps has whole rows; a recipe that asks for others is refused by file, field and recipe.
-TEST(DescribedTimesteps, OutsideTheTableAreRefused) {
-    const DescribedNetwork golden = describedNetwork("mnist");
-    const auto message = [&](const std::string &recipe) -> std::string {
-        ConvertOptions options;
-        options.directory = golden.weights;
-        options.architecture = golden.description;
-        options.recipes = {parseRecipe(recipe)};
-        try {
-            convertCheckpoint(options);
-        } catch (const ReadError &error) {
-            return error.what();
-        }
-        return "";
-    };
-    EXPECT_EQ(message("all=ddim:4,timestep_spacing=trailing"), "");
-    const std::string
-        begin = golden.description + ": timestep_table: found timestep ",
-        end = ", expected whole timesteps from 0 to 999, the rows of \"network.time_embed.weight\"";
-    EXPECT_EQ(message("far=ddim:2,timestep_spacing=trailing,num_train_timesteps=2000"),
-              begin + "1999 in recipe \"far\"" + end);
-    const std::string between = message("between=euler:3,use_karras_sigmas=true");
-    EXPECT_EQ(between.find(begin), 0u) << between;
-    EXPECT_NE(between.find(" in recipe \"between\"" + end), std::string::npos) << between;
-}
-
 class Descriptions : public testing::Test {
 protected:
-    ~Descriptions() override { std::filesystem::remove_all(folder_); }
-
-    std::string file(const std::string &name) const { return (folder_ / name).string(); }
+    std::string file(const std::string &name) const { return folder_.at(name); }
 
     void weights(const std::vector<std::pair<std::string, std::vector<uint64_t>>> &shapes) {
         std::vector<TensorToWrite> tensors;
@@ -163,7 +48,7 @@ protected:
         return "";
     }
 
-    std::filesystem::path folder_ = freshFolder();
+    test::ScratchFolder folder_;
 };
 
 json minimal() {
@@ -574,62 +459,14 @@ TEST_F(Descriptions, AFileOfTensorsNeedsADescription) {
     EXPECT_THROW(Source(file("w.safetensors"), "", {}), ReadError);
     EXPECT_THROW(Source(file("w.safetensors"), "resnet", {}), ReadError);
     writeFile(file("d.json"), minimal().dump());
-    EXPECT_THROW(Source(folder_.string(), file("d.json"), {}), ReadError); // does not say which file
+    EXPECT_THROW(Source(folder_.path(), file("d.json"), {}), ReadError); // does not say which file
     json named = minimal();
     named["weights"] = "../w.safetensors";
     writeFile(file("d.json"), named.dump());
-    EXPECT_THROW(Source(folder_.string(), file("d.json"), {}), ReadError);
+    EXPECT_THROW(Source(folder_.path(), file("d.json"), {}), ReadError);
     named["weights"] = "w.safetensors";
     writeFile(file("d.json"), named.dump());
-    EXPECT_NO_THROW(Source(folder_.string(), file("d.json"), {}).lower());
-}
-
-// ------------------------------------------------------------------------------------------------
-// simple_unet
-TEST(SimpleUNet, HyperParametersThatItDoesNotHonourAreRefused) {
-    const std::string folder = std::string(MOTE_TESTS_DIR) + "/goldens/seed-simpleunet/";
-    const json good = json::parse(fileContent(folder + kSimpleUNetFile));
-    EXPECT_NO_THROW(parseSimpleUNetConfig(good, "s.json"));
-    for (const auto &[key, value] :
-         std::vector<std::pair<const char *, json>>{{"architecture", "BigUNet"},
-                                                    {"channels", 0},
-                                                    {"norm_groups", 5},
-                                                    {"norm_eps", 2},
-                                                    {"time_emb_dim", "256"},
-                                                    {"out_channels", 4},
-                                                    {"upsample", "bilinear"},
-                                                    {"downsample", "conv"},
-                                                    {"weights", "../w.safetensors"},
-                                                    {"attention", true}}) {
-        json wrong = good;
-        wrong[key] = value;
-        try {
-            parseSimpleUNetConfig(wrong, "s.json");
-            ADD_FAILURE() << key << " was accepted";
-        } catch (const ReadError &error) {
-            EXPECT_NE(std::string(error.what()).find(key), std::string::npos) << error.what();
-        }
-    }
-}
-
-// ------------------------------------------------------------------------------------------------ random
-// weights
-TEST(RandomWeights, FillAConfigurationAndDependOnTheSeedAlone) {
-    const CheckpointFolder folder;
-    std::filesystem::remove(folder.file(CheckpointFolder::kWeights));
-    ConvertOptions options;
-    options.directory = folder.path();
-    EXPECT_THROW(convertCheckpoint(options), ReadError);
-    options.randomWeights = 7;
-    const Conversion first = convertCheckpoint(options), again = convertCheckpoint(options);
-    EXPECT_EQ(first.constants.data, again.constants.data);
-    EXPECT_FALSE(first.model.selfCheck.ops.empty());
-    for (const SelfCheckOp &op : first.model.selfCheck.ops) { // well-conditioned
-        EXPECT_GT(op.rms, 0.05f) << op.op;
-        EXPECT_LT(op.rms, 20.0f) << op.op;
-    }
-    options.randomWeights = 8;
-    EXPECT_NE(convertCheckpoint(options).constants.data, first.constants.data);
+    EXPECT_NO_THROW(Source(folder_.path(), file("d.json"), {}).lower());
 }
 
 } // namespace

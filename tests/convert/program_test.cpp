@@ -11,8 +11,6 @@
 namespace mote::convert {
 namespace {
 
-namespace fs = std::filesystem;
-
 struct Outcome {
     int status = -1;
     std::string text; // both streams
@@ -30,61 +28,55 @@ Outcome run(const std::string &arguments, const std::string &before = "") {
     return outcome;
 }
 
-size_t filesIn(const fs::path &folder) {
-    return size_t(std::distance(fs::directory_iterator(folder), {}));
-}
-
 TEST(Program, ConvertsAndSaysWhatItFolded) {
     const CheckpointFolder checkpoint;
-    const fs::path out = freshFolder();
-    const Outcome outcome = run(checkpoint.path() + " -o " + (out / "m.mote").string() + " --steps 1,2");
+    const test::ScratchFolder out;
+    const Outcome outcome = run(checkpoint.path() + " -o " + out.at("m.mote") + " --steps 1,2");
     EXPECT_EQ(outcome.status, 0) << outcome.text;
     for (const char *part :
          {"UNet2DModel", "parameters", "bytes", "tables of 2 rows", "timesteps 999, 499", "self-check"})
         EXPECT_NE(outcome.text.find(part), std::string::npos) << part << " in:\n" << outcome.text;
-    EXPECT_EQ(filesIn(out), 1u);
-    fs::remove_all(out);
+    EXPECT_EQ(out.names().size(), 1u);
 }
 
 TEST(Program, SameInputGivesTheSameBytesInAnyFolderLocaleAndTime) {
     const CheckpointFolder one;
-    const fs::path folder = freshFolder(), two = folder / "a folder with spaces";
-    fs::copy(one.path(), two, fs::copy_options::recursive);
-    const auto bytes = [&](const fs::path &checkpoint, const std::string &environment, const char *name) {
-        const fs::path file = folder / name;
-        const Outcome outcome = run(
-            "'" + checkpoint.string() + "' -o '" + file.string() + "' --steps 1,4 --eta 0.5", environment);
+    const test::ScratchFolder folder;
+    const std::string two = folder.at("a folder with spaces");
+    std::filesystem::copy(one.path(), two, std::filesystem::copy_options::recursive);
+    const auto bytes = [&](const std::string &checkpoint, const std::string &environment, const char *name) {
+        const std::string file = folder.at(name);
+        const Outcome outcome =
+            run("'" + checkpoint + "' -o '" + file + "' --steps 1,4 --eta 0.5", environment);
         EXPECT_EQ(outcome.status, 0) << outcome.text;
-        return fileContent(file.string());
+        return fileContent(file);
     };
     const std::string first = bytes(one.path(), "LC_ALL=C TZ=UTC", "1.mote");
     EXPECT_FALSE(first.empty());
     EXPECT_EQ(first, bytes(two, "LC_ALL=de_DE.UTF-8 LANG=tr_TR.UTF-8 TZ=Pacific/Kiritimati", "2.mote"));
     EXPECT_EQ(first, bytes(two, "cd / && LC_ALL=C.UTF-8 SOURCE_DATE_EPOCH=0", "3.mote"));
     // Another number must make another file, or the comparison says nothing.
-    const Outcome other = run(one.path() + " -o " + (folder / "4.mote").string() + " --steps 1,4 --eta 0.25");
+    const Outcome other = run(one.path() + " -o " + folder.at("4.mote") + " --steps 1,4 --eta 0.25");
     EXPECT_EQ(other.status, 0) << other.text;
-    EXPECT_NE(first, fileContent((folder / "4.mote").string()));
-    fs::remove_all(folder);
+    EXPECT_NE(first, fileContent(folder.at("4.mote")));
 }
 
 TEST(Program, RefusalLeavesTheOldFileAndNoOther) {
     const CheckpointFolder checkpoint;
     checkpoint.edit(CheckpointFolder::kConfig, [](nlohmann::json &config) { config["act_fn"] = "elu"; });
-    const fs::path out = freshFolder();
-    writeFile((out / "m.mote").string(), "as it was");
-    const Outcome outcome = run(checkpoint.path() + " -o " + (out / "m.mote").string());
+    const test::ScratchFolder out;
+    writeFile(out.at("m.mote"), "as it was");
+    const Outcome outcome = run(checkpoint.path() + " -o " + out.at("m.mote"));
     EXPECT_EQ(outcome.status, 3);
     EXPECT_NE(outcome.text.find("act_fn"), std::string::npos) << outcome.text;
-    EXPECT_EQ(fileContent((out / "m.mote").string()), "as it was");
-    EXPECT_EQ(filesIn(out), 1u);
-    fs::remove_all(out);
+    EXPECT_EQ(fileContent(out.at("m.mote")), "as it was");
+    EXPECT_EQ(out.names().size(), 1u);
 }
 
 TEST(Program, ExitStatusTellsWhoseMistakeItWas) {
     const CheckpointFolder checkpoint;
-    const fs::path out = freshFolder();
-    const std::string file = (out / "m.mote").string(), convert = checkpoint.path() + " -o " + file;
+    const test::ScratchFolder out;
+    const std::string file = out.at("m.mote"), convert = checkpoint.path() + " -o " + file;
     const std::vector<std::pair<std::string, int>> kCalls = {
         {"--help", 0},
         {"", 2},
@@ -100,9 +92,9 @@ TEST(Program, ExitStatusTellsWhoseMistakeItWas) {
         {convert + " --timesteps 5000", 3},
         {convert + " --sampler dreams", 3},
         {convert + " --eta lots", 3},
-        {convert + " --scheduler " + (out / "none.json").string(), 3},
-        {(out / "none").string() + " -o " + file, 3},
-        {checkpoint.path() + " -o " + (out / "none" / "m.mote").string(), 4},
+        {convert + " --scheduler " + out.at("none.json"), 3},
+        {out.at("none") + " -o " + file, 3},
+        {checkpoint.path() + " -o " + out.at("none/m.mote"), 4},
         {checkpoint.path() + " -o /dev/full/m.mote", 4},
     };
     for (const auto &[arguments, status] : kCalls) {
@@ -110,8 +102,7 @@ TEST(Program, ExitStatusTellsWhoseMistakeItWas) {
         EXPECT_EQ(outcome.status, status) << arguments << "\n" << outcome.text;
         EXPECT_FALSE(outcome.text.empty()) << arguments;
     }
-    EXPECT_EQ(filesIn(out), 0u);
-    fs::remove_all(out);
+    EXPECT_EQ(out.names().size(), 0u);
 }
 
 TEST(Program, StepTablePrintsJson) {

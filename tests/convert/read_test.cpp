@@ -1,7 +1,8 @@
-// Number formats, safetensors in both directions, old names.
+// Number formats, safetensors in both directions, old names, other configurations.
 #include "checkpoint_folder.h"
 
 #include "convert.h"
+#include "lower/simple_unet.h"
 #include "read/half.h"
 #include "read/safetensors.h"
 
@@ -57,8 +58,8 @@ TEST(Bfloat16, IsTheUpperHalfOfAFloat) {
 }
 
 TEST(Safetensors, WhatIsWrittenIsRead) {
-    const std::filesystem::path folder = freshFolder();
-    const std::string path = (folder / "t.safetensors").string();
+    const test::ScratchFolder folder;
+    const std::string path = folder.at("t.safetensors");
     writeSafetensors(
         path, {{"b", {2, 3}, {1, -2, 3.5f, 0, 1e-30f, 6}}, {"a \"quoted\"", {}, {7}}, {"none", {0, 4}, {}}});
     const SafetensorsFile file(path);
@@ -69,20 +70,18 @@ TEST(Safetensors, WhatIsWrittenIsRead) {
     EXPECT_EQ(file.get("none").elements(), 0u);
     EXPECT_EQ(file.find("c"), nullptr);
     EXPECT_THROW(file.get("c"), ReadError);
-    std::filesystem::remove_all(folder);
 }
 
 TEST(Safetensors, FailedWriteLeavesTheOldFileAndNoOther) {
-    const std::filesystem::path folder = freshFolder();
-    const std::string path = (folder / "t.safetensors").string();
+    const test::ScratchFolder folder;
+    const std::string path = folder.at("t.safetensors");
     writeSafetensors(path, {{"a", {1}, {1}}});
     const std::string before = fileContent(path);
     EXPECT_THROW(writeSafetensors(path, {{"a", {2}, {1}}}), ReadError);
     EXPECT_THROW(writeSafetensors(path, {{"a", {1}, {1}}, {"a", {1}, {2}}}), ReadError);
-    EXPECT_THROW(writeSafetensors((folder / "none" / "t").string(), {{"a", {1}, {1}}}), ReadError);
+    EXPECT_THROW(writeSafetensors(folder.at("none/t"), {{"a", {1}, {1}}}), ReadError);
     EXPECT_EQ(fileContent(path), before);
-    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
-    std::filesystem::remove_all(folder);
+    EXPECT_EQ(folder.names().size(), 1u);
 }
 
 // The case's fp16 file was made by rounding its fp32 file.
@@ -168,6 +167,32 @@ TEST(Checkpoint, AbsentKeysTakeTheLibrarysDefaults) {
     EXPECT_TRUE(config.flipSinToCos);
     EXPECT_TRUE(config.addAttention);
     EXPECT_FALSE(config.attnNormNumGroups.has_value());
+}
+
+TEST(SimpleUNet, HyperParametersThatItDoesNotHonourAreRefused) {
+    const std::string folder = std::string(MOTE_TESTS_DIR) + "/goldens/seed-simpleunet/";
+    const nlohmann::json good = nlohmann::json::parse(fileContent(folder + kSimpleUNetFile));
+    EXPECT_NO_THROW(parseSimpleUNetConfig(good, "s.json"));
+    for (const auto &[key, value] :
+         std::vector<std::pair<const char *, nlohmann::json>>{{"architecture", "BigUNet"},
+                                                              {"channels", 0},
+                                                              {"norm_groups", 5},
+                                                              {"norm_eps", 2},
+                                                              {"time_emb_dim", "256"},
+                                                              {"out_channels", 4},
+                                                              {"upsample", "bilinear"},
+                                                              {"downsample", "conv"},
+                                                              {"weights", "../w.safetensors"},
+                                                              {"attention", true}}) {
+        nlohmann::json wrong = good;
+        wrong[key] = value;
+        try {
+            parseSimpleUNetConfig(wrong, "s.json");
+            ADD_FAILURE() << key << " was accepted";
+        } catch (const ReadError &error) {
+            EXPECT_NE(std::string(error.what()).find(key), std::string::npos) << error.what();
+        }
+    }
 }
 
 } // namespace

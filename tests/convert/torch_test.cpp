@@ -15,9 +15,7 @@ namespace {
 
 class TorchFiles : public testing::Test {
 protected:
-    ~TorchFiles() override { std::filesystem::remove_all(folder_); }
-
-    std::string file(const std::string &name) const { return (folder_ / name).string(); }
+    std::string file(const std::string &name) const { return folder_.at(name); }
     std::string written(const std::string &content, const std::string &name = "weights.pth") const {
         writeFile(file(name), content);
         return file(name);
@@ -32,7 +30,7 @@ protected:
         }
         return "";
     }
-    std::filesystem::path folder_ = freshFolder();
+    test::ScratchFolder folder_;
 };
 
 std::string golden(const char *name) {
