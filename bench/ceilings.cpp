@@ -12,29 +12,57 @@ namespace {
 const uint32_t kMultiplyAddWords[] = {
 #include "MultiplyAdd.inc"
 };
+const uint32_t kMultiplyAddStoreWords[] = {
+#include "MultiplyAddStore.inc"
+};
+const uint32_t kExponentialWords[] = {
+#include "Exponential.inc"
+};
+const uint32_t kRegisterTileWords[] = {
+#include "RegisterTile.inc"
+};
 const uint32_t kCopyWords[] = {
 #include "Copy.inc"
 };
 const uint32_t kCopyTexelsWords[] = {
 #include "CopyTexels.inc"
 };
+const uint32_t kLoadWords[] = {
+#include "Load.inc"
+};
+const uint32_t kLoadTexelsWords[] = {
+#include "LoadTexels.inc"
+};
+const uint32_t kStoreWords[] = {
+#include "Store.inc"
+};
 
 constexpr uint32_t kFirstId = 1u << 20; // the library's own shaders have small numbers
 constexpr uint32_t kWorkgroup = 64;
-constexpr uint64_t kMultiplyAdds = 8 * 12; // of one loop of multiply_add.comp
-constexpr uint32_t kUnroll = 8;            // of copy.comp
-constexpr uint64_t kCopyBytes = 64u << 20;
+constexpr uint32_t kSteps = 16 * 12, kExponentials = 12;        // of one loop of multiply_add.comp
+constexpr uint32_t kTileSteps = 32 * 4 * 8;                     // of one loop of register_tile.comp
+constexpr uint64_t kMovedGroup = uint64_t{kWorkgroup} * 8 * 16; // bytes that a group of copy.comp moves
+constexpr uint64_t kCopyBytes = 64u << 20;                      // beyond caches
+constexpr uint32_t kWrap = 64; // groups until the same bytes are moved again: half a mebibyte, in a cache
 constexpr int kRuns = 7;
 
 struct Push {
     float factor, offset;
-    uint32_t loops;
+    uint32_t loops, wrap;
 };
 
-gpu::PipelineDescription pipeline(uint32_t id, const char *name, const uint32_t *words, size_t bytes) {
+template <size_t Count>
+gpu::PipelineDescription pipeline(uint32_t id, const char *name, const uint32_t (&words)[Count],
+                                  uint32_t bindings, uint32_t pushBytes) {
     gpu::PipelineDescription description;
-    description.shader = {kFirstId + id, name, words, bytes / sizeof(uint32_t)};
+    description.shader = {kFirstId + id, name, words, Count};
+    description.bindings = bindings;
+    description.pushBytes = pushBytes;
     return description;
+}
+
+gpu::Allocation allocate(gpu::Device &device, uint64_t bytes) {
+    return expect(gpu::Allocation::create(device, bytes, gpu::MemoryKind::DeviceLocal, "ceiling"));
 }
 
 double leastSeconds(DeviceTimer &timer) {
@@ -44,59 +72,105 @@ double leastSeconds(DeviceTimer &timer) {
     return least;
 }
 
-double measureArithmetic(gpu::Device &device) {
+// Steps of all invocations a second.
+double measureSteps(gpu::Device &device, const gpu::PipelineDescription &description, uint32_t steps,
+                    float factor) {
     // A large device needs many groups, a small one must not be held for long: grow until it takes 10 ms.
-    gpu::PipelineDescription description =
-        pipeline(0, "multiply_add", kMultiplyAddWords, sizeof kMultiplyAddWords);
-    description.bindings = 1;
-    description.pushBytes = sizeof(Push);
     const gpu::Pipeline *made = expect(device.pipelines().get(description));
+    const gpu::Allocation stored = allocate(device, kWrap * kMovedGroup);
     double best = 0;
     for (uint32_t groups = 32; groups <= 32768; groups *= 4) {
-        const gpu::Allocation target = expect(gpu::Allocation::create(
-            device, uint64_t{groups} * kWorkgroup * sizeof(float), gpu::MemoryKind::DeviceLocal, "ceiling"));
-        const Push push = {0.999f, 0.001f, 400};
+        const gpu::Allocation target = allocate(device, uint64_t{groups} * kWorkgroup * sizeof(float));
+        const Push push = {factor, 0.001f, 38400 / steps, kWrap};
         DeviceTimer timer(device, [&](gpu::CommandBuffer &commands) {
-            const gpu::BufferRange range = {&target, 0, target.size()};
-            return commands.dispatch(*made, &range, 1, &push, sizeof push, groups, 1, 1);
+            const gpu::BufferRange ranges[] = {{&target, 0, target.size()}, {&stored, 0, stored.size()}};
+            return commands.dispatch(*made, ranges, description.bindings, &push, sizeof push, groups, 1, 1);
         });
         const double seconds = leastSeconds(timer);
-        best = std::max(best, 2.0 * static_cast<double>(kMultiplyAdds * push.loops * kWorkgroup * groups) /
-                                  seconds);
+        best =
+            std::max(best, static_cast<double>(uint64_t{steps} * push.loops * kWorkgroup * groups) / seconds);
         if (seconds > 0.01)
             break;
     }
     return best;
 }
 
-double measureCopy(gpu::Device &device, bool texels) {
-    const uint64_t range =
-        std::min({kCopyBytes, uint64_t{device.caps().maxStorageBufferRange},
-                  texels ? uint64_t{device.caps().maxTexelBufferElements} * 16 : UINT64_MAX});
-    constexpr uint64_t kGroupBytes = uint64_t{kWorkgroup} * kUnroll * 16;
-    const uint32_t groups = static_cast<uint32_t>(std::min<uint64_t>(range / kGroupBytes, 65535));
-    const uint64_t bytes = groups * kGroupBytes;
-    gpu::PipelineDescription description =
-        texels ? pipeline(2, "copy_texels", kCopyTexelsWords, sizeof kCopyTexelsWords)
-               : pipeline(1, "copy", kCopyWords, sizeof kCopyWords);
-    description.bindings = 2;
+// Bytes a second that copy.comp moves in one direction. `wrap`: groups of different bytes.
+double measureMove(gpu::Device &device, gpu::PipelineDescription description, bool texels, uint64_t wrap) {
+    const uint64_t most = std::min(uint64_t{device.caps().maxStorageBufferRange},
+                                   texels ? uint64_t{device.caps().maxTexelBufferElements} * 16 : UINT64_MAX);
+    const uint32_t groups = static_cast<uint32_t>(std::min(kCopyBytes / kMovedGroup, most / kMovedGroup));
+    const uint32_t push = static_cast<uint32_t>(std::min<uint64_t>(wrap, groups));
     description.texelBindings = texels ? 1 : 0;
     const gpu::Pipeline *made = expect(device.pipelines().get(description));
-    const gpu::Allocation source =
-        expect(gpu::Allocation::create(device, bytes, gpu::MemoryKind::DeviceLocal, "ceiling"));
-    const gpu::Allocation target =
-        expect(gpu::Allocation::create(device, bytes, gpu::MemoryKind::DeviceLocal, "ceiling"));
+    const gpu::Allocation source = allocate(device, push * kMovedGroup);
+    const gpu::Allocation target = allocate(device, push * kMovedGroup);
     DeviceTimer timer(device, [&](gpu::CommandBuffer &commands) {
-        const gpu::BufferRange ranges[] = {{&source, 0, bytes}, {&target, 0, bytes}};
-        return commands.dispatch(*made, ranges, 2, nullptr, 0, groups, 1, 1);
+        const gpu::BufferRange ranges[] = {{&source, 0, source.size()}, {&target, 0, target.size()}};
+        return commands.dispatch(*made, ranges, 2, &push, sizeof push, groups, 1, 1);
     });
-    return 2.0 * static_cast<double>(bytes) / leastSeconds(timer);
+    return static_cast<double>(groups * kMovedGroup) / leastSeconds(timer);
+}
+
+double measureDispatch(gpu::Device &device, const gpu::PipelineDescription &description) {
+    constexpr int kDispatches = 200;
+    const gpu::Pipeline *made = expect(device.pipelines().get(description));
+    const gpu::Allocation target = allocate(device, 2 * kWorkgroup * sizeof(float));
+    DeviceTimer timer(device, [&](gpu::CommandBuffer &commands) -> Status {
+        const gpu::BufferRange range = {&target, 0, target.size()};
+        const Push push = {0, 0, 0, 1};
+        for (int i = 0; i < kDispatches; ++i) {
+            MOTE_TRY(commands.dispatch(*made, &range, 1, &push, sizeof push, 2, 1, 1));
+            commands.barrier();
+        }
+        return {};
+    });
+    return leastSeconds(timer) / kDispatches;
 }
 
 } // namespace
 
 Ceilings measureCeilings(gpu::Device &device) {
-    return {measureArithmetic(device), std::max(measureCopy(device, false), measureCopy(device, true))};
+    const auto multiplyAdd = pipeline(0, "multiply_add", kMultiplyAddWords, 1, sizeof(Push));
+    const auto both = pipeline(1, "multiply_add_store", kMultiplyAddStoreWords, 2, sizeof(Push));
+    const auto exponential = pipeline(2, "exponential", kExponentialWords, 1, sizeof(Push));
+    auto tile = pipeline(3, "register_tile", kRegisterTileWords, 1, sizeof(Push));
+    tile.constants = {32, 8};
+    const auto copy = pipeline(4, "copy", kCopyWords, 2, 4);
+    const auto copyTexels = pipeline(5, "copy_texels", kCopyTexelsWords, 2, 4);
+    const auto load = pipeline(6, "load", kLoadWords, 2, 4);
+    const auto loadTexels = pipeline(7, "load_texels", kLoadTexelsWords, 2, 4);
+    const auto store = pipeline(8, "store", kStoreWords, 2, 4);
+
+    Ceilings found;
+    const double steps = measureSteps(device, multiplyAdd, kSteps, 0.999f);
+    found.operationsPerSecond = 2 * std::max(steps, measureSteps(device, tile, kTileSteps, 0.001f));
+    found.exponentialsPerSecond = measureSteps(device, exponential, kExponentials, -0.999f);
+    found.bytesPerSecond = 2 * std::max(measureMove(device, copy, false, UINT64_MAX),
+                                        measureMove(device, copyTexels, true, UINT64_MAX));
+    found.loadedBytesPerSecond =
+        std::max(measureMove(device, load, false, kWrap), measureMove(device, loadTexels, true, kWrap));
+    found.storedBytesPerSecond = measureMove(device, store, false, kWrap);
+    found.dispatchSeconds = measureDispatch(device, multiplyAdd);
+
+    // Of one loop of an invocation, which stores 16 bytes.
+    const double arithmetic = kSteps / steps, stores = 16 / found.storedBytesPerSecond;
+    const double together = kSteps / measureSteps(device, both, kSteps, 0.999f);
+    found.apart =
+        std::clamp((together - std::max(arithmetic, stores)) / std::min(arithmetic, stores), 0.0, 1.0);
+    return found;
+}
+
+Ceilings better(const Ceilings &a, const Ceilings &b) {
+    Ceilings best;
+    best.operationsPerSecond = std::max(a.operationsPerSecond, b.operationsPerSecond);
+    best.bytesPerSecond = std::max(a.bytesPerSecond, b.bytesPerSecond);
+    best.exponentialsPerSecond = std::max(a.exponentialsPerSecond, b.exponentialsPerSecond);
+    best.loadedBytesPerSecond = std::max(a.loadedBytesPerSecond, b.loadedBytesPerSecond);
+    best.storedBytesPerSecond = std::max(a.storedBytesPerSecond, b.storedBytesPerSecond);
+    best.apart = std::min(a.apart, b.apart);
+    best.dispatchSeconds = std::min(a.dispatchSeconds, b.dispatchSeconds);
+    return best;
 }
 
 } // namespace mote::bench

@@ -7,11 +7,21 @@
 namespace mote::bench {
 
 struct Ceilings {
-    double operationsPerSecond = 0; // fp32, a multiply-add is two
+    double operationsPerSecond = 0; // fp32, a multiply-add is two: of chains or of a matrix product's sums
     double bytesPerSecond = 0;      // of a copy larger than any cache: read and written
+
+    // What floors (bench/floors.h) are made of besides.
+    double exponentialsPerSecond = 0;
+    double loadedBytesPerSecond = 0, storedBytesPerSecond = 0; // in a cache
+    // Of arithmetic and stores side by side: what of the shorter does not hide behind the longer, 0..1.
+    double apart = 0;
+    double dispatchSeconds = 0; // of an empty one with its barrier
 };
 
-// Takes about a second.
+// Takes about two seconds.
 Ceilings measureCeilings(gpu::Device &device);
+
+// The better of each of two measurements: others may have disturbed one.
+Ceilings better(const Ceilings &a, const Ceilings &b);
 
 } // namespace mote::bench

@@ -1,14 +1,22 @@
-// The memory ceiling: every invocation copies UNROLL times 16 bytes.
+// The memory ceilings: every invocation moves UNROLL times 16 bytes.
 //
 //   source  uvec4; TEXELS 1: through a texel buffer, which some drivers read faster
 //   target  uvec4
 //
-// Workgroup: 64 invocations, 1-D; neighbours copy neighbours. groups * 64 * UNROLL elements. Features: none.
+// MOVE: 0 copies, 1 loads, 2 stores. Workgroups wrap around after `wrap` of them, so that what is moved may
+// stay in a cache.
+//
+// Workgroup: 64 invocations, 1-D; neighbours move neighbours. wrap * 64 * UNROLL elements. Features: none.
 #version 450
 
 #define UNROLL 8
 
 layout(local_size_x = 64) in;
+
+layout(push_constant) uniform Push {
+    uint wrap;
+}
+pc;
 
 #if TEXELS
 layout(binding = 0) uniform utextureBuffer source;
@@ -24,7 +32,19 @@ layout(binding = 1, std430) writeonly buffer Target {
 };
 
 void main() {
-    uint first = gl_WorkGroupID.x * 64 * UNROLL + gl_LocalInvocationID.x;
+    uint first = gl_WorkGroupID.x % pc.wrap * 64 * UNROLL + gl_LocalInvocationID.x;
+#if MOVE == 0
     for (uint i = 0; i < UNROLL; ++i)
         target[first + i * 64] = LOAD(first + i * 64);
+#elif MOVE == 1
+    uvec4 seen = uvec4(0);
+    for (uint i = 0; i < UNROLL; ++i)
+        seen |= LOAD(first + i * 64);
+    if (seen.x + seen.y + seen.z + seen.w == 1) // never: the source is all zeros
+        target[first] = seen;
+#else
+    uvec4 made = uvec4(first);
+    for (uint i = 0; i < UNROLL; ++i)
+        target[first + i * 64] = made + i;
+#endif
 }

@@ -252,8 +252,8 @@ private:
 struct Units {
     std::shared_ptr<Subject> subject;
     std::vector<Unit> units;
-    Ceilings ceilings;
-    std::vector<double> errors; // empty: not yet known
+    std::shared_ptr<Ceilings> ceilings; // the best so far
+    std::vector<double> errors;         // empty: not yet known
     std::vector<std::unique_ptr<DeviceTimer>> timers;
 };
 
@@ -303,14 +303,21 @@ void timeUnit(benchmark::State &state, const std::shared_ptr<Units> &all, size_t
     state.counters["wall_ms"] = 1e3 * total.wall / runs;
     state.counters["GFLOP/s"] = 1e-9 * operations * runs / total.gpu;
     state.counters["GB/s"] = 1e-9 * bytes * runs / total.gpu;
-    state.counters["%arithmetic"] = 100 * operations * runs / total.gpu / all->ceilings.operationsPerSecond;
-    state.counters["%copy"] = 100 * bytes * runs / total.gpu / all->ceilings.bytesPerSecond;
+    state.counters["%arithmetic"] = 100 * operations * runs / total.gpu / all->ceilings->operationsPerSecond;
+    state.counters["%copy"] = 100 * bytes * runs / total.gpu / all->ceilings->bytesPerSecond;
+    addFloor(state, floorOf(subject.model(), subject.graph(), subject.shapes(), unit.ops, *all->ceilings));
     state.counters["error"] = all->errors[index];
     state.counters["count"] = unit.count;
     state.counters["dispatches"] = static_cast<double>(commands.size());
 }
 
 } // namespace
+
+void addFloor(benchmark::State &state, const Floor &floor) {
+    state.counters["floor_ms"] = 1e3 * floor.seconds;
+    state.counters["floor_arithmetic_ms"] = 1e3 * floor.arithmeticSeconds;
+    state.counters["floor_memory_ms"] = 1e3 * floor.memorySeconds;
+}
 
 std::vector<Unit> distinctOps(const Subject &subject) {
     std::vector<Unit> units;
@@ -338,7 +345,7 @@ std::vector<double> errorsOf(Subject &subject, const std::vector<Unit> &units) {
 }
 
 void registerUnits(const std::string &prefix, const std::shared_ptr<Subject> &subject,
-                   const std::vector<Unit> &units, const Ceilings &ceilings) {
+                   const std::vector<Unit> &units, const std::shared_ptr<Ceilings> &ceilings) {
     const auto all = std::make_shared<Units>(Units{subject, units, ceilings, {}, {}});
     all->timers.resize(units.size());
     for (size_t i = 0; i < units.size(); ++i) {

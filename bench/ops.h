@@ -2,7 +2,10 @@
 #pragma once
 
 #include "ceilings.h"
+#include "floors.h"
 #include "subject.h"
+
+#include <benchmark/benchmark.h>
 
 #include <memory>
 #include <string>
@@ -24,9 +27,12 @@ std::vector<Unit> distinctOps(const Subject &subject);
 // device had. Of large maps a convolution's first rows alone.
 std::vector<double> errorsOf(Subject &subject, const std::vector<Unit> &units);
 
+// As counters of what is being timed.
+void addFloor(benchmark::State &state, const Floor &floor);
+
 // Registers `prefix`/NAME for each unit.
 void registerUnits(const std::string &prefix, const std::shared_ptr<Subject> &subject,
-                   const std::vector<Unit> &units, const Ceilings &ceilings);
+                   const std::vector<Unit> &units, const std::shared_ptr<Ceilings> &ceilings);
 
 // A convolution as a library of the host would be asked for it.
 struct HostConvolution {

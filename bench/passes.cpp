@@ -2,6 +2,7 @@
 
 #include "device_timer.h"
 #include "expect.h"
+#include "ops.h"
 
 #include <benchmark/benchmark.h>
 
@@ -41,6 +42,7 @@ void timePass(benchmark::State &state, Subject &subject, const Ceilings &ceiling
     state.counters["GFLOP/s"] = 1e-9 * static_cast<double>(cost.operations) * runs / total.gpu;
     state.counters["%arithmetic"] =
         100 * static_cast<double>(cost.operations) * runs / total.gpu / ceilings.operationsPerSecond;
+    addFloor(state, floorOfPass(subject.model(), subject.graph(), subject.shapes(), ceilings));
     state.counters["dispatches"] = static_cast<double>(count);
 }
 
@@ -97,8 +99,8 @@ void timeSustained(benchmark::State &state, Subject &subject, double seconds) {
 
 } // namespace
 
-void registerPasses(const std::shared_ptr<Subject> &subject, const Ceilings &ceilings, double sustain,
-                    const gpu::DeviceOptions &deviceOptions) {
+void registerPasses(const std::shared_ptr<Subject> &subject, const std::shared_ptr<Ceilings> &ceilings,
+                    double sustain, const gpu::DeviceOptions &deviceOptions) {
     const auto add = [&](const char *what, auto function) {
         return benchmark::RegisterBenchmark((std::string(what) + "/" + subject->name()).c_str(), function)
             ->Unit(benchmark::kMillisecond);
@@ -108,7 +110,7 @@ void registerPasses(const std::shared_ptr<Subject> &subject, const Ceilings &cei
         timeFirst(state, *subject, deviceOptions);
     })->UseRealTime();
     add("next image", [=](benchmark::State &state) { timeNext(state, *subject); })->UseRealTime();
-    add("pass", [=](benchmark::State &state) { timePass(state, *subject, ceilings); })->UseManualTime();
+    add("pass", [=](benchmark::State &state) { timePass(state, *subject, *ceilings); })->UseManualTime();
     if (sustain > 0)
         add("sustained", [=](benchmark::State &state) { timeSustained(state, *subject, sustain); })
             ->Iterations(1)

@@ -9,7 +9,7 @@
 namespace mote::bench {
 
 // `sustain`: seconds of images one after the other; 0: none.
-void registerPasses(const std::shared_ptr<Subject> &subject, const Ceilings &ceilings, double sustain,
-                    const gpu::DeviceOptions &deviceOptions);
+void registerPasses(const std::shared_ptr<Subject> &subject, const std::shared_ptr<Ceilings> &ceilings,
+                    double sustain, const gpu::DeviceOptions &deviceOptions);
 
 } // namespace mote::bench

@@ -1,0 +1,145 @@
+#include "floors.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mote::bench {
+namespace {
+
+// What one way to compute an op takes.
+struct Work {
+    double operations = 0; // a multiply-add is two
+    double exponentials = 0;
+    double loaded = 0, stored = 0; // bytes, each touched once
+    double dispatches = 1;
+};
+
+double elementsOf(const TensorShape &shape) {
+    return static_cast<double>(shape.n) * shape.c * shape.h * shape.w;
+}
+
+Floor floorOfWork(const Work &work, const Ceilings &ceilings) {
+    Floor floor;
+    floor.arithmeticSeconds =
+        work.operations / ceilings.operationsPerSecond + work.exponentials / ceilings.exponentialsPerSecond;
+    floor.memorySeconds =
+        work.loaded / ceilings.loadedBytesPerSecond + work.stored / ceilings.storedBytesPerSecond;
+    floor.seconds = std::max(floor.arithmeticSeconds, floor.memorySeconds) +
+                    ceilings.apart * std::min(floor.arithmeticSeconds, floor.memorySeconds) +
+                    work.dispatches * ceilings.dispatchSeconds;
+    return floor;
+}
+
+// What Winograd F(m x m, 3 x 3) needs besides the tensors around it, see shaders/winograd.glsl: V and M
+// staged in fp32, U in fp16. An input transform is 2 (m + 2) lines of a tile, an output transform m + 2 lines
+// and m columns.
+Work winograd(const TensorShape &output, double inputs, double m, double operationsOfInputLine,
+              double operationsOfOutputLine) {
+    const double positions = (m + 2) * (m + 2);
+    const double tiles = output.n * std::ceil(output.h / m) * std::ceil(output.w / m);
+    Work work;
+    work.operations = 2 * positions * tiles * inputs * output.c;
+    work.operations += tiles * (2 * (m + 2) * operationsOfInputLine * inputs +
+                                (2 * m + 2) * operationsOfOutputLine * output.c);
+    const double staged = 4 * positions * tiles * (inputs + output.c);
+    work.loaded = staged + 2 * positions * inputs * output.c;
+    work.stored = staged;
+    work.dispatches = 3;
+    return work;
+}
+
+class Counter {
+public:
+    Counter(const Model &model, const Graph &graph, const GraphShapes &shapes, const Ceilings &ceilings)
+        : model_(model), graph_(graph), shapes_(shapes), ceilings_(ceilings) {}
+
+    Floor floorOf(uint32_t index, bool mayBeFused) const {
+        const Op &op = graph_.ops[index];
+        if (op.kind == OpKind::Conv2d)
+            return convolution(op);
+        const TensorShape &output = shapes_.tensors[op.output];
+        Work work = moved(op);
+        if (op.kind == OpKind::Attention) {
+            const double tokens = static_cast<double>(output.h) * output.w;
+            work.operations = 4 * elementsOf(output) * tokens;
+            work.exponentials = output.n * op.heads * tokens * tokens;
+        } else {
+            const double inputs = elementsOf(shapes_.tensors[op.inputs[0]]);
+            work.operations = 2 * inputs;
+            work.exponentials = op.activation == ActivationFunction::None ? 0 : inputs;
+        }
+        if (mayBeFused && op.kind == OpKind::GroupNorm)
+            work.loaded = work.stored = work.dispatches = 0;
+        return floorOfWork(work, ceilings_);
+    }
+
+private:
+    double bytesOf(uint32_t tensor) const {
+        return static_cast<double>(tensorBytes(graph_.tensors[tensor].kind, shapes_.tensors[tensor]));
+    }
+
+    // The tensors alone.
+    Work moved(const Op &op) const {
+        Work work;
+        for (uint32_t input : op.inputs)
+            work.loaded += bytesOf(input);
+        if (op.residual != kNone)
+            work.loaded += bytesOf(op.residual);
+        work.stored = bytesOf(op.output);
+        return work;
+    }
+
+    Floor convolution(const Op &op) const {
+        const std::vector<uint32_t> &weight = model_.weights[op.weight].shape; // [out][kh][kw][in]
+        const TensorShape &output = shapes_.tensors[op.output];
+        const Work around = moved(op);
+        Work direct;
+        direct.operations = 2 * elementsOf(output) * weight[1] * weight[2] * weight[3];
+        direct.loaded = 2.0 * weight[0] * weight[1] * weight[2] * weight[3];
+        std::vector<Work> ways = {direct};
+        if (weight[1] == 3 && weight[2] == 3 && op.stride == 1) {
+            ways.push_back(winograd(output, weight[3], 4, 20, 16));
+            ways.push_back(winograd(output, weight[3], 2, 4, 4));
+        }
+        Floor least;
+        for (Work &way : ways) {
+            way.loaded += around.loaded;
+            way.stored += around.stored;
+            const Floor floor = floorOfWork(way, ceilings_);
+            if (least.seconds == 0 || floor.seconds < least.seconds)
+                least = floor;
+        }
+        return least;
+    }
+
+    const Model &model_;
+    const Graph &graph_;
+    const GraphShapes &shapes_;
+    const Ceilings &ceilings_;
+};
+
+void add(Floor &sum, const Floor &floor) {
+    sum.seconds += floor.seconds;
+    sum.arithmeticSeconds += floor.arithmeticSeconds;
+    sum.memorySeconds += floor.memorySeconds;
+}
+
+} // namespace
+
+Floor floorOf(const Model &model, const Graph &graph, const GraphShapes &shapes,
+              const std::vector<uint32_t> &ops, const Ceilings &ceilings) {
+    Floor sum;
+    for (uint32_t op : ops)
+        add(sum, Counter(model, graph, shapes, ceilings).floorOf(op, false));
+    return sum;
+}
+
+Floor floorOfPass(const Model &model, const Graph &graph, const GraphShapes &shapes,
+                  const Ceilings &ceilings) {
+    Floor sum;
+    for (uint32_t op = 0; op < graph.ops.size(); ++op)
+        add(sum, Counter(model, graph, shapes, ceilings).floorOf(op, true));
+    return sum;
+}
+
+} // namespace mote::bench
