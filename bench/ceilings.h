@@ -18,7 +18,7 @@ struct Ceilings {
     double dispatchSeconds = 0; // of an empty one with its barrier
 };
 
-// Takes about two seconds.
+// Takes about a second.
 Ceilings measureCeilings(gpu::Device &device);
 
 // The better of each of two measurements: others may have disturbed one.

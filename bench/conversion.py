@@ -48,8 +48,10 @@ def main():
     seconds, selfCheck, peak, checkpoint = min(runs)
     result = {"seconds": seconds, "self_check_seconds": selfCheck, "peak_bytes": peak, "checkpoint_bytes": checkpoint,
               "runs": len(runs)}
-    with open(os.path.join(options.out, "conversion.json"), "w") as file:
+    path = os.path.join(options.out, "conversion.json")
+    with open(path + ".part", "w") as file:
         json.dump(result, file, indent=2)
+    os.replace(path + ".part", path)
     print("conversion %.2f s, %.2f s without the self-check, %.2f times the checkpoint's bytes"
           % (seconds, seconds - selfCheck, peak / checkpoint))
 

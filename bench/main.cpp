@@ -5,6 +5,7 @@
 // against its peers. With models: each distinct op of theirs, and whole passes and images.
 #include "ceilings.h"
 #include "expect.h"
+#include "host_time.h"
 #include "made_ops.h"
 #include "mote/mote.h"
 #include "ops.h"
@@ -122,6 +123,7 @@ void registerMadeOps(const std::shared_ptr<gpu::Device> &device, const std::shar
 void registerModel(const std::shared_ptr<Subject> &subject, const Arguments &arguments,
                    const gpu::DeviceOptions &options, const std::shared_ptr<Ceilings> &ceilings) {
     registerPasses(subject, ceilings, arguments.sustain, options);
+    registerHostTime(subject);
     const std::vector<Unit> units = distinctOps(*subject);
     registerUnits("op/" + subject->name(), subject, units, ceilings);
     for (const Unit &unit : units)

@@ -22,6 +22,7 @@ import warnings
 
 import numpy as np
 import torch
+from PIL import Image
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "converter"))
@@ -32,12 +33,13 @@ from distill import network, safetensors_file  # noqa: E402
 
 SEED, TIMESTEP, THREADS = 1, 500, 2
 SHIPPED = os.path.join(HERE, "..", "converter", "models", "denoise-edge")
-# name: checkpoint, .mote file, size
+PHOTO, SIGMA = os.path.join(HERE, "..", "tests", "photos", "dog.png"), 25
+# name: checkpoint, .mote file, size, whether its inputs are a photo: a trained network is held to what it was trained for
 MODELS = {
-    "ddpm32": (os.path.join(HERE, "models", "ddpm32"), "ddpm32.mote", 32),
-    "edge128": (os.path.join(HERE, "models", "edge"), "edge.mote", 128),
-    "edge256": (os.path.join(HERE, "models", "edge"), "edge.mote", 256),
-    "shipped512": (SHIPPED, "denoise-edge.mote", 512),
+    "ddpm32": (os.path.join(HERE, "models", "ddpm32"), "ddpm32.mote", 32, False),
+    "edge128": (os.path.join(HERE, "models", "edge"), "edge.mote", 128, False),
+    "edge256": (os.path.join(HERE, "models", "edge"), "edge.mote", 256, False),
+    "shipped512": (SHIPPED, "denoise-edge.mote", 512, True),
 }
 
 
@@ -71,12 +73,34 @@ def load(checkpoint):
     return unet.eval().requires_grad_(False)
 
 
+def photo(size):
+    """The middle of a photo, reflected where it is smaller, [1, 3, size, size] in -1..1."""
+    picture = np.asarray(Image.open(PHOTO).convert("RGB"), np.float32) / 127.5 - 1
+    more = [max(0, size - side) for side in picture.shape[:2]]
+    picture = np.pad(picture, [(each // 2, each - each // 2) for each in more] + [(0, 0)], "reflect")
+    top, left = ((side - size) // 2 for side in picture.shape[:2])
+    return torch.from_numpy(picture[top:top + size, left:left + size].transpose(2, 0, 1).copy())[None]
+
+
+def photoInputs(size):
+    """A photo as far into noise as the timestep is (betas 1e-4 to 0.02 in 1000 steps), and with noise of SIGMA of 255."""
+    clean, generator = photo(size), torch.Generator().manual_seed(SEED)
+    kept = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)[TIMESTEP]
+    x = kept.sqrt() * clean + (1 - kept).sqrt() * torch.randn(clean.shape, generator=generator)
+    return x.float(), clean + SIGMA / 127.5 * torch.randn(clean.shape, generator=generator)
+
+
 def inputs(unet, size):
     """The state, noise, and the condition, a made-up picture, or None; each [1, C, size, size]."""
     generator = torch.Generator().manual_seed(SEED)
     channels, more = unet.config["out_channels"], unet.config["in_channels"] - unet.config["out_channels"]
     x = torch.randn(1, channels, size, size, generator=generator)
     return x, torch.rand(1, more, size, size, generator=generator) * 2 - 1 if more else None
+
+
+def inputsOf(name, unet):
+    _, _, size, real = MODELS[name]
+    return photoInputs(size) if real else inputs(unet, size)
 
 
 def together(x, condition):
@@ -92,11 +116,12 @@ def referencePath(out, name):
 
 
 def makeReference(out, name):
-    checkpoint, _, size = MODELS[name]
-    unet = load(checkpoint)
-    x, condition = inputs(unet, size)
+    unet = load(MODELS[name][0])
+    x, condition = inputsOf(name, unet)
     exact = unet.double()(together(x, condition).double(), torch.tensor([TIMESTEP]))
-    np.save(referencePath(out, name), exact.numpy())
+    path = referencePath(out, name)
+    np.save(path + ".part.npy", exact.numpy())
+    os.replace(path + ".part.npy", path)
 
 
 def moteProcess(pipe, library, model, x, condition, device):
@@ -190,6 +215,11 @@ class Ncnn:
         self.run("evaluate")
         return np.fromfile(self.output, "<f4").reshape(self.shape)
 
+    def resident(self):
+        """Bytes at most."""
+        with open("/proc/%d/status" % self.process.pid) as file:
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
     def close(self):
         self.process.stdin.close()
         self.process.wait()
@@ -209,8 +239,17 @@ def alternate(contestants, exact, seconds, rounds):
         done += 1
     for name, each in contestants.items():
         result[name]["ms"] = spread(result[name]["ms"])
+        if isinstance(each, Ncnn):  # the others have Python in them
+            result[name]["resident_bytes"] = each.resident()
         each.close()
     return result
+
+
+def writeJson(path, value):
+    """Never half."""
+    with open(path + ".part", "w") as file:
+        json.dump(value, file, indent=2)
+    os.replace(path + ".part", path)
 
 
 def report(name, result):
@@ -223,10 +262,10 @@ def ncnnOf(options, write, x, shape):
 
 
 def measure(options, name):
-    checkpoint, file, size = MODELS[name]
+    checkpoint, file, size, _ = MODELS[name]
     exact = np.load(referencePath(options.out, name))
     unet = load(checkpoint)
-    x, condition = inputs(unet, size)
+    x, condition = inputsOf(name, unet)
     contestants = {"mote": Mote(options.library, os.path.join(options.models, file), x, condition, options.device)}
     suffix = ""
     if options.ncnn:
@@ -236,8 +275,8 @@ def measure(options, name):
     else:
         contestants["pytorch"] = PyTorch(unet, x, condition)
     result = alternate(contestants, exact, options.seconds, 1 if options.ncnn else 3)
-    with open(os.path.join(options.out, "peers.%s%s.json" % (name, suffix)), "w") as target:
-        json.dump({"name": name, "size": size, "torch": torch.__version__, "threads": THREADS, **result}, target, indent=2)
+    writeJson(os.path.join(options.out, "peers.%s%s.json" % (name, suffix)),
+              {"name": name, "size": size, "torch": torch.__version__, "threads": THREADS, **result})
     report(name, result)
 
 
@@ -251,10 +290,9 @@ def measureSingles(options):
         exact = single.double()(x.double()).numpy()
         single.float()
         contestants = ncnnOf(options, lambda path: single.write(size, path), x, exact.shape)
-        results[name] = alternate(contestants, exact, 0.5, 5)
+        results[name] = alternate(contestants, exact, options.seconds, 1)
         report(name, results[name])
-    with open(os.path.join(options.out, "singles.ncnn.json"), "w") as target:
-        json.dump(results, target, indent=2)
+    writeJson(os.path.join(options.out, "singles.ncnn.json"), results)
 
 
 def main():

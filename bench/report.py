@@ -1,83 +1,25 @@
 #!/usr/bin/python3
 """Tables and pictures of a folder of measurements.
 
-    report.py OUT
+    report.py OUT [--into RESULTS.md]
 
 Reads what is there of OUT/ops.json, OUT/model.*.json and OUT/ops.*.json (mote-bench: single shapes, models whole and op
 by op), OUT/bench.*.json (mote bench), OUT/peers.*.json, OUT/singles.ncnn.json and OUT/conversion.json; writes
-OUT/results.md and OUT/results.json (the table of targets), roofline.png, ops.png and index.html. Times of mote-bench are
-the device's own; a figure is the least of its repetitions, with their median beside it.
+OUT/results.md and OUT/results.json (the table of targets), targets.png, roofline.png, ops.png and index.html, and with
+--into the tables into that file, between its two lines that say so. Times of mote-bench are the device's own; a figure
+is the least of its repetitions, with their median beside it.
 """
-import glob
+import argparse
 import html
 import json
 import os
-import statistics
-import sys
 
-import matplotlib
+import figures
+import pictures
+from figures import best, floorOf, median
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-
-# What Mote is held against: milliseconds of ncnn (the better of fp32 and fp16 storage) through Vulkan and of PyTorch on
-# the machine on which the targets were set, 2 cores with Mesa 22.3.6, and what Mote may take at most there. A core of it
-# did 67 GFLOP/s of multiplications and additions in turn, which is what the driver makes of a multiply-add.
-THEN_GFLOPS = 134
-MODELS = [  # work, NAME of peers.NAME.json, ncnn, PyTorch, target
-    ("ddpm32 forward", "ddpm32", 546, 174, 78),
-    ("edge 128x128", "edge128", 775, 137, 100),
-    ("edge 256x256", "edge256", 4171, 1513, 450),
-    ("shipped model 512x512", "shipped512", None, None, None),
-]
-OPS = [  # work, name in ops.json, ncnn, target
-    ("conv3x3 128->128 at 32x32", "conv3x3 128->128 at 32x32", 9.4, 1.2),
-    ("conv3x3 320->320 at 64x64", "conv3x3 320->320 at 64x64", 155, 22),
-    ("conv3x3 6->64 at 256x256", "conv3x3 6->64 at 256x256", 62, 7),
-    ("self-attention, 1024 tokens, width 256, 4 heads", "attention 1024 tokens 256 wide 4 heads", 263, 20),
-    ("the same with its projections", "attention 1024 tokens 256 wide 4 heads with projections", 263, 20),
-    ("GroupNorm + SiLU, 128 channels at 128x128, alone", "GroupNorm+SiLU 128 at 128x128", 26.6, 3),
-]
-ERROR_LIMIT = 2.5e-3
-CONVERSION = {"seconds": 10, "seconds_without_self_check": 3, "memory": 2.2}
-
-
-def read(path):
-    with open(path) as file:
-        return json.load(file)
-
-
-class Run:
-    """One file of mote-bench: its context, and for each benchmark the repetitions."""
-
-    def __init__(self, path):
-        data = read(path)
-        self.path = path
-        self.context = data["context"]
-        self.benchmarks = {}
-        for entry in data["benchmarks"]:
-            if entry["run_type"] == "iteration" and not entry.get("error_occurred"):
-                name = entry["run_name"]
-                for suffix in ("/manual_time", "/real_time", "/iterations:1", "/repeats:1"):
-                    name = name.replace(suffix, "")
-                self.benchmarks.setdefault(name, []).append(entry)
-
-    @property
-    def gflops(self):
-        return float(self.context["ceiling_gflops"])
-
-    @property
-    def gbytes(self):
-        return float(self.context["ceiling_gbytes"])
-
-
-def best(entries):
-    """The repetition with the least time."""
-    return min(entries, key=lambda entry: entry["real_time"])
-
-
-def median(entries):
-    return statistics.median(entry["real_time"] for entry in entries)
+BEGIN = "<!-- bench/report.py writes from here -->"
+END = "<!-- to here -->"
 
 
 def number(value):
@@ -86,287 +28,218 @@ def number(value):
     return "%.0f" % value if value >= 100 else "%.1f" % value if value >= 10 else "%.2f" % value
 
 
+def megabytes(value):
+    return number(value / 1e6) if value else ""
+
+
+def withError(time, error):
+    return "%s (%.0e)" % (number(time), error) if time is not None else ""
+
+
 def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]) + "\n"
-
-
-def verdict(found, target, error):
-    if target is None:
-        return ""
-    if error > ERROR_LIMIT:
-        return "no: error above %.1e" % ERROR_LIMIT
-    return "yes" if found <= target else "no, %.2f times" % (found / target)
-
-
-def targets(out, ops, gflops):
-    """Rows of the table of targets, as dictionaries. `scaled`: what the target is on this machine, as many times faster
-    than ncnn as it was there; without ncnn, longer by what this machine is slower."""
-    rows = []
-    for work, name, ncnn, torch, target in MODELS:
-        path = os.path.join(out, "peers.%s.json" % name)
-        if not os.path.exists(path):
-            continue
-        peers = read(path)
-        mote = peers["mote"]["ms"]
-        row = {"work": work, "ncnn_then_ms": ncnn, "pytorch_then_ms": torch, "target_ms": target,
-               "mote_ms": mote["min"], "mote_median_ms": mote["median"], "error": peers["mote"]["error"],
-               "pytorch_ms": peers["pytorch"]["ms"]["min"], "pytorch_error": peers["pytorch"]["error"]}
-        beside = path.replace(".json", ".ncnn.json")
-        if os.path.exists(beside):
-            row.update(ncnnRow(read(beside)))
-            row["mote_beside_ncnn_ms"] = read(beside)["mote"]["ms"]["min"]
-            row["times_ncnn"] = row["ncnn_ms"] / row["mote_beside_ncnn_ms"]
-        rows.append(row)
-    path = os.path.join(out, "singles.ncnn.json")
-    singles = read(path) if os.path.exists(path) else {}
-    for work, name, ncnn, target in OPS:
-        entries = ops.benchmarks.get("op/" + name) if ops else None
-        if not entries:
-            continue
-        host = [best(ops.benchmarks[key]) for key in ops.benchmarks if key.startswith("op/%s/oneDNN" % name)]
-        least = best(entries)
-        row = {"work": work, "ncnn_then_ms": ncnn, "target_ms": target, "mote_ms": least["real_time"],
-               "mote_median_ms": median(entries), "error": least["error"],
-               "percent_of_arithmetic": least["%arithmetic"], "kernel": least["label"]}
-        if host:
-            fastest = best(host)
-            row.update(onednn_ms=fastest["real_time"], onednn_error=fastest["error"], onednn=fastest["label"])
-        if name in singles:
-            row.update(ncnnRow(singles[name]))
-            row["times_ncnn"] = row["ncnn_ms"] / row["mote_ms"]
-        rows.append(row)
-    for row in rows:
-        target = row["target_ms"]
-        if "ncnn_ms" in row:
-            slower = row["ncnn_ms"] / row["ncnn_then_ms"] if row["ncnn_then_ms"] else None
-        else:
-            slower = THEN_GFLOPS / gflops
-        row["scaled_target_ms"] = target and target * slower
-        row["met"] = verdict(row["mote_ms"], target, row["error"])
-        beside = row.get("mote_beside_ncnn_ms", row["mote_ms"])  # in turn with ncnn, which sets the scale
-        row["met_scaled"] = verdict(beside, row["scaled_target_ms"], row["error"])
-    return rows
-
-
-def ncnnRow(found):
-    """The better of fp32 and fp16 storage."""
-    name = min((name for name in found if name.startswith("ncnn")), key=lambda name: found[name]["ms"]["min"])
-    return {"ncnn_ms": found[name]["ms"]["min"], "ncnn_error": found[name]["error"], "ncnn": name}
+    """Without the columns that are empty."""
+    kept = [i for i in range(len(head)) if any(str(row[i]) for row in rows)]
+    lines = ["| " + " | ".join(head[i] for i in kept) + " |", "|" + " --- |" * len(kept)]
+    return "\n".join(lines + ["| " + " | ".join(str(row[i]) for i in kept) + " |" for row in rows]) + "\n"
 
 
 def targetTable(rows):
-    def peer(row, what):
-        time, error = row.get(what + "_ms"), row.get(what + "_error")
-        return "%s (%.0e)" % (number(time), error) if time is not None else ""
-
-    head = ["work", "ncnn then", "ncnn here (error)", "PyTorch then", "PyTorch here (error)", "oneDNN here (error)",
-            "Mote", "median", "error", "target", "met", "times ncnn", "target here", "met"]
-    if not any("ncnn_ms" in row for row in rows):
-        head.remove("ncnn here (error)")
-        head.remove("times ncnn")
-    cells = [{"work": row["work"], "ncnn then": number(row["ncnn_then_ms"]), "ncnn here (error)": peer(row, "ncnn"),
-              "PyTorch then": number(row.get("pytorch_then_ms")), "PyTorch here (error)": peer(row, "pytorch"),
-              "oneDNN here (error)": peer(row, "onednn"), "Mote": number(row["mote_ms"]),
-              "median": number(row["mote_median_ms"]), "error": "%.1e" % row["error"],
-              "target": number(row["target_ms"]), "times ncnn": number(row.get("times_ncnn")), "target here": number(row["scaled_target_ms"])}
-             for row in rows]
-    return table(head, [[cell[key] if key != "met" else row["met" if i < len(head) - 1 else "met_scaled"]
-                         for i, key in enumerate(head)] for row, cell in zip(rows, cells)])
+    head = ["work", "target", "Mote", "median", "tuned", "error", "met", "floor", "Mote over floor", "target here",
+            "met here"]
+    return table(head, [[row["work"], number(row["target_ms"]), number(row["mote_ms"]), number(row["mote_median_ms"]),
+                         number(row.get("tuned_ms")), "%.1e" % row["error"], row["met"], number(row["floor_ms"]),
+                         "%.2f" % (row["mote_ms"] / row["floor_ms"]) if row["floor_ms"] else "",
+                         number(row["scaled_target_ms"]), row["met_scaled"]] for row in rows])
 
 
-def imageTable(models):
-    rows, sustained = [], {}
-    for run in models:
-        sustained.update((key, entries) for key, entries in run.benchmarks.items() if key.startswith("sustained/"))
-    for run in models:
-        for key, entries in run.benchmarks.items():
-            name = key[len("pass/"):]
-            if not key.startswith("pass/") or "next image/" + name not in run.benchmarks:
-                continue
+def peerTable(rows):
+    def times(row, who):
+        found, asked = row.get("times_" + who), row.get("times_%s_asked" % who)
+        return "" if found is None else "%s of %s" % (number(found), number(asked)) if asked else number(found)
 
-            def least(what):
-                found = run.benchmarks.get("%s/%s" % (what, name))
-                return best(found)["real_time"] if found else None
-            folder, file = os.path.split(run.path)
-            short = os.path.join(folder, file.replace("model.", "bench."))  # what `mote bench` says of it
-            memory = read(short) if os.path.exists(short) else {}
-            fastest, lasting = best(entries), sustained.get("sustained/" + name)
-            rows.append([name, number(least("load")), number(least("first image")), number(least("next image")),
-                         number(fastest["real_time"]), number(median(entries)), number(fastest["wall_ms"]),
-                         number(fastest["GFLOP/s"]), "%.0f" % fastest["%arithmetic"],
-                         "%d" % fastest["dispatches"], number(memory["peak_allocated_bytes"] / 1e6 if memory else None),
-                         number(memory["resident_bytes"] / 1e6 if memory else None),
-                         "%s to %s in %d images" % (number(lasting[0]["first_tenth_ms"]),
-                                                    number(lasting[0]["last_tenth_ms"]), lasting[0]["images"])
-                         if lasting else ""])
-    return table(["model", "load", "first image", "next image", "pass, device", "median", "pass, host", "GFLOP/s",
-                  "% of multiply-add", "dispatches", "device MB", "resident MB", "sustained"], rows) if rows else ""
+    head = ["work", "Mote (error)", "ncnn fp32 (error)", "ncnn fp16 (error)", "ncnn then", "times ncnn, of asked",
+            "PyTorch (error)", "PyTorch then", "times PyTorch, of asked", "oneDNN (error)"]
+    return table(head, [[row["work"], withError(row.get("mote_beside_ncnn_ms", row["mote_ms"]), row["error"]),
+                         withError(row.get("ncnn_fp32_ms"), row.get("ncnn_fp32_error")),
+                         withError(row.get("ncnn_fp16_ms"), row.get("ncnn_fp16_error")), number(row["ncnn_then_ms"]),
+                         times(row, "ncnn"), withError(row.get("pytorch_ms"), row.get("pytorch_error")),
+                         number(row.get("pytorch_then_ms")), times(row, "pytorch"),
+                         withError(row.get("onednn_ms"), row.get("onednn_error"))] for row in rows])
 
 
-def conversionTable(out):
-    path = os.path.join(out, "conversion.json")
-    if not os.path.exists(path):
-        return ""
-    found = read(path)
-    without, memory = found["seconds"] - found["self_check_seconds"], found["peak_bytes"] / found["checkpoint_bytes"]
-    return table(["conversion of ddpm32, 36 million parameters", "found", "at most"],
-                 [["seconds without the self-check", "%.2f" % without, CONVERSION["seconds_without_self_check"]],
-                  ["seconds", "%.2f" % found["seconds"], CONVERSION["seconds"]],
-                  ["peak resident bytes over the checkpoint's", "%.2f" % memory, CONVERSION["memory"]]])
+def imageTable(rows):
+    head = ["model", "load", "first image", "next image", "pass, device", "median", "pass, host", "floor", "GFLOP/s",
+            "% of multiply-add", "dispatches", "pipelines", "submissions", "sustained"]
+    return table(head, [[row["work"], number(row["load_ms"]), number(row["first_ms"]), number(row["next_ms"]),
+                         number(row["pass_ms"]), number(row["pass_median_ms"]), number(row["pass_wall_ms"]),
+                         number(row["floor_ms"]), number(row["gflops"]), "%.0f" % row["percent"],
+                         "%d" % row["dispatches"], row["pipelines"] or "", row["submissions"] or "",
+                         "%s at first, %s at last, slowest %s of %d images" % (
+                             number(row["sustained"]["first_tenth_ms"]), number(row["sustained"]["last_tenth_ms"]),
+                             number(row["sustained"]["slowest_ms"]), row["sustained"]["images"])
+                         if row["sustained"] else ""] for row in rows])
 
 
-def opRows(run):
-    """name, best entry of every op of Mote's in a file."""
-    return [(key[len("op/"):], best(entries)) for key, entries in run.benchmarks.items()
-            if key.startswith("op/") and "/oneDNN" not in key]
-
-
-def kindOf(name):
-    return name.split("/")[-1].split(" ")[0]
-
-
-def drawRoofline(runs, path):
-    figure, axes = plt.subplots(figsize=(10, 6.5))
-    gflops, gbytes = max(run.gflops for run in runs), max(run.gbytes for run in runs)
-    kinds = {}
-    for run in runs:
-        for name, entry in opRows(run):
-            if entry["GB/s"] > 0 and entry["GFLOP/s"] > 0:
-                kinds.setdefault(kindOf(name), []).append((entry["GFLOP/s"] / entry["GB/s"], entry["GFLOP/s"]))
-    left, right = 0.05, 2000.0
-    knee = gflops / gbytes
-    axes.plot([left, knee, right], [left * gbytes, gflops, gflops], color="black", linewidth=1.5)
-    axes.annotate("copy %.1f GB/s" % gbytes, (left * 1.3, left * 1.3 * gbytes * 1.25), rotation=38, fontsize=9)
-    axes.annotate("multiply-add %.0f GFLOP/s" % gflops, (right / 30, gflops * 1.1), fontsize=9)
-    for kind, points in sorted(kinds.items()):
-        axes.scatter(*zip(*points), s=28, alpha=0.75, label=kind)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(left, right)
-    axes.set_xlabel("operations for each byte that must move (counted as direct convolution)")
-    axes.set_ylabel("GFLOP/s")
-    axes.set_title("Each op against the ceilings of the same run; Winograd may lie above")
-    axes.grid(True, which="major", linewidth=0.3)
-    axes.legend(fontsize=8, loc="lower right")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def drawOps(models, path):
-    """A bar for each model, cut into kinds of op; the time of a kind is each op's, as often as a pass has it."""
-    bars, kinds = [], []
-    for run in models:
-        sums = {}
-        for name, entry in opRows(run):
-            model, kind = name.split("/")[0], kindOf(name)
-            sums.setdefault(model, {}).setdefault(kind, 0)
-            sums[model][kind] += entry["real_time"] * entry["count"]
-            if kind not in kinds:
-                kinds.append(kind)
-        bars += list(sums.items())
-    figure, axes = plt.subplots(figsize=(10, 1.4 + 0.8 * len(bars)))
-    colours = {kind: plt.get_cmap("tab10")(i % 10) for i, kind in enumerate(sorted(kinds))}
-    for row, (model, sums) in enumerate(bars):
-        total, left = sum(sums.values()), 0
-        for kind in sorted(sums, key=sums.get, reverse=True):
-            share = sums[kind] / total
-            axes.barh(row, share, left=left, color=colours[kind], edgecolor="white")
-            if share > 0.06:
-                axes.text(left + share / 2, row, "%s\n%.1f ms" % (kind, sums[kind]), ha="center", va="center",
-                          fontsize=7)
-            left += share
-        axes.text(1.01, row, "%.0f ms" % total, va="center", fontsize=9)
-    axes.set_yticks(range(len(bars)), [model for model, _ in bars])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.1)
-    axes.set_xticks([])
-    axes.legend([plt.Rectangle((0, 0), 1, 1, color=colours[kind]) for kind in sorted(kinds)], sorted(kinds), fontsize=7,
-                ncol=len(kinds), loc="upper center", bbox_to_anchor=(0.5, 0), frameon=False)
-    axes.set_title("Where the device's time of a forward pass goes")
-    for side in ("top", "right", "bottom"):
-        axes.spines[side].set_visible(False)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+def memoryTable(rows):
+    rows = [row for row in rows if row["resident"]]
+    head = ["model", "MB on the device", "MB resident", "ncnn fp32 resident", "ncnn fp16 resident", "ncnn then"]
+    return table(head, [[row["work"], megabytes(row["allocated"]), megabytes(row["resident"]), megabytes(row["ncnn_fp32"]),
+                         megabytes(row["ncnn_fp16"]), megabytes(row["ncnn_then"])] for row in rows])
 
 
 def opTable(run):
+    """Those first whose time above their floors a pass would miss most."""
     rows = []
-    for name, entry in sorted(opRows(run), key=lambda row: -row[1]["real_time"] * row[1]["count"]):
-        host = [best(run.benchmarks[key]) for key in run.benchmarks if key.startswith("op/%s/oneDNN" % name)]
-        fastest = best(host) if host else None
-        rows.append([name, "%d" % entry["count"], number(entry["real_time"]), number(entry["wall_ms"]),
-                     number(entry["GFLOP/s"]), number(entry["GB/s"]), "%.0f" % entry["%arithmetic"],
-                     "%.0f" % entry["%copy"], "%d" % entry["dispatches"], "%.1e" % entry["error"],
-                     "%s (%.0e)" % (number(fastest["real_time"]), fastest["error"]) if fastest else "",
-                     entry.get("label", "")])
-    return table(["op", "in a pass", "ms, device", "ms, host", "GFLOP/s", "GB/s", "% of multiply-add", "% of copy",
-                  "dispatches", "error", "oneDNN ms (error)", "kernel"], rows)
+    for name, entry in figures.opRows(run):
+        floor = floorOf(run.benchmarks["op/" + name])
+        above = (entry["real_time"] - (floor or 0)) * entry["count"]
+        host = figures.oneDnnOf(run, name)
+        rows.append((above, [
+            name, "%d" % entry["count"], number(entry["real_time"]), number(median(run.benchmarks["op/" + name])),
+            number(entry["wall_ms"]), number(floor), number(above), number(entry["GFLOP/s"]), number(entry["GB/s"]),
+            "%.0f" % entry["%arithmetic"], "%.0f" % entry["%copy"], "%d" % entry["dispatches"], "%.1e" % entry["error"],
+            withError(host and host["real_time"], host and host["error"]), entry.get("label", "")]))
+    return table(["op", "in a pass", "ms, device", "median", "ms, host", "floor", "above it in a pass", "GFLOP/s", "GB/s",
+                  "% of multiply-add", "% of copy", "dispatches", "error", "oneDNN ms (error)", "kernel"],
+                 [row for _, row in sorted(rows, key=lambda row: -row[0])])
+
+
+def sections(folder, rows):
+    """(title, what to know, table) of everything but the tables of ops."""
+    models = figures.images(folder)
+    ceilings, host = folder.ceilings(), figures.host(folder)
+    found = [
+        ("Targets", "Milliseconds: the least of the runs and their median. The floor is what the least arithmetic and the "
+         "least loads and stores of the work would take at the ceilings of the same run. A target here is as many times "
+         "faster than ncnn as was asked; where ncnn did not run, longer by the ratio of the multiply-add ceilings, %d GFLOP/s "
+         "where the targets were set." % figures.THEN_GFLOPS, targetTable(rows)),
+        ("Peers", "Milliseconds, the least of alternating runs, and the relative L2 error against fp64. Mote as it ran in turn "
+         "with ncnn. Then: where the targets were set.", peerTable(rows)),
+        ("Ceilings", "Measured through Vulkan by mote-bench, the best of its repetitions.",
+         table(["what", "found"], [[name, "%s %s" % (number(value), unit)] for name, value, unit in ceilings])
+         if ceilings else ""),
+        ("Images", "Milliseconds.", imageTable(models) if models else ""),
+        ("Memory", "The process's peak resident size and what Mote allocated of it on the device, with one model.",
+         memoryTable(models) if any(row["resident"] for row in models) else ""),
+        ("Host", "Microseconds of a step outside of Vulkan's functions, at most %d for edge at 128x128, and in vkQueueSubmit."
+         % figures.HOST_LIMIT, table(["model", "library", "vkQueueSubmit", "submissions"], [
+             [name, number(library), number(submit), number(count)] for name, library, submit, count in host])
+         if host else ""),
+        ("Conversion", "Of ddpm32, 36 million parameters.",
+         table(["conversion", "found", "at most"], [[name, "%.2f" % value, most] for name, value, most
+                                                   in figures.conversion(folder.out)])
+         if figures.conversion(folder.out) else ""),
+    ]
+    return [section for section in found if section[2]]
+
+
+def cell(text):
+    """Coloured where it says whether a target is met."""
+    kind = " class=met" if text == "yes" else " class=missed" if text.startswith("no") else ""
+    return "<td%s>%s</td>" % (kind, html.escape(text))
 
 
 def toHtml(markdown):
-    """The tables above are all the Markdown there is."""
-    out, inTable = [], False
-    for line in markdown.split("\n"):
-        if line.startswith("|"):
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            if set(cells) == {"---"}:
-                continue
-            tag = "td" if inTable else "th"
-            out.append(("" if inTable else "<table>")
-                       + "<tr>" + "".join("<%s>%s</%s>" % (tag, html.escape(cell), tag) for cell in cells) + "</tr>")
-            inTable = True
-            continue
-        if inTable:
-            out.append("</table>")
-            inTable = False
-        if line.startswith("#"):
-            out.append("<h2>%s</h2>" % html.escape(line.lstrip("# ")))
-        elif line:
-            out.append("<p>%s</p>" % html.escape(line))
-    return "\n".join(out)
+    lines = [line.strip("|").split("|") for line in markdown.strip().split("\n")]
+    head, body = lines[0], lines[2:]
+    return ("<div class=wide><table><tr>" + "".join("<th>%s</th>" % html.escape(text.strip()) for text in head) + "</tr>"
+            + "".join("<tr>" + "".join(cell(text.strip()) for text in row) + "</tr>" for row in body) + "</table></div>")
 
 
-STYLE = ("body{font:14px sans-serif;margin:2em;max-width:80em}table{border-collapse:collapse;margin:1em 0}"
-         "td,th{border:1px solid #ccc;padding:.25em .6em;text-align:left}th{background:#eee}img{max-width:100%}")
+STYLE = """
+:root{--ink:#1c2530;--soft:#5b6875;--line:#dfe5ea;--back:#f5f7f8;--good:#0b7a75;--bad:#a63d2a}
+*{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);margin:0}
+header{background:var(--ink);color:#fff;padding:2.2em 0 2em}header p{color:#c3ccd5;margin:.3em 0 0}
+main,header div{max-width:92em;margin:auto;padding:0 1.6em}h1{margin:0;font-size:2em}h2{margin:0 0 .3em;font-size:1.25em}
+section{background:#fff;border:1px solid var(--line);border-radius:10px;padding:1.3em 1.5em;margin:1.4em 0}
+section>p{color:var(--soft);margin:0 0 .9em;max-width:62em}.cards{display:flex;flex-wrap:wrap;gap:1em;margin-top:1.4em}
+.card{background:#fff;border:1px solid var(--line);border-radius:10px;padding:.9em 1.2em;flex:1 1 12em}
+.card b{display:block;font-size:1.7em;line-height:1.2}.card span{color:var(--soft)}
+.wide{overflow-x:auto}table{border-collapse:collapse;font-size:13px;width:100%}
+td,th{border-bottom:1px solid var(--line);padding:.35em .7em;text-align:right;white-space:nowrap}
+td:first-child,th:first-child,td:last-child,th:last-child{text-align:left}th{color:var(--soft);font-weight:600}
+tr:hover td{background:#f2f6f7}.met{color:var(--good);font-weight:600}.missed{color:var(--bad)}
+img{width:100%;display:block}summary{cursor:pointer;font-size:1.1em;font-weight:600}details table{margin-top:1em}
+"""
+PICTURES = {
+    "Targets": ("targets.png", "Beside its peers", "Each program's least time for the same work, on the same machine."),
+    "Images": ("ops.png", "Where a pass goes", "The device's time of a forward pass by kind of op; beneath it the floors of the "
+               "same ops, on the same scale."),
+    "Ceilings": ("roofline.png", "Against the ceilings", "Each op by its arithmetic and traffic, the larger the more of a pass it "
+                 "takes; Winograd may lie above, because operations are counted as those of a direct convolution."),
+}
+
+
+def cards(rows):
+    met = sum(row["met"] == "yes" for row in rows if row["target_ms"])
+    here = sum(row["met_scaled"] == "yes" for row in rows if row["target_ms"])
+    aimed = sum(row["target_ms"] is not None for row in rows)
+    times = [row["times_ncnn"] for row in rows if "times_ncnn" in row]
+    above = [row["mote_ms"] / row["floor_ms"] for row in rows if row["floor_ms"]]
+    found = [("%d of %d" % (met, aimed), "targets met in milliseconds"),
+             ("%d of %d" % (here, aimed), "met at this machine's speed")]
+    if times:
+        found.append(("%.1f to %.1f" % (min(times), max(times)), "times as fast as ncnn on Vulkan"))
+    if above:
+        found.append(("%.1f to %.1f" % (min(above), max(above)), "times the measured floor"))
+    found.append(("%.1e" % max(row["error"] for row in rows), "largest error, of %.1e" % figures.ERROR_LIMIT))
+    return "<div class=cards>%s</div>" % "".join(
+        "<div class=card><b>%s</b><span>%s</span></div>" % card for card in found)
+
+
+def page(folder, about, rows, found):
+    body = cards(rows) if rows else ""
+    for title, words, markdown in found:
+        body += "<section><h2>%s</h2><p>%s</p>%s</section>" % (title, html.escape(words), toHtml(markdown))
+        picture, caption, about_picture = PICTURES.get(title, ("", "", ""))
+        if picture and os.path.exists(os.path.join(folder.out, picture)):
+            body += '<section><h2>%s</h2><p>%s</p><img src="%s" alt=""></section>' % (caption, about_picture, picture)
+    for run in folder.runs:
+        if figures.opRows(run):
+            names = sorted({name.split("/")[0] for name, _ in figures.opRows(run)})
+            title = "Single shapes" if run is folder.ops else "Ops of " + ", ".join(names)
+            body += "<section><details><summary>%s</summary>%s</details></section>" % (html.escape(title), toHtml(opTable(run)))
+    return ("<!DOCTYPE html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+            "<title>Mote, measured</title><style>%s</style><header><div><h1>Mote, measured</h1><p>%s</p></div></header>"
+            "<main>%s</main></html>" % (STYLE, html.escape(about), body))
+
+
+def writeWhole(path, text):
+    """Never half."""
+    with open(path + ".part", "w") as file:
+        file.write(text)
+    os.replace(path + ".part", path)
+
+
+def insert(path, text):
+    with open(path) as file:
+        before, rest = file.read().split(BEGIN + "\n")
+    writeWhole(path, before + BEGIN + "\n" + text + END + rest.split(END)[1])
 
 
 def main():
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
-    out = sys.argv[1]
-    ops = Run(os.path.join(out, "ops.json")) if os.path.exists(os.path.join(out, "ops.json")) else None
-    models = [Run(path) for what in ("model", "ops") for path in sorted(glob.glob(os.path.join(out, what + ".*.json")))]
-    runs = ([ops] if ops else []) + models
-    if not runs:
-        raise SystemExit("%s: found no file of mote-bench" % out)
-    context = runs[0].context
-    rows = targets(out, ops, runs[0].gflops)
-    text = ("%s (%s), ceilings %s GFLOP/s of multiply-adds and %s GB/s of a copy. Milliseconds; then: on the "
-            "machine on which the targets were set, where the first ceiling was about %d GFLOP/s; a target here "
-            "is as many times faster than ncnn as it was there, or, where ncnn did not run, longer by the ratio of the "
-            "two ceilings.\n\n") % (
-        context["device"], context["driver"], number(runs[0].gflops), number(runs[0].gbytes), THEN_GFLOPS)
-    text += "\n".join(part for part in (targetTable(rows), imageTable(models), conversionTable(out)) if part)
-    with open(os.path.join(out, "results.md"), "w") as file:
-        file.write(text)
-    with open(os.path.join(out, "results.json"), "w") as file:
-        json.dump({"context": context, "targets": rows}, file, indent=2)
-    drawRoofline(runs, os.path.join(out, "roofline.png"))
-    if any(opRows(run) for run in models):
-        drawOps(models, os.path.join(out, "ops.png"))
-    page = text + "".join("\n## Ops of %s\n\n%s" % (
-        ", ".join(sorted({name.split("/")[0] for name, _ in opRows(run)})) if run is not ops else "single shapes",
-        opTable(run)) for run in runs if opRows(run))
-    pictures = "".join('<img src="%s" alt="">' % name for name in ("roofline.png", "ops.png")
-                       if os.path.exists(os.path.join(out, name)))
-    with open(os.path.join(out, "index.html"), "w") as file:
-        file.write("<!DOCTYPE html><meta charset=utf-8><title>Mote, measured</title><style>%s</style><h1>Mote, "
-                   "measured</h1>%s%s" % (STYLE, toHtml(page.split("\n## Ops")[0]) + pictures,
-                                          toHtml("\n## Ops" + page.split("\n## Ops", 1)[1])
-                                          if "\n## Ops" in page else ""))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out")
+    parser.add_argument("--into", help="a file with the lines %s and %s" % (BEGIN, END))
+    options = parser.parse_args()
+    folder = figures.Folder(options.out)
+    if not folder.runs:
+        raise SystemExit("%s: found no file of mote-bench" % options.out)
+    context, rows = folder.runs[0].context, figures.targets(folder)
+    about = "%s (%s)%s; Mote %s" % (context["device"], context["driver"],
+                                    ", " + context["date"][:10] if "date" in context else "", context["mote"])
+    if rows:
+        pictures.drawTargets(rows, os.path.join(folder.out, "targets.png"))
+    pictures.drawRoofline(folder, os.path.join(folder.out, "roofline.png"))
+    if any(figures.opRows(run) for run in folder.models):
+        pictures.drawOps(folder, os.path.join(folder.out, "ops.png"))
+    found = sections(folder, rows) if rows else []
+    text = about + ".\n\n" + "\n".join("### %s\n\n%s\n\n%s" % section for section in found)
+    writeWhole(os.path.join(folder.out, "results.md"), text)
+    writeWhole(os.path.join(folder.out, "results.json"), json.dumps({"context": context, "targets": rows}, indent=2))
+    writeWhole(os.path.join(folder.out, "index.html"), page(folder, about, rows, found))
+    if options.into:
+        insert(options.into, text)
     print(text)
 
 

@@ -50,9 +50,10 @@ std::shared_ptr<pipeline::LoadedModel> Subject::open(const std::shared_ptr<gpu::
 }
 
 std::unique_ptr<pipeline::Session> Subject::newSession(std::shared_ptr<pipeline::LoadedModel> model,
-                                                       uint32_t submissionMilliseconds) {
+                                                       uint32_t submissionMilliseconds, uint32_t steps) {
     pipeline::SessionOptions options;
     options.submissionMilliseconds = submissionMilliseconds;
+    options.steps = steps;
     options.width = width_;
     options.height = height_;
     std::unique_ptr<pipeline::Session> session = expect(pipeline::Session::create(std::move(model), options));

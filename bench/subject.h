@@ -26,9 +26,10 @@ public:
     const std::shared_ptr<gpu::Device> &device() const { return device_; }
 
     std::shared_ptr<pipeline::LoadedModel> open(const std::shared_ptr<gpu::Device> &device) const;
-    // With made-up inputs bound: of the file's first recipe. `submissionMilliseconds`: 0 for the default.
+    // With made-up inputs bound. `submissionMilliseconds`: 0 for the default; `steps`: 0 for the file's first
+    // recipe.
     std::unique_ptr<pipeline::Session> newSession(std::shared_ptr<pipeline::LoadedModel> model,
-                                                  uint32_t submissionMilliseconds = 0);
+                                                  uint32_t submissionMilliseconds = 0, uint32_t steps = 0);
     // Prepared, without the self-check; its ops are not cut to what a submission may take, because they are
     // timed whole.
     pipeline::Session &session();

@@ -22,7 +22,7 @@ case "${1:-}" in
     "") ;;
     bench)
         # PyTorch multiplies matrices with whatever BLAS is there: one that is fast, so that it is no easy mark
-        packages+=(libbenchmark-dev libdnnl-dev libopenblas0-openmp python3-torch python3-numpy python3-matplotlib)
+        packages+=(libbenchmark-dev libdnnl-dev libopenblas0-openmp python3-torch python3-numpy python3-matplotlib python3-pil)
         ;;
     tests)
         packages+=(libgtest-dev libbenchmark-dev vulkan-validationlayers clang-format binutils)

@@ -1,0 +1,15 @@
+// What a forward pass costs the host: the time that a run spends in the library, outside of Vulkan's
+// functions.
+#pragma once
+
+#include "subject.h"
+
+#include <memory>
+
+namespace mote::bench {
+
+// Registers "host/NAME" where the model has recipes of different lengths: the difference of two runs over
+// that of their steps, so that inputs and outputs do not count.
+void registerHostTime(const std::shared_ptr<Subject> &subject);
+
+} // namespace mote::bench
