@@ -1,5 +1,5 @@
 // As attention_scores.comp for heads of at most 64 channels: the queries stay in registers while all keys of a range go by,
-// as the source of conv2d_few.comp does. A unit makes up to 64 keys for 32 queries, four keys at a time; ranges fastest:
+// as the source of conv2d_held.comp does. A unit makes up to 64 keys for 32 queries, four keys at a time; ranges fastest:
 // groups = ceil(slots * ceil(columns / 32) * ranges / 8).
 #version 450
 #extension GL_GOOGLE_include_directive : require

@@ -15,6 +15,10 @@ float sumOfLanes(float value) {
     return value + subgroupShuffle(value, gl_SubgroupInvocationID ^ 4);
 }
 
+// What lane ^ 1 has. For what is stored: lavapipe stores lane by lane, and LLVM moves arithmetic on what is stored into that
+// loop, where it spills a vector for each operand and lane. It moves nothing past a shuffle.
+uint fromNeighbour(uint value) { return subgroupShuffle(value, gl_SubgroupInvocationID ^ 1); }
+
 // The fp16 bits of a float, rounded to nearest even; what is too large and NaN become infinity.
 uint halfBits(float value) {
     uint bits = floatBitsToUint(value);

@@ -28,7 +28,7 @@ constexpr Variant kVariants[] = {
     {"conv2d shuffle", ShaderId::Conv2dShuffle, 8, false, true, false},
     {"conv2d texels", ShaderId::Conv2dTexels, 8, false, true, true},
 };
-constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6, kFew = 7,
+constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6, kHeld = 7,
                    kFewOutputs = 8;       // the last three elsewhere
 constexpr uint32_t kTexelBindings = 0x1f; // all that is read
 
@@ -158,7 +158,7 @@ uint64_t directWeightBytes(const ConvFacts &facts) {
 }
 
 // In order. On software devices, whose loads cost more than anything: Winograd where it pays (where it does
-// not, last of all), the kernel for few input channels, the shuffle variants where there are subgroups,
+// not, last of all), the kernel that holds its sources, the shuffle variants where there are subgroups,
 // through texel buffers where they fit, then the wide tile, unless rows are so short that it would idle. The
 // row kernel before the general one where it applies.
 Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &traits, bool statistics) {
@@ -167,7 +167,7 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
     const bool row3 = facts.kernelWidth == 3 && view.op.stride == 1;
     const uint64_t wideWork = divideUp(facts.output.w, 8) * 8, narrowWork = divideUp(facts.output.w, 4) * 4;
     const bool winograd = winogradSuits(view, facts, traits);
-    const bool few = fewSuits(view, facts, traits), fewOutputs = fewOutputsSuits(view, facts, traits);
+    const bool held = heldSuits(view, facts, traits), fewOutputs = fewOutputsSuits(view, facts, traits);
     const uint64_t directBytes = directWeightBytes(facts);
     std::vector<uint32_t> order;
     if (traits.cpu && canShuffle(traits.caps))
@@ -183,7 +183,7 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
     std::vector<OpKernel> kernels;
     OpKernel common;
     common.weightBytes = winograd     ? winogradWeightOffset(facts) + winogradWeightBytes(facts)
-                         : few        ? secondWeightOffset(facts) + fewWeightBytes(facts)
+                         : held       ? secondWeightOffset(facts) + heldWeightBytes(facts)
                          : fewOutputs ? secondWeightOffset(facts) + fewOutputsWeightBytes(facts)
                                       : directBytes;
     common.biasBytes = uint64_t{rowsOf(view, view.op.bias)} * facts.outputBlocks * 8 * sizeof(float);
@@ -202,11 +202,11 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         fewOutputsKernel(facts, kernel);
         kernels.push_back(std::move(kernel));
     }
-    if (few && texelsFit) {
+    if (held && texelsFit) {
         OpKernel kernel = common;
-        kernel.name = "conv2d few";
-        kernel.variant = kFew;
-        fewKernel(view, facts, statistics, kernel);
+        kernel.name = "conv2d held";
+        kernel.variant = kHeld;
+        heldKernel(view, facts, statistics, kernel);
         kernels.push_back(std::move(kernel));
     }
     for (uint32_t index : order) {
@@ -244,7 +244,7 @@ float outputFactor(const Op &op, uint32_t row) {
 uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
     const ConvFacts facts = factsOf(view);
     return kernel.variant == kWinograd ? winogradStatisticsTiles(facts, kernel)
-           : kernel.variant == kFew    ? fewStatisticsTiles(facts, kernel)
+           : kernel.variant == kHeld   ? heldStatisticsTiles(facts, kernel)
                                        : geometryOf(facts, kVariants[kernel.variant], kernel.tileLoops).tiles;
 }
 
@@ -256,8 +256,8 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
         return buildWinograd(view, facts, kernel, buffers, statistics, traits);
     if (kernel.variant == kFewOutputs)
         return buildFewOutputs(view, facts, kernel, buffers, traits);
-    if (kernel.variant == kFew)
-        return buildFew(view, facts, kernel, buffers, statistics, traits);
+    if (kernel.variant == kHeld)
+        return buildHeld(view, facts, kernel, buffers, statistics, traits);
     const Variant &variant = kVariants[kernel.variant];
     const Geometry geometry = geometryOf(facts, variant, kernel.tileLoops);
     const TableRow bias = tableRow(rowsOf(view, op.bias), buffers, 2 * facts.outputBlocks);
@@ -297,7 +297,7 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &ke
 } // namespace kernels
 
 // [outputBlock][ky][source, block][kx][8 inputs][8 outputs], and where there is room for it Winograd's U or
-// the terms of conv2d_few.comp
+// the terms of conv2d_held.comp
 void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t opIndex,
                  const uint16_t *canonical, void *packed) {
     using namespace kernels;
@@ -335,8 +335,8 @@ void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph,
     uint16_t *second = halfs + divideUp(directBytes, 256) * 128;
     if (graph.tensors[op.output].kind == TensorKind::Port)
         packFewOutputs(shape, canonical, second);
-    else if (op.inputs.size() == 1 && inputs <= 8)
-        packFew(shape, canonical, second);
+    else if (maybeHeld(model, op))
+        packHeld(model, graph, op, canonical, second);
     else
         packWinograd(model, graph, op, canonical, second);
 }

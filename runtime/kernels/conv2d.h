@@ -44,16 +44,19 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                                             const OpKernel &kernel, const OpBuffers &buffers, bool statistics,
                                             const Traits &traits);
 
-// ---- conv2d_few.cpp
+// ---- conv2d_held.cpp
 // As for Winograd, one or the other.
 uint64_t secondWeightOffset(const ConvFacts &facts); // bytes from the first weight
-bool fewSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
-uint64_t fewWeightBytes(const ConvFacts &facts);
-void packFew(const std::vector<uint32_t> &shape, const uint16_t *canonical, uint16_t *packed);
-void fewKernel(const OpView &view, const ConvFacts &facts, bool statistics, OpKernel &kernel);
-uint32_t fewStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel);
-Result<std::vector<Dispatch>> buildFew(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
-                                       const OpBuffers &buffers, bool statistics, const Traits &traits);
+bool maybeHeld(const Model &model, const Op &op);    // whose weights there may be
+uint32_t heldOutputs(uint32_t terms);                // that are made at a time
+bool heldSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
+uint64_t heldWeightBytes(const ConvFacts &facts);
+void packHeld(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
+              uint16_t *packed);
+void heldKernel(const OpView &view, const ConvFacts &facts, bool statistics, OpKernel &kernel);
+uint32_t heldStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel);
+Result<std::vector<Dispatch>> buildHeld(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
+                                        const OpBuffers &buffers, bool statistics, const Traits &traits);
 
 // ---- conv2d_few_outputs.cpp
 bool fewOutputsSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);

@@ -62,6 +62,19 @@ gpu::PipelineDescription productPipeline(const ConvFacts &facts, const Bands &ba
     return pipelineOf(ShaderId::WinogradProduct, {shape.blocks, shape.columns}, 3, kProductPush, 3);
 }
 
+// Of winograd_product_held.comp: as many outputs at a time as the cache of instructions can hold.
+constexpr uint32_t kHeldTiles = 4, kHeldBlocks = 32, kHeldGroupBlocks = 8;
+
+bool productHolds(const ConvFacts &facts) {
+    return facts.blocks0 + facts.blocks1 <= kHeldBlocks;
+}
+
+gpu::PipelineDescription heldProductPipeline(const ConvFacts &facts) {
+    const uint32_t blocks = facts.blocks0 + facts.blocks1;
+    return pipelineOf(ShaderId::WinogradProductHeld, {blocks, kHeldTiles, heldOutputs(8 * blocks)}, 3,
+                      kProductPush + 1, 3);
+}
+
 gpu::PipelineDescription outputPipeline(const OpView &view, bool statistics) {
     const Op &op = view.op;
     const uint32_t residual = op.residual == kNone ? 0 : op.residualResample == Resample::None ? 1 : 2;
@@ -172,7 +185,8 @@ bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &tr
     if (uint64_t{kernel.tileLoops} * 2 > kMaxLoopIterations || !fitsTexels(traits, kernel.scratchBytes) ||
         kernel.scratchBytes > std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes))
         return false;
-    kernel.pipelines = {inputPipeline(view, facts), productPipeline(facts, bands),
+    kernel.pipelines = {inputPipeline(view, facts),
+                        productHolds(facts) ? heldProductPipeline(facts) : productPipeline(facts, bands),
                         outputPipeline(view, statistics)};
     return true;
 }
@@ -227,11 +241,16 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                      std::move(input), uint64_t{columns} / kLanes * blocks, costs.input));
         PushWords product;
         product.add({columns, blocks, facts.outputBlocks});
-        MOTE_TRY(add("product", productPipeline(facts, bands),
+        if (productHolds(facts))
+            product.add(kHeldGroupBlocks);
+        const uint64_t units =
+            productHolds(facts)
+                ? divideUp(columns, 8 * kHeldTiles) * divideUp(facts.outputBlocks, kHeldGroupBlocks)
+                : divideUp(columns, 8 * shape.columns) * divideUp(facts.outputBlocks, shape.blocks);
+        MOTE_TRY(add("product",
+                     productHolds(facts) ? heldProductPipeline(facts) : productPipeline(facts, bands),
                      {{v, Access::Read}, {u, Access::Read}, {m, Access::Write}}, std::move(product),
-                     kPositions * divideUp(columns, 8 * shape.columns) *
-                         divideUp(facts.outputBlocks, shape.blocks),
-                     costs.product));
+                     kPositions * units, costs.product));
         PushWords output;
         output.add({facts.output.h, facts.output.w, facts.outputBlocks, bands.tilesPerRow,
                     bands.tilesPerImage, bands.entriesPerImage, kernel.tileLoops, entry, columns, bias.index,

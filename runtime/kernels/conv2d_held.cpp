@@ -1,0 +1,134 @@
+// The convolution that holds its sources in registers, on software devices: when it suits, weight packing,
+// dispatch. See shaders/conv2d_held.comp.
+#include "kernels/conv2d.h"
+
+#include <algorithm>
+
+namespace mote::kernels {
+
+namespace {
+
+constexpr uint32_t kPixels = 4; // of an invocation
+constexpr uint32_t kMostTerms = 288, kMostQuads = 16;
+constexpr uint32_t kBindings = 7, kPushWords = 20, kTexelBindings = 0x1f;
+
+// Channels of the sources as terms count them.
+uint32_t channels0Of(const ConvFacts &facts) {
+    return facts.blocks0 == 1 && facts.blocks1 == 0 ? facts.input.c : 8 * facts.blocks0;
+}
+
+uint32_t termsOf(const ConvFacts &facts) {
+    return facts.kernelHeight * facts.kernelWidth * (channels0Of(facts) + 8 * facts.blocks1);
+}
+
+uint32_t quadsOf(const ConvFacts &facts) {
+    return std::min(2 * facts.outputBlocks, kMostQuads);
+}
+
+uint32_t tilesOf(const ConvFacts &facts, uint32_t tileLoops) {
+    return static_cast<uint32_t>(divideUp(divideUp(planeOf(facts.output), 8 * kPixels), tileLoops));
+}
+
+gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts, bool statistics) {
+    return pipelineOf(ShaderId::Conv2dHeld,
+                      {facts.kernelHeight, facts.kernelWidth, view.op.stride,
+                       view.op.inputResample == Resample::NearestUp2 ? 1u : 0u, facts.blocks1 != 0 ? 2u : 1u,
+                       view.op.residual != kNone ? 1u : 0u, 0, statistics ? 1u : 0u, channels0Of(facts),
+                       8 * facts.blocks1, kPixels, heldOutputs(termsOf(facts)), quadsOf(facts)},
+                      kBindings, kPushWords, kTexelBindings);
+}
+
+} // namespace
+
+uint32_t heldOutputs(uint32_t terms) {
+    return terms <= 112 ? 4 : terms <= 224 ? 2 : 1;
+}
+
+bool maybeHeld(const Model &model, const Op &op) {
+    const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
+    return shape[1] != 3 || shape[2] != 3 || op.stride != 1 || (op.inputs.size() == 1 && shape[3] <= 8);
+}
+
+uint64_t secondWeightOffset(const ConvFacts &facts) {
+    return divideUp(directWeightBytes(facts), 256) * 256;
+}
+
+uint64_t heldWeightBytes(const ConvFacts &facts) {
+    const uint32_t outputs = heldOutputs(termsOf(facts));
+    return uint64_t{8} * facts.outputBlocks / outputs * divideUp(termsOf(facts), 64 / outputs) * 8 *
+           kActivationBlockBytes;
+}
+
+bool heldSuits(const OpView &view, const ConvFacts &facts, const Traits &traits) {
+    return maybeHeld(view.model, view.op) && traits.cpu && canShuffle(traits.caps) && !facts.port &&
+           (view.op.residual == kNone || view.op.residualResample == Resample::None) &&
+           termsOf(facts) <= kMostTerms &&
+           fitsTexels(traits, secondWeightOffset(facts) + heldWeightBytes(facts));
+}
+
+void heldKernel(const OpView &view, const ConvFacts &facts, bool statistics, OpKernel &kernel) {
+    const uint64_t iterations = 5 * quadsOf(facts) + 2;
+    const uint64_t wanted = statistics ? divideUp(tilesOf(facts, 1), kStatisticsTiles) : 1;
+    kernel.tileLoops =
+        static_cast<uint32_t>(std::clamp<uint64_t>(wanted, 1, kMaxLoopIterations / iterations));
+    kernel.pipelines = {pipelineFor(view, facts, statistics)};
+}
+
+uint32_t heldStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel) {
+    return tilesOf(facts, kernel.tileLoops);
+}
+
+Result<std::vector<Dispatch>> buildHeld(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
+                                        const OpBuffers &buffers, bool statistics, const Traits &traits) {
+    const uint32_t tiles = tilesOf(facts, kernel.tileLoops);
+    const TableRow bias = tableRow(rowsOf(view, view.op.bias), buffers, 2 * facts.outputBlocks);
+    PushWords push;
+    push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,
+              facts.outputBlocks, facts.blocks0, facts.blocks1, tiles, kernel.tileLoops, 0, view.op.padTop,
+              view.op.padLeft, bias.index, bias.stride});
+    push.addFloat(outputFactor(view.op, buffers.row));
+    push.add({0, 0});
+    BufferRange weights = buffers.weights;
+    weights.begin += secondWeightOffset(facts);
+    const Binding none = unused(weights);
+    const uint64_t groups =
+        facts.output.n * divideUp(tiles, kLocalSize / 8) * divideUp(2 * facts.outputBlocks, quadsOf(facts));
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    makeDispatch(view.op.name + " (" + kernel.name + ")",
+                                 pipelineFor(view, facts, statistics),
+                                 {{buffers.inputs[0], Access::Read},
+                                  facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
+                                  {weights, Access::Read},
+                                  {buffers.bias, Access::Read},
+                                  view.op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
+                                  {buffers.output, Access::Write},
+                                  statistics ? Binding{buffers.outputStatistics, Access::Write} : none},
+                                 std::move(push), groups, traits));
+    dispatch.operations = view.shapes.costs[view.index].operations;
+    dispatch.bytes = view.shapes.costs[view.index].bytes;
+    return std::vector<Dispatch>{std::move(dispatch)};
+}
+
+// [outputs / O][sets][8 lanes][8 / O terms][O outputs]: term 64 / O * set + 8 t + lane
+void packHeld(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
+              uint16_t *packed) {
+    const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
+    const size_t outputs = shape[0], taps = size_t{shape[1]} * shape[2], inputs = shape[3];
+    const size_t channels0 = graph.tensors[op.inputs[0]].channels;
+    const bool several = op.inputs.size() > 1 || channels0 > 8;
+    const size_t padded0 = several ? divideUp(channels0, 8) * 8 : channels0;
+    const size_t padded = padded0 + divideUp(inputs - channels0, 8) * 8, terms = taps * padded;
+    const size_t each = heldOutputs(static_cast<uint32_t>(terms)), sets = divideUp(terms, 64 / each);
+    for (size_t o = 0; o < outputs; ++o) {
+        for (size_t tap = 0; tap < taps; ++tap) {
+            for (size_t i = 0; i < inputs; ++i) {
+                const size_t k = tap * padded + (i < channels0 ? i : padded0 + i - channels0);
+                const size_t set = k * each / 64, within = k % (64 / each);
+                packed[((o / each * sets + set) * 8 + within % 8) * 8 + within / 8 * each + o % each] =
+                    canonical[(o * taps + tap) * inputs + i];
+            }
+        }
+    }
+}
+
+} // namespace mote::kernels
