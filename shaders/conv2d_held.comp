@@ -1,20 +1,17 @@
-// The convolution of conv2d.comp (same formula, bindings but for the weights, push constants, specialisation)
-// for software devices where channels times taps, the K of the product, is small enough that an invocation
-// holds all that it needs of the sources in registers (the driver: on its stack) while all outputs go by. So
-// no sum is carried around a loop, where the driver would blend each with the mask, and each element of a
-// source is fetched and unpacked once for 64 outputs.
+// The convolution of conv2d.comp (same formula, bindings but for the weights, push constants, specialisation) for software
+// devices where channels times taps, the K of the product, is small enough that an invocation holds all that it needs of
+// the sources in registers (the driver: on its stack) while all outputs go by. So no sum is carried around a loop, where
+// the driver would blend each with the mask, and what is fetched and unpacked serves up to 64 outputs.
 //
-//   weights  [outputBlocks * 8 / OUTPUTS][sets][8 lanes] uvec4, sets = ceil(K OUTPUTS / 64): a lane's eight
-//   halfs are the
-//            OUTPUTS outputs of term 64 / OUTPUTS * set + lane, then of the term 8 further, ...
-//            Term tap * (CHANNELS0 + CHANNELS1) + channel.
+//   weights  [8 outputBlocks / OUTPUTS][sets][8 lanes] uvec4, sets = ceil(K OUTPUTS / 64): a lane's eight halfs are OUTPUTS
+//            outputs each of terms 64 / OUTPUTS * set + lane, + 8, ... Term tap * (CHANNELS0 + CHANNELS1) + channel.
 //   statistics  as in conv2d_shuffle.comp
 //
-// Eight invocations make up to 4 QUADS outputs of 8 x PIXELS pixels: lane l the pixels l, l + 8, ... OUTPUTS
-// of them are made at a time: the more, the fewer loads, but the body has K * OUTPUTS * PIXELS
-// multiplications and must fit the cache of instructions. Workgroup: 8 tiles of one image; groups = N *
-// ceil(tiles / 8) * ceil(2 outputBlocks / QUADS), outputs fastest. Features: subgroup operations basic and
-// shuffle, subgroups of 8 or more. What is read comes through texel buffers.
+// Eight invocations make up to 4 QUADS outputs of 8 x PIXELS pixels: lane l the pixels l, l + 8, ... OUTPUTS of them are made
+// at a time: the more, the fewer loads, but a body has K * OUTPUTS * PIXELS multiplications and must fit the cache of
+// instructions. Workgroup: 8 tiles of one image; groups = N * ceil(tiles / 8) * ceil(2 outputBlocks / QUADS), outputs
+// fastest.
+// Features: subgroup operations basic and shuffle, subgroups of 8 or more. What is read comes through texel buffers.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require

@@ -1,9 +1,9 @@
-// The product of winograd_product.comp (same bindings) where an invocation holds all channels of its tiles,
-// as conv2d_held.comp does, and makes all outputs of a group one after the other.
+// The product of winograd_product.comp (same bindings) where an invocation holds all channels of its tiles, as
+// conv2d_held.comp does, and makes all outputs of a group one after the other.
 //
-// Eight neighbouring invocations make 8 * groupBlocks outputs of 8 x TILES tiles of one position. Workgroup:
-// eight such units; groups = ceil(36 * ceil(columns / (8 TILES)) * ceil(outputBlocks / groupBlocks) / 8),
-// outputs fastest.
+// Eight neighbouring invocations make 8 * groupBlocks outputs of 8 x TILES tiles of one position. Workgroup: eight such
+// units; groups = ceil(36 * ceil(columns / (8 TILES)) * ceil(outputBlocks / groupBlocks) / 8), outputs fastest.
+// Features: subgroup operations basic and shuffle, subgroups of exactly 8.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
