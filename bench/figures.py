@@ -116,9 +116,9 @@ def median(entries):
     return statistics.median(entry["real_time"] for entry in entries)
 
 
-def floorOf(entries):
+def floorOf(entries, which="floor_ms"):
     """Of the repetition with the best ceilings."""
-    found = [entry["floor_ms"] for entry in entries if "floor_ms" in entry]
+    found = [entry[which] for entry in entries if which in entry]
     return min(found) if found else None
 
 
@@ -171,7 +171,8 @@ def modelRow(folder, work, name, benched, ncnn, torch, target, timesNcnn, timesT
            "mote_median_ms": mote["ms"]["median"], "error": mote["error"], "pytorch_ms": peers["pytorch"]["ms"]["min"],
            "pytorch_error": peers["pytorch"]["error"], "times_ncnn_asked": timesNcnn,
            "times_pytorch": peers["pytorch"]["ms"]["min"] / mote["ms"]["min"], "times_pytorch_asked": timesTorch,
-           "floor_ms": floorOf(folder.entries("pass/" + benched))}
+           "floor_ms": floorOf(folder.entries("pass/" + benched)),
+           "tile_floor_ms": floorOf(folder.entries("pass/" + benched), "tile_floor_ms")}
     if "mote tuned" in peers:
         row["tuned_ms"] = peers["mote tuned"]["ms"]["min"]
     beside = readIf(folder.out, "peers.%s.ncnn.json" % name)
@@ -187,7 +188,7 @@ def opRow(folder, singles, work, name, ncnn, target):
     least = best(entries)
     row = {"work": work, "ncnn_then_ms": ncnn, "target_ms": target, "mote_ms": least["real_time"],
            "mote_median_ms": median(entries), "error": least["error"], "times_ncnn_asked": ncnn / target,
-           "floor_ms": floorOf(entries), "kernel": least["label"]}
+           "floor_ms": floorOf(entries), "tile_floor_ms": floorOf(entries, "tile_floor_ms"), "kernel": least["label"]}
     host = oneDnnOf(folder.ops, name)
     if host:
         row.update(onednn_ms=host["real_time"], onednn_error=host["error"], onednn=host["label"])
@@ -243,13 +244,13 @@ def images(folder):
 
 
 def host(folder):
-    """Microseconds of a step: (name, in the library, in vkQueueSubmit, submissions of a step)."""
+    """Microseconds of a step, medians: (name, in the library, in vkQueueSubmit, submissions of a step)."""
     rows = []
     for run in folder.models:
         for key, entries in run.benchmarks.items():
             if key.startswith("host/"):
-                least = best(entries)
-                rows.append((key[len("host/"):], least["real_time"], least["submit_us"], least["submissions"]))
+                rows.append((key[len("host/"):], *(statistics.median(entry[what] for entry in entries)
+                                                   for what in ("real_time", "submit_us", "submissions"))))
     return rows
 
 

@@ -10,23 +10,40 @@ namespace {
 struct Work {
     double operations = 0; // a multiply-add is two
     double exponentials = 0;
-    double loaded = 0, stored = 0; // bytes, each touched once
+    double loaded = 0, stored = 0;         // bytes, each touched once
+    double tileLoaded = 0, tileStored = 0; // bytes besides, see Floor::tileSeconds
     double dispatches = 1;
 };
+
+// Bytes of operands that a lane loads for a multiply-add: of 32 outputs for 4 pixels, one value of each pixel
+// and an eighth of the fp16 weights, which eight lanes share.
+constexpr double kTileOutputs = 32, kTilePixels = 4;
+double operandBytes(double valueBytes) {
+    return valueBytes / kTileOutputs + 2.0 / 8 / kTilePixels;
+}
 
 double elementsOf(const TensorShape &shape) {
     return static_cast<double>(shape.n) * shape.c * shape.h * shape.w;
 }
 
+// Arithmetic and memory side by side, as far as this device has them so.
+double together(double arithmetic, double memory, const Ceilings &ceilings) {
+    return std::max(arithmetic, memory) + ceilings.apart * std::min(arithmetic, memory);
+}
+
 Floor floorOfWork(const Work &work, const Ceilings &ceilings) {
+    const auto moving = [&](double loaded, double stored) {
+        return loaded / ceilings.loadedBytesPerSecond + stored / ceilings.storedBytesPerSecond;
+    };
+    const double start = work.dispatches * ceilings.dispatchSeconds;
     Floor floor;
     floor.arithmeticSeconds =
         work.operations / ceilings.operationsPerSecond + work.exponentials / ceilings.exponentialsPerSecond;
-    floor.memorySeconds =
-        work.loaded / ceilings.loadedBytesPerSecond + work.stored / ceilings.storedBytesPerSecond;
-    floor.seconds = std::max(floor.arithmeticSeconds, floor.memorySeconds) +
-                    ceilings.apart * std::min(floor.arithmeticSeconds, floor.memorySeconds) +
-                    work.dispatches * ceilings.dispatchSeconds;
+    floor.memorySeconds = moving(work.loaded, work.stored);
+    floor.seconds = start + together(floor.arithmeticSeconds, floor.memorySeconds, ceilings);
+    floor.tileSeconds =
+        start + together(floor.arithmeticSeconds,
+                         floor.memorySeconds + moving(work.tileLoaded, work.tileStored), ceilings);
     return floor;
 }
 
@@ -38,9 +55,10 @@ Work winograd(const TensorShape &output, double inputs, double m, double operati
     const double positions = (m + 2) * (m + 2);
     const double tiles = output.n * std::ceil(output.h / m) * std::ceil(output.w / m);
     Work work;
-    work.operations = 2 * positions * tiles * inputs * output.c;
-    work.operations += tiles * (2 * (m + 2) * operationsOfInputLine * inputs +
-                                (2 * m + 2) * operationsOfOutputLine * output.c);
+    const double products = positions * tiles * inputs * output.c;
+    work.tileLoaded = products * operandBytes(4);
+    work.operations = 2 * products + tiles * (2 * (m + 2) * operationsOfInputLine * inputs +
+                                              (2 * m + 2) * operationsOfOutputLine * output.c);
     const double staged = 4 * positions * tiles * (inputs + output.c);
     work.loaded = staged + 2 * positions * inputs * output.c;
     work.stored = staged;
@@ -63,6 +81,8 @@ public:
             const double tokens = static_cast<double>(output.h) * output.w;
             work.operations = 4 * elementsOf(output) * tokens;
             work.exponentials = output.n * op.heads * tokens * tokens;
+            work.tileStored = 4 * work.exponentials;
+            work.tileLoaded = work.tileStored + work.operations / 2 * operandBytes(2);
         } else {
             const double inputs = elementsOf(shapes_.tensors[op.inputs[0]]);
             work.operations = 2 * inputs;
@@ -95,6 +115,8 @@ private:
         const Work around = moved(op);
         Work direct;
         direct.operations = 2 * elementsOf(output) * weight[1] * weight[2] * weight[3];
+        // Of few channels the source stays in registers for all outputs, see shaders/conv2d_few.comp.
+        direct.tileLoaded = weight[3] > 8 ? direct.operations / 2 * operandBytes(2) : 0;
         direct.loaded = 2.0 * weight[0] * weight[1] * weight[2] * weight[3];
         std::vector<Work> ways = {direct};
         if (weight[1] == 3 && weight[2] == 3 && op.stride == 1) {
@@ -120,6 +142,7 @@ private:
 
 void add(Floor &sum, const Floor &floor) {
     sum.seconds += floor.seconds;
+    sum.tileSeconds += floor.tileSeconds;
     sum.arithmeticSeconds += floor.arithmeticSeconds;
     sum.memorySeconds += floor.memorySeconds;
 }

@@ -7,43 +7,48 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <vector>
 
 namespace mote::bench {
 namespace {
 
-constexpr int kRuns = 5;
+constexpr int kRuns = 7;
 
-// Of the one thread that runs.
+// Of the one thread that runs: seconds between Vulkan's functions, and of each vkQueueSubmit.
 gpu::DeviceTable original;
-double inSubmit = 0, inOthers = 0; // seconds
+std::vector<double> gaps, submits;
+double lastEnd = 0;
 
 double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 template <typename Function, typename... Arguments>
-VkResult timed(double &sum, Function function, Arguments... arguments) {
+VkResult passedOn(std::vector<double> *durations, Function function, Arguments... arguments) {
     const double start = now();
+    gaps.push_back(start - lastEnd);
     const VkResult result = function(arguments...);
-    sum += now() - start;
+    lastEnd = now();
+    if (durations != nullptr)
+        durations->push_back(lastEnd - start);
     return result;
 }
 
 VkResult VKAPI_CALL submit(VkQueue queue, uint32_t count, const VkSubmitInfo *infos, VkFence fence) {
-    return timed(inSubmit, original.vkQueueSubmit, queue, count, infos, fence);
+    return passedOn(&submits, original.vkQueueSubmit, queue, count, infos, fence);
 }
 
 VkResult VKAPI_CALL wait(VkDevice device, uint32_t count, const VkFence *fences, VkBool32 all,
                          uint64_t timeout) {
-    return timed(inOthers, original.vkWaitForFences, device, count, fences, all, timeout);
+    return passedOn(nullptr, original.vkWaitForFences, device, count, fences, all, timeout);
 }
 
 VkResult VKAPI_CALL status(VkDevice device, VkFence fence) {
-    return timed(inOthers, original.vkGetFenceStatus, device, fence);
+    return passedOn(nullptr, original.vkGetFenceStatus, device, fence);
 }
 
 VkResult VKAPI_CALL reset(VkDevice device, uint32_t count, const VkFence *fences) {
-    return timed(inOthers, original.vkResetFences, device, count, fences);
+    return passedOn(nullptr, original.vkResetFences, device, count, fences);
 }
 
 // Watches the functions that a step calls while it lives.
@@ -68,19 +73,34 @@ struct HostTime {
     double library = 0, submit = 0; // seconds of a run
 };
 
-HostTime leastOf(pipeline::Session &session) {
-    HostTime least;
-    for (int i = 0; i <= kRuns; ++i) {
-        inSubmit = inOthers = 0;
-        const double start = now();
-        expect(session.run({}, nullptr));
-        const HostTime found = {now() - start - inSubmit - inOthers, inSubmit};
-        if (i == 1)
-            least = found; // the first run also measures and cuts
-        least.library = std::min(least.library, found.library);
-        least.submit = std::min(least.submit, found.submit);
+// Each of them in the median of the runs, which make the same calls: one that is disturbed does not count.
+double sumOfMedians(const std::vector<std::vector<double>> &runs) {
+    double sum = 0;
+    for (size_t i = 0; i < runs.back().size(); ++i) {
+        std::vector<double> found;
+        for (const std::vector<double> &run : runs)
+            if (i < run.size())
+                found.push_back(run[i]);
+        std::nth_element(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(found.size() / 2),
+                         found.end());
+        sum += found[found.size() / 2];
     }
-    return least;
+    return sum;
+}
+
+HostTime measureHost(pipeline::Session &session) {
+    std::vector<std::vector<double>> betweens, inSubmits;
+    expect(session.run({}, nullptr)); // the first also measures and cuts
+    for (int i = 0; i < kRuns; ++i) {
+        gaps.clear();
+        submits.clear();
+        lastEnd = now();
+        expect(session.run({}, nullptr));
+        gaps.push_back(now() - lastEnd);
+        betweens.push_back(gaps);
+        inSubmits.push_back(submits);
+    }
+    return {sumOfMedians(betweens), sumOfMedians(inSubmits)};
 }
 
 void timeHost(benchmark::State &state, Subject &subject, uint32_t few, uint32_t many) {
@@ -89,7 +109,7 @@ void timeHost(benchmark::State &state, Subject &subject, uint32_t few, uint32_t 
                                              longer = subject.newSession(model, 0, many);
     const Watch watch(*subject.device());
     for (auto _ : state) {
-        const HostTime low = leastOf(*shorter), high = leastOf(*longer);
+        const HostTime low = measureHost(*shorter), high = measureHost(*longer);
         const double steps = many - few;
         state.SetIterationTime(std::max(high.library - low.library, 0.0) / steps);
         state.counters["submit_us"] = 1e6 * std::max(high.submit - low.submit, 0.0) / steps;

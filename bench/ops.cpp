@@ -315,6 +315,7 @@ void timeUnit(benchmark::State &state, const std::shared_ptr<Units> &all, size_t
 
 void addFloor(benchmark::State &state, const Floor &floor) {
     state.counters["floor_ms"] = 1e3 * floor.seconds;
+    state.counters["tile_floor_ms"] = 1e3 * floor.tileSeconds;
     state.counters["floor_arithmetic_ms"] = 1e3 * floor.arithmeticSeconds;
     state.counters["floor_memory_ms"] = 1e3 * floor.memorySeconds;
 }

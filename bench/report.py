@@ -32,6 +32,10 @@ def megabytes(value):
     return number(value / 1e6) if value else ""
 
 
+def percent(part, whole):
+    return "%.0f %%" % (100 * part / whole) if part and whole else ""
+
+
 def withError(time, error):
     return "%s (%.0e)" % (number(time), error) if time is not None else ""
 
@@ -44,11 +48,12 @@ def table(head, rows):
 
 
 def targetTable(rows):
-    head = ["work", "target", "Mote", "median", "tuned", "error", "met", "floor", "Mote over floor", "target here",
-            "met here"]
+    head = ["work", "target", "Mote", "median", "tuned", "error", "met", "floor", "with tiles",
+            "of the ceilings asked", "reached", "target here", "met here"]
     return table(head, [[row["work"], number(row["target_ms"]), number(row["mote_ms"]), number(row["mote_median_ms"]),
                          number(row.get("tuned_ms")), "%.1e" % row["error"], row["met"], number(row["floor_ms"]),
-                         "%.2f" % (row["mote_ms"] / row["floor_ms"]) if row["floor_ms"] else "",
+                         number(row["tile_floor_ms"]), percent(row["floor_ms"], row["target_ms"]),
+                         percent(row["floor_ms"], row["mote_ms"]),
                          number(row["scaled_target_ms"]), row["met_scaled"]] for row in rows])
 
 
@@ -110,7 +115,9 @@ def sections(folder, rows):
     ceilings, host = folder.ceilings(), figures.host(folder)
     found = [
         ("Targets", "Milliseconds: the least of the runs and their median. The floor is what the least arithmetic and the "
-         "least loads and stores of the work would take at the ceilings of the same run. A target here is as many times "
+         "least loads and stores of the work would take at the ceilings of the same run; with tiles: when operands are loaded "
+         "again for each register tile. The share of the ceilings that the target asks for is the floor over the target; what is "
+         "reached, the floor over Mote's time. A target here is as many times "
          "faster than ncnn as was asked; where ncnn did not run, longer by the ratio of the multiply-add ceilings, %d GFLOP/s "
          "where the targets were set." % figures.THEN_GFLOPS, targetTable(rows)),
         ("Peers", "Milliseconds, the least of alternating runs, and the relative L2 error against fp64. Mote as it ran in turn "
@@ -121,7 +128,7 @@ def sections(folder, rows):
         ("Images", "Milliseconds.", imageTable(models) if models else ""),
         ("Memory", "The process's peak resident size and what Mote allocated of it on the device, with one model.",
          memoryTable(models) if any(row["resident"] for row in models) else ""),
-        ("Host", "Microseconds of a step outside of Vulkan's functions, at most %d for edge at 128x128, and in vkQueueSubmit."
+        ("Host", "Microseconds of a step outside of Vulkan's functions, in the median, at most %d for edge at 128x128; and in vkQueueSubmit."
          % figures.HOST_LIMIT, table(["model", "library", "vkQueueSubmit", "submissions"], [
              [name, number(library), number(submit), number(count)] for name, library, submit, count in host])
          if host else ""),
