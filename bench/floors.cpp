@@ -15,11 +15,10 @@ struct Work {
     double dispatches = 1;
 };
 
-// Bytes of operands that a lane loads for a multiply-add: of 32 outputs for 4 pixels, one value of each pixel
-// and an eighth of the fp16 weights, which eight lanes share.
-constexpr double kTileOutputs = 32, kTilePixels = 4;
-double operandBytes(double valueBytes) {
-    return valueBytes / kTileOutputs + 2.0 / 8 / kTilePixels;
+// Bytes that a lane loads again for a multiply-add: a value of the source after each 64 outputs, and an
+// eighth of the fp16 weights, which eight lanes share, for each 4 of its pixels.
+double operandBytes(double valueBytes, double outputs) {
+    return valueBytes * (std::ceil(outputs / 64) - 1) / outputs + 2.0 / 8 / 4;
 }
 
 double elementsOf(const TensorShape &shape) {
@@ -56,7 +55,7 @@ Work winograd(const TensorShape &output, double inputs, double m, double operati
     const double tiles = output.n * std::ceil(output.h / m) * std::ceil(output.w / m);
     Work work;
     const double products = positions * tiles * inputs * output.c;
-    work.tileLoaded = products * operandBytes(4);
+    work.tileLoaded = products * operandBytes(4, output.c);
     work.operations = 2 * products + tiles * (2 * (m + 2) * operationsOfInputLine * inputs +
                                               (2 * m + 2) * operationsOfOutputLine * output.c);
     const double staged = 4 * positions * tiles * (inputs + output.c);
@@ -82,7 +81,7 @@ public:
             work.operations = 4 * elementsOf(output) * tokens;
             work.exponentials = output.n * op.heads * tokens * tokens;
             work.tileStored = 4 * work.exponentials;
-            work.tileLoaded = work.tileStored + work.operations / 2 * operandBytes(2);
+            work.tileLoaded = work.tileStored + work.operations / 2 * operandBytes(2, 64);
         } else {
             const double inputs = elementsOf(shapes_.tensors[op.inputs[0]]);
             work.operations = 2 * inputs;
@@ -115,8 +114,7 @@ private:
         const Work around = moved(op);
         Work direct;
         direct.operations = 2 * elementsOf(output) * weight[1] * weight[2] * weight[3];
-        // Of few channels the source stays in registers for all outputs, see shaders/conv2d_few.comp.
-        direct.tileLoaded = weight[3] > 8 ? direct.operations / 2 * operandBytes(2) : 0;
+        direct.tileLoaded = direct.operations / 2 * operandBytes(2, weight[0]);
         direct.loaded = 2.0 * weight[0] * weight[1] * weight[2] * weight[3];
         std::vector<Work> ways = {direct};
         if (weight[1] == 3 && weight[2] == 3 && op.stride == 1) {

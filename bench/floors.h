@@ -13,8 +13,8 @@ namespace mote::bench {
 
 struct Floor {
     double seconds = 0;
-    // With what a register tile costs besides: a matrix product's operands are loaded again for each 32
-    // outputs of 4 pixels, the most sums that fit; scores of attention go through memory.
+    // With what the best register tile costs besides: a matrix product's operands are loaded again for each
+    // 64 outputs and each 4 pixels; scores of attention go through memory.
     double tileSeconds = 0;
     double arithmeticSeconds = 0, memorySeconds = 0; // of which it is made
 };
