@@ -1,5 +1,5 @@
 // The session buffer: what changes from run to run, read by the shaders, so that recorded commands never
-// change. The same words are named for GLSL in shaders/session.glsl; kernels.cpp
+// change. The same words are named for GLSL in shaders/session.glsl; sampler.cpp
 // asserts that the two agree.
 #pragma once
 

@@ -1,6 +1,7 @@
 // A session: the memory and the recorded commands of one image size and recipe, its inputs and its runs.
-// session.cpp makes and records it, session_prepare.cpp compiles and measures, session_run.cpp runs,
-// session_data.cpp moves inputs and outputs, session_inspect.cpp is for tools and tests.
+// session.cpp makes and records it, session_prepare.cpp compiles and measures, session_bindings.cpp takes and
+// checks what the app gives, session_data.cpp moves it, session_run.cpp runs, session_preview.cpp shows what
+// a run is coming to, session_inspect.cpp is for tools and tests.
 #pragma once
 
 #include "gpu/command.h"
@@ -47,6 +48,9 @@ struct RunOptions {
     TraceCallback trace;
     bool traceOps = false;
 };
+
+// Tensors that an app may bind beside the graph's own inputs.
+constexpr const char *kStartName = "x_start", *kNoiseName = "step_noise";
 
 constexpr uint32_t kSamplerCode = 0xffff; // in place of an op in error codes
 
@@ -177,7 +181,7 @@ private:
     Status warmUp(const Progress &progress, float from, float to, const std::atomic<bool> *cancel);
     Status calibrate(const Progress &progress, float from, float to, const std::atomic<bool> *cancel);
 
-    // session_data.cpp
+    // session_bindings.cpp
     std::vector<Input> appInputs() const; // of the graph, then of the recipe
     Result<Input> findInput(const std::string &name, bool asImage) const;
     Status checkTensor(const std::string &what, const TensorView &tensor, uint32_t n,
@@ -188,6 +192,8 @@ private:
     uint32_t scaleOf(const Input &input) const; // of the session's size to that of the input's images
     Status checkBound() const;
     bool isGiven(const char *name) const;
+
+    // session_data.cpp
     // Rows [first, first + count) of a band of an image, from or to staging memory.
     Result<Command> importCommand(const Input &input, uint32_t image, uint32_t bytesPerPixel, size_t band,
                                   uint32_t first, uint32_t count) const;

@@ -102,12 +102,12 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
         generators.emplace_back(options.seed + image);
     for (uint32_t image = 0; image < plan_.batch && options.mix > 0; ++image)
         generators.emplace_back(options.otherSeed + image);
-    const bool givenNoise = torch || isGiven("step_noise");
+    const bool givenNoise = torch || isGiven(kNoiseName);
     if (givenNoise != samplersGivenNoise_)
         MOTE_TRY(recordSamplers(givenNoise));
     std::vector<Item> pending; // not yet submitted: submissions may hold the end of one step and the next
     append(start_, pending);
-    if (isGiven("x_start")) {
+    if (isGiven(kStartName)) {
         // Ports fed from the noise source were drawn by the start; the state is replaced.
         MOTE_TRY(submitItems(pending));
         pending.clear();
@@ -148,8 +148,8 @@ Status Session::runSteps(const RunOptions &options, const std::atomic<bool> *can
             MOTE_TRY(traceModelOutput(options, step));
         if (noiseNow) {
             MOTE_TRY(submitter_->drain());
-            MOTE_TRY(isGiven("step_noise") ? uploadStepNoise(step)
-                                           : uploadNormals(generators, options.mix, plan_.noise));
+            MOTE_TRY(isGiven(kNoiseName) ? uploadStepNoise(step)
+                                         : uploadNormals(generators, options.mix, plan_.noise));
         }
         append(samplers_[step], pending);
         if (options.trace) {
@@ -194,7 +194,7 @@ Status Session::run(const RunOptions &options, const std::atomic<bool> *cancel) 
         Submitter &submitter;
         ~Forget() { submitter.start(nullptr, {}); }
     } forget{*submitter_};
-    const Status status = runSteps(options, cancel);
+    Status status = runSteps(options, cancel);
     if (!status.ok()) {
         (void)submitter_->drain(); // its failure would be the same again
         return status;
