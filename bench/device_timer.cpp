@@ -28,7 +28,7 @@ DeviceTimer::DeviceTimer(gpu::Device &device, const pipeline::BufferTable &buffe
                          std::vector<pipeline::Command> commands)
     : DeviceTimer(device, [&](gpu::CommandBuffer &into) -> Status {
           for (const pipeline::Command &command : withBarriers(std::move(commands)))
-              MOTE_TRY(record(device, buffers, command, into));
+              MOTE_TRY(record(device.pipelines(), buffers, command, into));
           return {};
       }) {}
 

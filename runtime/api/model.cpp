@@ -6,6 +6,7 @@
 #include "model/reader.h"
 #include "pipeline/self_check.h"
 #include "pipeline/session_plan.h"
+#include "pipeline/tuner.h"
 
 #include <utility>
 
@@ -127,6 +128,46 @@ mote_status mote_model_estimate(const mote_model *model, const mote_session_desc
         writeOutput(estimateOf(planned.plan), estimate, size);
         return planned.fits;
     });
+}
+
+mote_status mote_model_tune(mote_model *model, const mote_session_desc *desc, const mote_tune_desc *tune,
+                            mote_tuning *tuning) {
+    return guarded([&]() -> Status {
+        if (model == nullptr)
+            return nullArgument("mote_model_tune", "model");
+        if (desc == nullptr)
+            return nullArgument("mote_model_tune", "desc");
+        pipeline::SessionOptions session;
+        MOTE_TRY(readSessionDesc(desc, session));
+        mote_tune_desc given = MOTE_TUNE_DESC_INIT;
+        if (tune != nullptr)
+            MOTE_TRY(readDescriptor(tune, given, "mote_tune_desc"));
+        size_t size = 0;
+        if (tuning != nullptr)
+            MOTE_TRY(outputSize(tuning, "mote_tuning", sizeof(mote_tuning), size));
+        pipeline::TuneOptions options;
+        options.milliseconds = given.milliseconds;
+        if (given.progress != nullptr)
+            options.progress = [&given](float fraction, const char *what) {
+                given.progress(given.progress_user, fraction, what);
+            };
+        pipeline::TuneResult result;
+        MOTE_TRY(pipeline::tuneKernels(*model->loaded, session, options, result));
+        if (tuning != nullptr) {
+            mote_tuning found = MOTE_TUNING_INIT;
+            found.shapes = result.shapes;
+            found.timed = result.timed;
+            found.changed = result.changed;
+            found.milliseconds = result.milliseconds;
+            writeOutput(found, tuning, size);
+        }
+        return {};
+    });
+}
+
+void mote_model_cancel_tuning(mote_model *model) {
+    if (model != nullptr)
+        model->loaded->cancelTuning = true;
 }
 
 mote_status mote_model_check(mote_model *model, mote_check_callback callback, void *user) {

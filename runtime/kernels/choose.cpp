@@ -1,3 +1,4 @@
+#include "kernels/choices.h"
 #include "kernels/ops.h"
 
 #include <algorithm>
@@ -109,8 +110,17 @@ Result<std::vector<OpKernel>> kernelCandidates(const Model &model, const Graph &
     const OpView view{model, graph, shapes, graph.ops[op], op};
     MOTE_TRY_ASSIGN(std::vector<OpKernel> kernels,
                     kernelsFor(view, traits, lastNorm(graph, view.op.output) != kNone));
-    std::stable_partition(kernels.begin(), kernels.end(),
-                          [&](const OpKernel &kernel) { return kernel.name == traits.preferred; });
+    const auto first = [&](const std::string &name) {
+        std::stable_partition(kernels.begin(), kernels.end(),
+                              [&](const OpKernel &kernel) { return kernel.name == name; });
+    };
+    if (traits.choices && kernels.size() > 1) {
+        const auto &variants = traits.choices->variants;
+        const auto chosen = variants.find(choiceKey(model, graph, shapes, op));
+        if (chosen != variants.end())
+            first(chosen->second);
+    }
+    first(traits.preferred);
     return kernels;
 }
 

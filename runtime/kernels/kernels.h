@@ -25,6 +25,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -64,11 +65,15 @@ Dispatch slice(const Dispatch &whole, uint32_t first, uint32_t count, const stru
 std::vector<Dispatch> split(const Dispatch &whole, uint64_t maxOperations, const struct Traits &traits);
 
 // --------------------------------------------------------------------------------------------------- device
+struct KernelChoices; // kernels/choices.h
+
 // What the choice of kernels depends on.
 struct Traits {
     gpu::Caps caps;   // after the clamp
     bool cpu = false; // a software device: wide register tiles pay, dispatch overhead is a thread wake-up
     std::string preferred; // for tests: the variant of this name goes first wherever it is a candidate
+    std::shared_ptr<const KernelChoices> choices =
+        nullptr; // a tuner's, which go before the stated order; may be null
 };
 Traits traitsOf(const gpu::Device &device);
 

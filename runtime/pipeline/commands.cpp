@@ -71,12 +71,12 @@ std::vector<Command> withBarriers(std::vector<Command> commands) {
     return list;
 }
 
-Status record(gpu::Device &device, const BufferTable &buffers, const Command &command,
+Status record(gpu::PipelineCache &pipelines, const BufferTable &buffers, const Command &command,
               gpu::CommandBuffer &into) {
     switch (command.kind) {
     case CommandKind::Dispatch: {
         const Dispatch &dispatch = command.dispatch;
-        MOTE_TRY_ASSIGN(const gpu::Pipeline *pipeline, device.pipelines().get(dispatch.pipeline));
+        MOTE_TRY_ASSIGN(const gpu::Pipeline *pipeline, pipelines.get(dispatch.pipeline));
         std::vector<gpu::BufferRange> ranges;
         ranges.reserve(dispatch.bindings.size());
         for (const Binding &binding : dispatch.bindings)
@@ -100,11 +100,11 @@ Status record(gpu::Device &device, const BufferTable &buffers, const Command &co
     return {};
 }
 
-Status recordAll(gpu::Device &device, const BufferTable &buffers, const std::vector<Command> &commands,
-                 gpu::CommandBuffer &into) {
+Status recordAll(gpu::PipelineCache &pipelines, const BufferTable &buffers,
+                 const std::vector<Command> &commands, gpu::CommandBuffer &into) {
     MOTE_TRY(into.begin());
     for (const Command &command : commands)
-        MOTE_TRY(record(device, buffers, command, into));
+        MOTE_TRY(record(pipelines, buffers, command, into));
     return into.end();
 }
 

@@ -58,10 +58,10 @@ struct BufferTable {
 };
 
 // Appends one command, or all of them between begin() and end().
-Status record(gpu::Device &device, const BufferTable &buffers, const Command &command,
+Status record(gpu::PipelineCache &pipelines, const BufferTable &buffers, const Command &command,
               gpu::CommandBuffer &into);
-Status recordAll(gpu::Device &device, const BufferTable &buffers, const std::vector<Command> &commands,
-                 gpu::CommandBuffer &into);
+Status recordAll(gpu::PipelineCache &pipelines, const BufferTable &buffers,
+                 const std::vector<Command> &commands, gpu::CommandBuffer &into);
 
 // Cuts every dispatch that takes longer than the budget into slices, then the list into parts that each stay
 // within the budget where a single slice does.

@@ -96,51 +96,59 @@ BufferRange statisticsRange(const ForwardPlan &plan, const ForwardBuffers &buffe
     return placed(plan, buffers, plan.statistics[tensor], plan.kernels.statistics[tensor].bytes);
 }
 
-Result<std::vector<Command>> buildForward(const Model &model, const Graph &graph, const ForwardPlan &plan,
-                                          const GraphShapes &shapes, const ForwardBuffers &buffers,
-                                          uint32_t row, uint32_t step, const Traits &traits) {
+Result<std::vector<Dispatch>> buildOp(const Model &model, const Graph &graph, const ForwardPlan &plan,
+                                      const GraphShapes &shapes, const ForwardBuffers &buffers,
+                                      uint32_t index, uint32_t row, uint32_t step, const Traits &traits) {
     const auto constant = [&](BufferRange range) {
         if (range.end != 0)
             range.buffer += buffers.firstWeightChunk;
         return range;
     };
+    const Op &op = graph.ops[index];
+    OpBuffers bound;
+    for (uint32_t input : op.inputs) {
+        bound.inputs.push_back(tensorRange(plan, buffers, input));
+        if (op.kind == OpKind::GroupNorm)
+            bound.inputStatistics.push_back(statisticsRange(plan, buffers, input));
+    }
+    bound.output = tensorRange(plan, buffers, op.output);
+    if (op.residual != kNone)
+        bound.residual = tensorRange(plan, buffers, op.residual);
+    bound.outputStatistics = statisticsRange(plan, buffers, op.output);
+    bound.weights = constant(buffers.weights->ops[index].weights);
+    bound.bias = constant(buffers.weights->ops[index].bias);
+    bound.affine = constant(buffers.weights->ops[index].affine);
+    bound.scratch = placed(plan, buffers, plan.scratch[index], plan.kernels.ops[index].scratchBytes);
+    bound.session = buffers.session;
+    bound.row = row;
+    bound.inputImages = buffers.inputImages;
+    if (op.projection != kNone) {
+        const auto made = std::find(buffers.madeRows.begin(), buffers.madeRows.end(), row);
+        (op.kind == OpKind::Conv2d ? bound.bias : bound.affine) = buffers.madeTables[index];
+        bound.madeRow = static_cast<uint32_t>(made - buffers.madeRows.begin());
+        bound.tableImages = plan.images;
+    }
+    bound.errorCode = step << 16 | index;
+    return buildDispatches(plan.kernels, model, graph, shapes, index, bound, traits);
+}
+
+Result<std::vector<Command>> buildForward(const Model &model, const Graph &graph, const ForwardPlan &plan,
+                                          const GraphShapes &shapes, const ForwardBuffers &buffers,
+                                          uint32_t row, uint32_t step, const Traits &traits) {
     std::vector<Command> commands;
     uint32_t whole = 0;
     for (uint32_t i = 0; i < graph.ops.size(); ++i) {
-        const Op &op = graph.ops[i];
-        OpBuffers bound;
-        for (uint32_t input : op.inputs) {
-            bound.inputs.push_back(tensorRange(plan, buffers, input));
-            if (op.kind == OpKind::GroupNorm)
-                bound.inputStatistics.push_back(statisticsRange(plan, buffers, input));
-        }
-        bound.output = tensorRange(plan, buffers, op.output);
-        if (op.residual != kNone)
-            bound.residual = tensorRange(plan, buffers, op.residual);
-        bound.outputStatistics = statisticsRange(plan, buffers, op.output);
-        bound.weights = constant(buffers.weights->ops[i].weights);
-        bound.bias = constant(buffers.weights->ops[i].bias);
-        bound.affine = constant(buffers.weights->ops[i].affine);
-        bound.scratch = placed(plan, buffers, plan.scratch[i], plan.kernels.ops[i].scratchBytes);
-        bound.session = buffers.session;
-        bound.row = row;
-        bound.inputImages = buffers.inputImages;
-        if (op.projection != kNone) {
-            const auto made = std::find(buffers.madeRows.begin(), buffers.madeRows.end(), row);
-            (op.kind == OpKind::Conv2d ? bound.bias : bound.affine) = buffers.madeTables[i];
-            bound.madeRow = static_cast<uint32_t>(made - buffers.madeRows.begin());
-            bound.tableImages = plan.images;
-        }
-        bound.errorCode = step << 16 | i;
         MOTE_TRY_ASSIGN(std::vector<Dispatch> dispatches,
-                        buildDispatches(plan.kernels, model, graph, shapes, i, bound, traits));
+                        buildOp(model, graph, plan, shapes, buffers, i, row, step, traits));
         for (Dispatch &dispatch : dispatches) {
             Command command = dispatchCommand(std::move(dispatch), i);
             command.whole = whole++;
             commands.push_back(std::move(command));
         }
-        if (!buffers.fixedStatistics.empty() && buffers.fixedStatistics[op.output].end != 0)
-            commands.push_back(copyCommand(buffers.fixedStatistics[op.output], bound.outputStatistics, i));
+        const uint32_t output = graph.ops[i].output;
+        if (!buffers.fixedStatistics.empty() && buffers.fixedStatistics[output].end != 0)
+            commands.push_back(
+                copyCommand(buffers.fixedStatistics[output], statisticsRange(plan, buffers, output), i));
     }
     return commands;
 }

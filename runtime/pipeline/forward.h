@@ -52,9 +52,14 @@ struct ForwardBuffers {
 BufferRange tensorRange(const ForwardPlan &plan, const ForwardBuffers &buffers, uint32_t tensor);
 BufferRange statisticsRange(const ForwardPlan &plan, const ForwardBuffers &buffers, uint32_t tensor);
 
-// All dispatches in order, uncut and without barriers. row: of the tables that have several; step: for error
-// codes (kernels report step << 16 | op). Command::whole counts from 0; milliseconds are 0.
-// `shapes`: plan.shapes, or those of fewer images, which the same kernels and memory serve.
+// The dispatches of one op. row: of the tables that have several; step: for error
+// codes (kernels report step << 16 | op). `shapes`: plan.shapes, or those of fewer images, which the same
+// kernels and memory serve.
+Result<std::vector<Dispatch>> buildOp(const Model &model, const Graph &graph, const ForwardPlan &plan,
+                                      const GraphShapes &shapes, const ForwardBuffers &buffers, uint32_t op,
+                                      uint32_t row, uint32_t step, const Traits &traits);
+
+// All dispatches in order, uncut and without barriers. Command::whole counts from 0; milliseconds are 0.
 Result<std::vector<Command>> buildForward(const Model &model, const Graph &graph, const ForwardPlan &plan,
                                           const GraphShapes &shapes, const ForwardBuffers &buffers,
                                           uint32_t row, uint32_t step, const Traits &traits);

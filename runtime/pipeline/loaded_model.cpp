@@ -168,6 +168,20 @@ Result<GraphKernels> LoadedModel::nominalKernels() const {
     }
 }
 
+std::shared_ptr<const KernelChoices> LoadedModel::choices() const {
+    const std::lock_guard<std::mutex> lock(choicesMutex_);
+    return choices_;
+}
+
+void LoadedModel::setChoices(std::shared_ptr<const KernelChoices> choices) {
+    {
+        const std::lock_guard<std::mutex> lock(choicesMutex_);
+        choices_ = std::move(choices);
+    }
+    const std::lock_guard<std::mutex> lock(selfCheckMutex);
+    selfChecked = false;
+}
+
 uint64_t LoadedModel::maxChunkBytes() const {
     return std::min(traits_.caps.maxStorageBufferRange, traits_.caps.maxAllocationBytes) / kPageBytes *
            kPageBytes;

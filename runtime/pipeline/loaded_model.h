@@ -7,6 +7,7 @@
 #include "model/task.h"
 #include "pipeline/weights.h"
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -36,6 +37,10 @@ public:
     const Graph &graph() const { return model_.graphs[0]; }
     const Task &task() const { return task_; }
     const Traits &traits() const { return traits_; }
+    // What a tuner found, null before; sessions that are made afterwards go by it. With it another self-check
+    // is due.
+    std::shared_ptr<const KernelChoices> choices() const;
+    void setChoices(std::shared_ptr<const KernelChoices> choices);
     const WeightPlan &weightPlan() const { return weightPlan_; }
     const std::vector<gpu::Allocation> &weightChunks() const { return weightChunks_; }
     const std::string &description() const { return description_; } // JSON
@@ -52,6 +57,10 @@ public:
     // kernels must be chosen again: then Unsupported is returned, and `choiceChanged` is set when it is the
     // first time for this pipeline.
     Status makePipelines(const std::vector<gpu::PipelineDescription> &pipelines, bool &choiceChanged);
+
+    // Serialises tunings; the flag asks the present one to stop.
+    std::mutex tuneMutex;
+    std::atomic<bool> cancelTuning{false};
 
     // Serialises self-checks; `selfChecked` is what the lock guards.
     std::mutex selfCheckMutex;
@@ -70,6 +79,8 @@ private:
     std::string description_;
     double openMilliseconds_ = 0;
     Status runnable_;
+    mutable std::mutex choicesMutex_;
+    std::shared_ptr<const KernelChoices> choices_;
     mutable std::mutex failedMutex_;
     std::set<PipelineKey> failed_;
 };

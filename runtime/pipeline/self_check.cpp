@@ -86,7 +86,8 @@ Status playSelfCheck(LoadedModel &loaded, const BorrowedMemory &borrowed, const 
     if (check.ops.empty())
         return makeStatus(StatusCode::Unsupported, "the file has no self-check");
     gpu::Device &device = *loaded.device();
-    const Traits &traits = loaded.traits();
+    Traits traits = loaded.traits();
+    traits.choices = loaded.choices();
 
     ForwardPlan plan;
     for (;;) {

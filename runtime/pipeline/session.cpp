@@ -346,7 +346,7 @@ Status Session::recordOne(std::vector<Command> commands, Recorded &recorded) {
     if (!recorded.commands.recorded()) {
         MOTE_TRY_ASSIGN(recorded.commands, gpu::CommandBuffer::create(device()));
     }
-    return recordAll(device(), table_, withBarriers(std::move(commands)), recorded.commands);
+    return recordAll(device().pipelines(), table_, withBarriers(std::move(commands)), recorded.commands);
 }
 
 Status Session::recordPieces(const std::vector<Command> &commands, Pieces &pieces) {

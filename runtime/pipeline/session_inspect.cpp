@@ -92,8 +92,8 @@ Result<std::vector<OpTime>> Session::measure() {
                 for (Command &part : piece)
                     dispatches.push_back(std::move(part));
     MOTE_TRY_ASSIGN(const std::vector<double> milliseconds,
-                    timeDispatches(device(), table_, dispatches, model_->traits(), INFINITY,
-                                   budgetMilliseconds_, nullptr, {}));
+                    timeDispatches(device(), device().pipelines(), table_, dispatches, model_->traits(),
+                                   INFINITY, budgetMilliseconds_, nullptr, {}));
     std::vector<OpTime> times(graph().ops.size());
     std::vector<uint32_t> lastWhole(times.size(), kNone);
     for (uint32_t i = 0; i < times.size(); ++i)

@@ -46,7 +46,8 @@ uint32_t wantedOverlap(const Model &model, uint32_t longest) {
 
 class Planner {
 public:
-    Planner(const LoadedModel &model, const SessionOptions &options) : model_(model), options_(options) {}
+    Planner(const LoadedModel &model, const SessionOptions &options)
+        : model_(model), options_(options), choices_(model.choices()) {}
 
     Status start(uint32_t recipe) {
         const Graph &graph = model_.graph();
@@ -97,17 +98,36 @@ public:
         return {};
     }
 
-    // The plan for tiles of this size. Fails where the device's limits forbid it.
-    Result<SessionPlan> plan(uint32_t tileWidth, uint32_t tileHeight) const {
+    // The plan for tiles of this size. Fails where the device's limits forbid it. A tuner's choices may need
+    // more memory than the rules': where they exceed the budget, or cannot be had at all, the rules hold.
+    Result<SessionPlan> plan(uint32_t tileWidth, uint32_t tileHeight, uint64_t budget) const {
+        Traits traits = model_.traits();
+        traits.choices = choices_;
+        Result<SessionPlan> plan = planWith(tileWidth, tileHeight, traits);
+        if (choices_ && (!plan.ok() || plan->peakBytes > budget))
+            return planWith(tileWidth, tileHeight, model_.traits());
+        return plan;
+    }
+
+    uint32_t roundTile(uint32_t tile, uint32_t padded) const {
+        if (fixed_)
+            return padded;
+        return static_cast<uint32_t>(std::min<uint64_t>(roundUp(tile, model_.graph().sizeMultiple), padded));
+    }
+
+    const SessionPlan &base() const { return base_; }
+
+private:
+    Result<SessionPlan> planWith(uint32_t tileWidth, uint32_t tileHeight, const Traits &traits) const {
         const Model &model = model_.model();
         const Graph &graph = model_.graph();
         SessionPlan plan = base_;
         const uint32_t overlap = wantedOverlap(model, std::max(plan.paddedWidth, plan.paddedHeight));
         plan.columns = cutAxis(plan.paddedWidth, tileWidth, overlap, graph.sizeMultiple);
         plan.rows = cutAxis(plan.paddedHeight, tileHeight, overlap, graph.sizeMultiple);
-        MOTE_TRY_ASSIGN(plan.forward, planForward(model, graph, plan.images(), plan.rows.tile,
-                                                  plan.columns.tile, plan.copiesTiles(), model_.traits(),
-                                                  model_.usable(), model_.maxChunkBytes()));
+        MOTE_TRY_ASSIGN(plan.forward,
+                        planForward(model, graph, plan.images(), plan.rows.tile, plan.columns.tile,
+                                    plan.copiesTiles(), traits, model_.usable(), model_.maxChunkBytes()));
         if (plan.passes > 1) {
             MOTE_TRY_ASSIGN(plan.passShapes,
                             inferShapes(model, graph, plan.batch, plan.rows.tile, plan.columns.tile));
@@ -122,15 +142,6 @@ public:
         return plan;
     }
 
-    uint32_t roundTile(uint32_t tile, uint32_t padded) const {
-        if (fixed_)
-            return padded;
-        return static_cast<uint32_t>(std::min<uint64_t>(roundUp(tile, model_.graph().sizeMultiple), padded));
-    }
-
-    const SessionPlan &base() const { return base_; }
-
-private:
     uint32_t add(SessionPlan &plan, const char *what, uint64_t bytes, gpu::MemoryKind kind) const {
         plan.buffers.push_back({what, roundUp(bytes, kPageBytes), kind});
         return plan.firstBuffer + static_cast<uint32_t>(plan.buffers.size() - 1);
@@ -252,6 +263,7 @@ private:
 
     const LoadedModel &model_;
     const SessionOptions &options_;
+    const std::shared_ptr<const KernelChoices> choices_; // one state of them for all plans
     SessionPlan base_;
     FixedSize fixed_;
 };
@@ -306,7 +318,7 @@ Result<PlannedSession> planSession(const LoadedModel &model, const SessionOption
     const auto planSide = [&](uint32_t side) {
         return planner.plan(
             planner.roundTile(options.tileWidth != 0 ? options.tileWidth : side, paddedWidth),
-            planner.roundTile(options.tileHeight != 0 ? options.tileHeight : side, paddedHeight));
+            planner.roundTile(options.tileHeight != 0 ? options.tileHeight : side, paddedHeight), budget);
     };
     const auto fits = [&](const Result<SessionPlan> &plan) { return plan.ok() && plan->peakBytes <= budget; };
 

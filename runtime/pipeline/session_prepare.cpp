@@ -6,10 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <set>
-#include <string>
-#include <tuple>
 #include <utility>
 
 namespace mote::pipeline {
@@ -91,40 +88,33 @@ Status Session::warmUp(const Progress &progress, float from, float to, const std
 }
 
 Status Session::calibrate(const Progress &progress, float from, float to, const std::atomic<bool> *cancel) {
-    std::vector<Command> dispatches; // one of those that are alike: an op may go over the map in many bands
-    std::map<std::tuple<std::string, uint32_t, PipelineKey>, size_t> alike; // name, workgroups, pipeline
-    std::vector<size_t> measuredAs;                                         // per dispatch
+    DistinctDispatches dispatches;
     size_t ends[2] = {0, 0}; // of the dispatches of one pass, and of two
     for (uint32_t passes = 1; passes <= plan_.passes; ++passes) {
         MOTE_TRY_ASSIGN(const std::vector<Command> commands, forwardCommands(0, passes));
         for (const Command &command : commands)
-            if (command.kind == CommandKind::Dispatch) {
-                const Dispatch &dispatch = command.dispatch;
-                const auto [found, first] = alike.try_emplace(
-                    {dispatch.name, dispatch.groupCount, keyOf(dispatch.pipeline)}, dispatches.size());
-                if (first)
-                    dispatches.push_back(command);
-                measuredAs.push_back(found->second);
-            }
-        ends[passes - 1] = measuredAs.size();
+            if (command.kind == CommandKind::Dispatch)
+                dispatches.add(command);
+        ends[passes - 1] = dispatches.indices.size();
     }
     // And one of those that only move images: their times go with the bytes.
     MOTE_TRY_ASSIGN(std::vector<Command> sampler, samplerCommands(0, false));
     const double samplerBytes = static_cast<double>(sampler.back().dispatch.bytes);
-    dispatches.push_back(std::move(sampler.back()));
+    dispatches.commands.push_back(std::move(sampler.back()));
     // Twice: memory that nobody has touched yet is given at its first use, which takes longer than most
     // dispatches.
-    std::vector<double> milliseconds(dispatches.size(), INFINITY);
+    std::vector<double> milliseconds(dispatches.commands.size(), INFINITY);
     for (size_t round = 0; round < 2; ++round) {
         const auto advance = [&](size_t done) {
-            const float share = static_cast<float>(round * dispatches.size() + done) /
-                                static_cast<float>(2 * dispatches.size());
+            const float share = static_cast<float>(round * dispatches.commands.size() + done) /
+                                static_cast<float>(2 * dispatches.commands.size());
             if (progress)
                 progress(from + (to - from) * share, "measuring");
         };
         MOTE_TRY_ASSIGN(const std::vector<double> measured,
-                        timeDispatches(device(), table_, dispatches, model_->traits(), kSampleMilliseconds,
-                                       budgetMilliseconds_, cancel, advance));
+                        timeDispatches(device(), device().pipelines(), table_, dispatches.commands,
+                                       model_->traits(), kSampleMilliseconds, budgetMilliseconds_, cancel,
+                                       advance));
         for (size_t i = 0; i < measured.size(); ++i)
             milliseconds[i] = std::min(milliseconds[i], measured[i]);
     }
@@ -132,7 +122,7 @@ Status Session::calibrate(const Progress &progress, float from, float to, const 
         std::vector<double> &times = wholeMilliseconds_[passes - 1];
         times.clear();
         for (size_t i = passes > 1 ? ends[0] : 0; i < ends[passes - 1]; ++i)
-            times.push_back(milliseconds[measuredAs[i]]);
+            times.push_back(milliseconds[dispatches.indices[i]]);
     }
     bytesPerMillisecond_ = samplerBytes / std::max(milliseconds.back(), 1e-6);
     return {};

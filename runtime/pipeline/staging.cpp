@@ -55,7 +55,7 @@ Status Staging::read(const gpu::BufferRange &from, uint64_t bytes, void *to) {
 Status Staging::runNow(const BufferTable &buffers, std::vector<Command> commands) {
     MOTE_TRY(commands_.begin());
     for (const Command &command : withBarriers(std::move(commands)))
-        MOTE_TRY(record(*device_, buffers, command, commands_));
+        MOTE_TRY(record(device_->pipelines(), buffers, command, commands_));
     commands_.barrierToHost();
     return finish();
 }

@@ -2,7 +2,6 @@
 
 #include "gpu/queue.h"
 #include "gpu/timestamps.h"
-#include "pipeline/loaded_model.h"
 #include "pipeline/submissions.h"
 
 #include <algorithm>
@@ -10,10 +9,19 @@
 
 namespace mote::pipeline {
 
-Result<std::vector<double>> timeDispatches(gpu::Device &device, const BufferTable &buffers,
-                                           const std::vector<Command> &commands, const Traits &traits,
-                                           double sampleMilliseconds, double budgetMilliseconds,
-                                           const std::atomic<bool> *cancel,
+void DistinctDispatches::add(const Command &command) {
+    const Dispatch &dispatch = command.dispatch;
+    const auto [found, first] =
+        seen_.try_emplace({dispatch.name, dispatch.groupCount, keyOf(dispatch.pipeline)}, commands.size());
+    if (first)
+        commands.push_back(command);
+    indices.push_back(found->second);
+}
+
+Result<std::vector<double>> timeDispatches(gpu::Device &device, gpu::PipelineCache &pipelines,
+                                           const BufferTable &buffers, const std::vector<Command> &commands,
+                                           const Traits &traits, double sampleMilliseconds,
+                                           double budgetMilliseconds, const std::atomic<bool> *cancel,
                                            const std::function<void(size_t)> &advance) {
     std::vector<Command> samples;
     std::vector<double> share, estimates; // of each sample: part of the dispatch that it is, milliseconds
@@ -53,7 +61,7 @@ Result<std::vector<double>> timeDispatches(gpu::Device &device, const BufferTabl
             recording.barrier();
             if (stamps)
                 MOTE_TRY(recording.writeTimestamp(timestamps, static_cast<uint32_t>(2 * i)));
-            MOTE_TRY(record(device, buffers, samples[i], recording));
+            MOTE_TRY(record(pipelines, buffers, samples[i], recording));
             if (stamps)
                 MOTE_TRY(recording.writeTimestamp(timestamps, static_cast<uint32_t>(2 * i + 1)));
         }

@@ -2,21 +2,37 @@
 #pragma once
 
 #include "pipeline/commands.h"
+#include "pipeline/loaded_model.h"
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
+#include <map>
+#include <string>
+#include <tuple>
 #include <vector>
 
 namespace mote::pipeline {
 
+// Dispatches of which those that are alike need to be timed once: an op may go over its map in many bands.
+struct DistinctDispatches {
+    std::vector<Command> commands; // one of each
+    std::vector<size_t> indices;   // into commands, of each that was added
+
+    void add(const Command &command);
+
+private:
+    std::map<std::tuple<std::string, uint32_t, PipelineKey>, size_t> seen_; // name, workgroups, pipeline
+};
+
 // Runs the dispatches one after the other, each between barriers, and gives the milliseconds of each. Where
 // `estimate` says (Command::milliseconds) that one takes longer than sampleMilliseconds only that share of
 // its workgroups runs, and the time is scaled up. Submissions are cut by the estimates. The results of the
-// dispatches mean nothing. `advance` is called with the number done so far.
-Result<std::vector<double>> timeDispatches(gpu::Device &device, const BufferTable &buffers,
-                                           const std::vector<Command> &commands, const Traits &traits,
-                                           double sampleMilliseconds, double budgetMilliseconds,
-                                           const std::atomic<bool> *cancel,
+// dispatches mean nothing. `advance`, where given, is called with the number done so far.
+Result<std::vector<double>> timeDispatches(gpu::Device &device, gpu::PipelineCache &pipelines,
+                                           const BufferTable &buffers, const std::vector<Command> &commands,
+                                           const Traits &traits, double sampleMilliseconds,
+                                           double budgetMilliseconds, const std::atomic<bool> *cancel,
                                            const std::function<void(size_t)> &advance);
 
 } // namespace mote::pipeline

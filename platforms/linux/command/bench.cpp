@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
+#include <optional>
 
 #include <sys/resource.h>
 
@@ -37,11 +38,9 @@ struct OpTime {
     std::vector<double> milliseconds;
 };
 
-struct Result {
-    std::string device, driver, model, recipe;
+// Of one session.
+struct Times {
     mote_session_info info = MOTE_SESSION_INFO_INIT;
-    mote_estimate estimate = MOTE_ESTIMATE_INIT;
-    double deviceMilliseconds = 0; // opening the device
     double firstMilliseconds = 0;
     Spread next, wallPass;
     Spread gpuPass; // of one tile
@@ -50,8 +49,17 @@ struct Result {
     uint64_t residentBytes = 0;
 };
 
+struct Result {
+    std::string device, driver, model, recipe;
+    mote_estimate estimate = MOTE_ESTIMATE_INIT;
+    double deviceMilliseconds = 0; // opening the device
+    Times byRules;
+    std::optional<mote_tuning> tuning;
+    Times tuned; // where there is a tuning
+};
+
 // GPU times, op by op, of `passes` forward passes.
-void measureOps(mote_session *session, uint32_t passes, Result &result) {
+void measureOps(mote_session *session, uint32_t passes, Times &result) {
     std::vector<double> totals;
     for (uint32_t pass = 0; pass < passes; ++pass) {
         uint32_t count = static_cast<uint32_t>(result.ops.size());
@@ -92,8 +100,27 @@ ordered_json json(const Spread &spread) {
     return {{"min", spread.minimum}, {"median", spread.median}};
 }
 
+void putTimes(const Times &times, ordered_json &out) {
+    out["first_image_ms"] = times.firstMilliseconds;
+    out["next_image_ms"] = json(times.next);
+    out["pass_wall_ms"] = json(times.wallPass);
+    out["pass_gpu_ms"] = times.noOps.empty() ? json(times.gpuPass) : ordered_json();
+}
+
+ordered_json opsOf(const Times &times) {
+    ordered_json ops = ordered_json::array();
+    for (const OpTime &time : times.ops)
+        ops.push_back({{"name", time.op.name},
+                       {"kind", time.op.kind},
+                       {"dispatches", time.op.dispatches},
+                       {"operations", time.op.operations},
+                       {"bytes", time.op.bytes},
+                       {"ms", time.op.milliseconds}});
+    return ops;
+}
+
 void printJson(const Result &result) {
-    const mote_session_info &info = result.info;
+    const mote_session_info &info = result.byRules.info;
     ordered_json out;
     out["device"] = result.device;
     out["driver"] = result.driver;
@@ -109,27 +136,41 @@ void printJson(const Result &result) {
     out["device_ms"] = result.deviceMilliseconds;
     out["load_ms"] = info.open_milliseconds;
     out["create_ms"] = info.create_milliseconds;
-    out["first_image_ms"] = result.firstMilliseconds;
-    out["next_image_ms"] = json(result.next);
-    out["pass_wall_ms"] = json(result.wallPass);
-    out["pass_gpu_ms"] = result.noOps.empty() ? json(result.gpuPass) : ordered_json();
+    putTimes(result.byRules, out);
     out["operations"] = result.estimate.operations;
     out["planned_bytes"] = info.planned_bytes;
     out["peak_allocated_bytes"] = info.peak_allocated_bytes;
-    out["resident_bytes"] = result.residentBytes;
-    out["ops"] = ordered_json::array();
-    for (const OpTime &time : result.ops)
-        out["ops"].push_back({{"name", time.op.name},
-                              {"kind", time.op.kind},
-                              {"dispatches", time.op.dispatches},
-                              {"operations", time.op.operations},
-                              {"bytes", time.op.bytes},
-                              {"ms", time.op.milliseconds}});
+    out["resident_bytes"] = result.byRules.residentBytes;
+    out["ops"] = opsOf(result.byRules);
+    if (result.tuning) {
+        ordered_json &tuned = out["tuned"];
+        tuned["tune_ms"] = result.tuning->milliseconds;
+        tuned["shapes"] = result.tuning->shapes;
+        tuned["timed"] = result.tuning->timed;
+        tuned["changed"] = result.tuning->changed;
+        tuned["dispatches"] = result.tuned.info.dispatches;
+        tuned["pipelines"] = result.tuned.info.pipelines;
+        putTimes(result.tuned, tuned);
+        tuned["ops"] = opsOf(result.tuned);
+    }
     std::printf("%s\n", out.dump(2).c_str());
 }
 
+void printTimes(const Times &times, uint64_t operations) {
+    std::printf("first image    %9.1f ms\n", times.firstMilliseconds);
+    std::printf("next image     %9.1f ms min, %.1f ms median (%.2f GFLOP/s)\n", times.next.minimum,
+                times.next.median, perSecond(operations, times.next.median));
+    std::printf("a pass, wall   %9.2f ms min, %.2f ms median\n", times.wallPass.minimum,
+                times.wallPass.median);
+    if (times.noOps.empty())
+        std::printf("a pass, GPU    %9.2f ms min, %.2f ms median, of one tile\n", times.gpuPass.minimum,
+                    times.gpuPass.median);
+    else
+        std::printf("a pass, GPU    not known: %s\n", times.noOps.c_str());
+}
+
 void printText(const Result &result) {
-    const mote_session_info &info = result.info;
+    const mote_session_info &info = result.byRules.info;
     std::printf("%s (%s)\n", result.device.c_str(), result.driver.c_str());
     std::printf("%s, recipe %s: %u forward passes of %ux%u in %u tiles, %u dispatches each, %u pipelines, %u "
                 "submissions\n",
@@ -138,25 +179,24 @@ void printText(const Result &result) {
     std::printf("device         %9.1f ms\n", result.deviceMilliseconds);
     std::printf("load           %9.1f ms, session %.1f ms\n", info.open_milliseconds,
                 info.create_milliseconds);
-    std::printf("first image    %9.1f ms\n", result.firstMilliseconds);
-    std::printf("next image     %9.1f ms min, %.1f ms median (%.2f GFLOP/s)\n", result.next.minimum,
-                result.next.median, perSecond(result.estimate.operations, result.next.median));
-    std::printf("a pass, wall   %9.2f ms min, %.2f ms median\n", result.wallPass.minimum,
-                result.wallPass.median);
-    if (result.noOps.empty())
-        std::printf("a pass, GPU    %9.2f ms min, %.2f ms median, of one tile\n", result.gpuPass.minimum,
-                    result.gpuPass.median);
-    else
-        std::printf("a pass, GPU    not known: %s\n", result.noOps.c_str());
+    printTimes(result.byRules, result.estimate.operations);
     std::printf("memory         %9.1f MiB on the device at most, %.1f planned; %.1f resident\n",
                 mebibytes(info.peak_allocated_bytes), mebibytes(info.planned_bytes),
-                mebibytes(result.residentBytes));
-    if (result.ops.empty())
+                mebibytes(result.byRules.residentBytes));
+    if (result.tuning) {
+        std::printf("tuned in %.0f ms: %u of %u shapes timed now, %u with another kernel; %u dispatches, %u "
+                    "pipelines\n",
+                    result.tuning->milliseconds, result.tuning->timed, result.tuning->shapes,
+                    result.tuning->changed, result.tuned.info.dispatches, result.tuned.info.pipelines);
+        printTimes(result.tuned, result.estimate.operations);
+    }
+    const Times &last = result.tuning ? result.tuned : result.byRules;
+    if (last.ops.empty())
         return;
     std::printf("\n%9s %6s %9s %8s  %-10s %s\n", "ms", "%", "GFLOP/s", "GB/s", "kind", "op");
-    for (const OpTime &time : result.ops) {
+    for (const OpTime &time : last.ops) {
         const mote_op_time &op = time.op;
-        const double share = result.gpuPass.median > 0 ? 100 * op.milliseconds / result.gpuPass.median : 0;
+        const double share = last.gpuPass.median > 0 ? 100 * op.milliseconds / last.gpuPass.median : 0;
         std::printf("%9.3f %6.1f %9.2f %8.2f  %-10s %s\n", op.milliseconds, share,
                     perSecond(op.operations, op.milliseconds), perSecond(op.bytes, op.milliseconds), op.kind,
                     op.name);
@@ -185,37 +225,43 @@ void runBench(const BenchOptions &options, Interrupts &interrupts) {
     desc.recipe = recipe.name.c_str();
     check(mote_model_estimate(handle.get(), &desc, &result.estimate));
     const MadeUpInputs inputs(model, recipe, desc.width, desc.height);
-    const SessionHandle session = createSession(handle.get(), desc);
-    inputs.bind(session.get());
     std::vector<float> sample(static_cast<size_t>(model.stateChannels()) * desc.width * desc.height);
     mote_tensor output = MOTE_TENSOR_INIT;
     const uint32_t shape[4] = {1, model.stateChannels(), desc.height, desc.width};
     std::copy(shape, shape + 4, output.shape);
     output.data = sample.data();
-    check(mote_session_bind_output_tensor(session.get(), &output));
 
-    std::vector<double> images, passes;
-    {
-        Progress progress("bench");
+    Progress progress("bench");
+    const auto measure = [&](Times &times) {
+        const SessionHandle session = createSession(handle.get(), desc);
+        inputs.bind(session.get());
+        check(mote_session_bind_output_tensor(session.get(), &output));
+        std::vector<double> images, passes;
         for (uint32_t run = 0; run <= options.runs; ++run) {
             start = std::chrono::steady_clock::now();
             runSession(session.get(), {}, progress, interrupts);
             const double milliseconds = millisecondsSince(start);
             if (run == 0) {
-                result.firstMilliseconds = milliseconds;
+                times.firstMilliseconds = milliseconds;
                 continue;
             }
             images.push_back(milliseconds);
             passes.push_back(milliseconds / static_cast<double>(recipe.timesteps.size()));
         }
+        times.next = spreadOf(images);
+        times.wallPass = spreadOf(passes);
+        times.info = infoOf(session.get());
+        rusage usage = {};
+        getrusage(RUSAGE_SELF, &usage);
+        times.residentBytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+        measureOps(session.get(), options.runs, times);
+    };
+    measure(result.byRules);
+    if (options.tune) {
+        result.tuning = tuneModel(handle.get(), desc, progress);
+        measure(result.tuned);
     }
-    result.next = spreadOf(images);
-    result.wallPass = spreadOf(passes);
-    result.info = infoOf(session.get());
-    rusage usage = {};
-    getrusage(RUSAGE_SELF, &usage);
-    result.residentBytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-    measureOps(session.get(), options.runs, result);
+    progress.clear();
     if (options.json)
         printJson(result);
     else

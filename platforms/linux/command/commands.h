@@ -41,6 +41,7 @@ struct RestoreOptions {
     Noise noise;
     uint64_t memoryBudgetMegabytes = 0;
     Size tile;
+    bool tune = false;
 };
 
 struct GenerateOptions {
@@ -52,6 +53,7 @@ struct GenerateOptions {
     uint32_t count = 1;           // images; image i is that of the seed plus i
     std::vector<int64_t> classes; // one for each image, or in turn
     std::optional<float> guidance;
+    bool tune = false;
 };
 
 struct TensorOptions { // run and eval
@@ -68,6 +70,7 @@ struct BenchOptions {
     Size size;
     RecipeChoice recipe;
     uint32_t runs = 5;
+    bool tune = false; // and once more with tuned kernels
     bool json = false;
 };
 

@@ -86,6 +86,10 @@ void runGenerate(const GenerateOptions &options, Interrupts &interrupts) {
     desc.recipe = recipe.name.c_str();
     desc.batch = options.count;
     const std::vector<int64_t> labels = labelsOf(options, model, path);
+    if (options.tune) {
+        Progress progress("generate");
+        tuneModel(handle.get(), desc, progress);
+    }
     const SessionHandle session = createSession(handle.get(), desc);
     if (!labels.empty())
         check(mote_session_set_class_labels(session.get(), labels.data(), options.count));

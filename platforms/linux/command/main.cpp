@@ -37,14 +37,14 @@ const char *const kFooter = R"(Exit codes:
   7  the output cannot be written
 130  cancelled by Ctrl-C (143: terminated)
 
-Environment: compiled pipelines are kept in $XDG_CACHE_HOME/mote, else in ~/.cache/mote.)";
+Environment: compiled pipelines and what --tune found are kept in $XDG_CACHE_HOME/mote, else in ~/.cache/mote.)";
 
 void addDevice(CLI::App *command, DeviceOptions &options) {
     command->add_option("--device", options.device,
                         "number or part of the name of a device of 'mote devices'; default: the best");
     command->add_flag_callback(
         "--no-cache", [&options] { options.useCache = false; },
-        "neither read nor write compiled pipelines on disk");
+        "neither read nor write compiled pipelines and tuned kernels on disk");
 }
 
 void addSize(CLI::App *command, const char *name, Size &size, const std::string &help) {
@@ -69,6 +69,11 @@ void addNumber(CLI::App *command, const std::string &name, Integer &number, Inte
         number = value;
     };
     command->add_option_function<std::string>(name, parse, help)->type_name("N");
+}
+
+void addTune(CLI::App *command, bool &tune) {
+    command->add_flag("--tune", tune,
+                      "find the fastest kernels for this size on this device: up to twenty seconds, once");
 }
 
 void addRecipe(CLI::App *command, RecipeChoice &recipe) {
@@ -131,6 +136,7 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     addNumber(restore, "--memory-budget", restoreOptions->memoryBudgetMegabytes, uint64_t{1},
               uint64_t{1} << 40, "megabytes of device memory to stay within; larger photos are tiled");
     addSize(restore, "--tile", restoreOptions->tile, "tile size; default: as large as memory allows");
+    addTune(restore, restoreOptions->tune);
     addDevice(restore, restoreOptions->device);
     restore->callback([restoreOptions, &interrupts] { runRestore(*restoreOptions, interrupts); });
 
@@ -158,6 +164,7 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
         ->add_option("--preview", generateOptions->preview, "write the estimate after step N to PREFIX-N.png")
         ->type_name("PREFIX");
     addRecipe(generate, generateOptions->recipe);
+    addTune(generate, generateOptions->tune);
     addDevice(generate, generateOptions->device);
     generate->callback([generateOptions, &interrupts] { runGenerate(*generateOptions, interrupts); });
 
@@ -191,6 +198,7 @@ void addSubcommands(CLI::App &app, Interrupts &interrupts) {
     bench->get_option("--size")->required();
     addRecipe(bench, benchOptions->recipe);
     addNumber(bench, "--runs", benchOptions->runs, 1u, 100'000u, "images after the first; default 5");
+    bench->add_flag("--tune", benchOptions->tune, "once more with the kernels that are fastest here");
     bench->add_flag("--json", benchOptions->json, "for a program");
     addDevice(bench, benchOptions->device);
     bench->callback([benchOptions, &interrupts] { runBench(*benchOptions, interrupts); });

@@ -37,8 +37,13 @@ void onRun(void *user, float fraction, const char *what) {
 Progress::Progress(std::string name) : title(std::move(name)), terminal(isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() {
+    clear();
+}
+
+void Progress::clear() {
     if (shown)
         std::fputs("\r\033[K", stderr);
+    shown = false;
 }
 
 void Progress::show(float fraction, const char *what) {
@@ -52,6 +57,15 @@ void Progress::show(float fraction, const char *what) {
     std::fprintf(stderr, "\r\033[K%s: %3.0f%% %s", title.c_str(), 100.0 * static_cast<double>(fraction),
                  what ? what : "");
     std::fflush(stderr);
+}
+
+mote_tuning tuneModel(mote_model *model, const mote_session_desc &desc, Progress &progress) {
+    mote_tune_desc tune = MOTE_TUNE_DESC_INIT;
+    tune.progress = onPrepare;
+    tune.progress_user = &progress;
+    mote_tuning tuning = MOTE_TUNING_INIT;
+    check(mote_model_tune(model, &desc, &tune, &tuning));
+    return tuning;
 }
 
 void prepareSession(mote_session *session, Progress &progress) {

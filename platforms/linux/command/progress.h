@@ -18,6 +18,7 @@ public:
     Progress &operator=(const Progress &) = delete;
 
     void show(float fraction, const char *what);
+    void clear();
 
 private:
     std::string title;
@@ -33,6 +34,9 @@ struct Noise {
     uint64_t otherSeed = 0;
     float mix = 0; // 0: seed, 1: otherSeed
 };
+
+// Finds the fastest kernels for sessions like `desc`, with progress. Throws CommandError.
+mote_tuning tuneModel(mote_model *model, const mote_session_desc &desc, Progress &progress);
 
 // Prepares and runs a session with progress and Ctrl-C. Throws CommandError.
 void prepareSession(mote_session *session, Progress &progress);

@@ -101,6 +101,10 @@ void runRestore(const RestoreOptions &options, Interrupts &interrupts) {
     desc.memory_budget = options.memoryBudgetMegabytes * 1'000'000;
     desc.tile_width = options.tile.width;
     desc.tile_height = options.tile.height;
+    if (options.tune) {
+        Progress progress("restore");
+        tuneModel(handle.get(), desc, progress);
+    }
     const SessionHandle session = createSession(handle.get(), desc);
 
     // The same kind: gray stays gray, but where it is to be coloured, and alpha has a place to go.

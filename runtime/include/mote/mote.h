@@ -64,9 +64,10 @@ typedef enum mote_status {
     MOTE_IO_ERROR = 5,         /* reading or writing failed */
     MOTE_OUT_OF_MEMORY =
         6, /* host memory, device memory, or the budget given; the message has the figure needed */
-    MOTE_NO_VULKAN = 7,     /* no Vulkan loader, no Vulkan 1.1, or no device with compute */
-    MOTE_DEVICE_LOST = 8,   /* the device is gone: destroy its handles, create a new one */
-    MOTE_CANCELLED = 9,     /* mote_session_cancel was called; there is no output */
+    MOTE_NO_VULKAN = 7,   /* no Vulkan loader, no Vulkan 1.1, or no device with compute */
+    MOTE_DEVICE_LOST = 8, /* the device is gone: destroy its handles, create a new one */
+    MOTE_CANCELLED =
+        9, /* the app called mote_session_cancel or mote_model_cancel_tuning; there is no output */
     MOTE_NON_FINITE = 10,   /* the model produced infinities or NaNs; there is no output */
     MOTE_CHECK_FAILED = 11, /* the self-check found wrong results on this device */
     MOTE_NOT_READY = 12,    /* poll, wait: the run is still under way */
@@ -137,10 +138,10 @@ typedef struct mote_vulkan_device {
 typedef struct mote_device_desc {
     size_t struct_size;
     int32_t index; /* of mote_enumerate_devices; -1: by name, or the best (discrete, integrated, ..., CPU) */
-    const char *name; /* a part of the device's name; NULL: any */
-    const char
-        *cache_directory; /* an existing directory for compiled pipelines; NULL: nothing is read or written */
-    mote_log_callback log; /* NULL: silent */
+    const char *name;            /* a part of the device's name; NULL: any */
+    const char *cache_directory; /* an existing directory for compiled pipelines and tuned kernels; NULL:
+                                    nothing is read or written */
+    mote_log_callback log;       /* NULL: silent */
     void *log_user;
     const mote_vulkan_device *vulkan; /* NULL: Mote makes its own */
 } mote_device_desc;
@@ -227,14 +228,51 @@ typedef struct mote_estimate {
 MOTE_API mote_status mote_model_estimate(const mote_model *model, const mote_session_desc *desc,
                                          mote_estimate *estimate);
 
+/* `fraction` grows from 0 to 1. `what` names the present stage. */
+typedef void (*mote_progress_callback)(void *user, float fraction, const char *what);
+
+typedef struct mote_tune_desc {
+    size_t struct_size;
+    uint32_t milliseconds;           /* at most, give or take one kernel, compiling included; 0: 20,000 */
+    mote_progress_callback progress; /* NULL: none */
+    void *progress_user;
+} mote_tune_desc;
+#define MOTE_TUNE_DESC_INIT                                                                                  \
+    { sizeof(mote_tune_desc), 0, NULL, NULL }
+
+typedef struct mote_tuning {
+    size_t struct_size;
+    uint32_t shapes;  /* ops that differ in kind or shape and have more than one kernel */
+    uint32_t timed;   /* of these, by this call; the others were known, or the time was up */
+    uint32_t changed; /* of all, those that will run another kernel than an untuned session takes */
+    double milliseconds;
+} mote_tuning;
+#define MOTE_TUNING_INIT                                                                                     \
+    { sizeof(mote_tuning), 0, 0, 0, 0 }
+
+/* Finds the fastest kernels for sessions like `desc` by timing them on the model's device, each op and shape
+ * once; sessions that are created afterwards use them. Without this call kernels are chosen by rules, always
+ * alike. What is found is kept in the device's cache directory, for all models, and is good for the device,
+ * driver and Mote version that it was found with: the same call on the next start times nothing and takes a
+ * millisecond. Without a cache directory it lasts as long as the model.
+ *
+ * Takes seconds, on the calling thread, and memory for the largest op's inputs and outputs until it returns;
+ * nothing else should use the device meanwhile. A kernel is taken only where it is faster by a twentieth and
+ * its output agrees with that of the rules' choice; outputs differ from an untuned session's by rounding.
+ * Where the time is up, the ops that were not reached stay with the rules, and the next call goes on with
+ * them: MOTE_OK. MOTE_CANCELLED: mote_model_cancel_tuning was called; what was found until then is kept. An
+ * op at which the process or the device died is left to the rules from then on. `tune` NULL: the defaults;
+ * `tuning` may be NULL. */
+MOTE_API mote_status mote_model_tune(mote_model *model, const mote_session_desc *desc,
+                                     const mote_tune_desc *tune, mote_tuning *tuning);
+/* Asks the tuning that is under way to stop; from any thread. Does nothing when none is. */
+MOTE_API void mote_model_cancel_tuning(mote_model *model);
+
 /* Plans, allocates and records. The budget is honoured, or refused with the figure needed. */
 MOTE_API mote_status mote_session_create(mote_model *model, const mote_session_desc *desc,
                                          mote_session **session);
 /* Cancels a run that is under way and waits for it. */
 MOTE_API void mote_session_destroy(mote_session *session);
-
-/* `fraction` grows from 0 to 1. `what` names the present stage. */
-typedef void (*mote_progress_callback)(void *user, float fraction, const char *what);
 
 typedef struct mote_prepare_desc {
     size_t struct_size;
