@@ -7,36 +7,17 @@
 #include "kernels/choices.h"
 #include "pipeline/op_trial.h"
 #include "pipeline/rig.h"
+#include "support/scratch_folder.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstdlib>
-#include <filesystem>
 #include <limits>
-#include <set>
 
 namespace mote::test {
 namespace {
 
 constexpr uint32_t kSize = 16;
-
-class Folder {
-public:
-    Folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "mote-tuner-XXXXXX").string();
-        if (mkdtemp(name.data()) == nullptr)
-            throw std::runtime_error("no temporary folder");
-        path_ = name;
-    }
-    ~Folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    const std::string &path() const { return path_; }
-
-private:
-    std::string path_;
-};
 
 std::shared_ptr<gpu::Device> deviceWith(const std::string &cacheDirectory,
                                         PFN_vkGetInstanceProcAddr entry = nullptr) {
@@ -110,7 +91,7 @@ std::shared_ptr<KernelChoices> lastOfAll(const pipeline::LoadedModel &model) {
 }
 
 TEST(Tuner, TimesEachShapeOnceAndTheNextStartTimesNothing) {
-    const Folder folder;
+    const ScratchFolder folder;
     pipeline::TuneResult first;
     std::vector<std::string> names;
     {
@@ -166,7 +147,7 @@ TEST(Tuner, ChangesAnImageByRoundingAlone) {
 }
 
 TEST(Tuner, IsDueAgainWhereItsFileIsDamagedOrNamesNoKernel) {
-    const Folder folder;
+    const ScratchFolder folder;
     const auto device = deviceWith(folder.path());
     const auto rules = smallModel(device);
     const std::vector<std::string> byRules = kernelNames(*rules);
@@ -193,7 +174,7 @@ TEST(Tuner, IsDueAgainWhereItsFileIsDamagedOrNamesNoKernel) {
 }
 
 TEST(Tuner, LeavesTheRestToTheRulesWhenItIsCancelledAndGoesOnNextTime) {
-    const Folder folder;
+    const ScratchFolder folder;
     const auto device = deviceWith(folder.path());
     const auto model = smallModel(device);
     pipeline::TuneOptions options = within(600'000);
@@ -225,7 +206,7 @@ std::atomic<int> submitsUntilLoss{0};
 PFN_vkQueueSubmit realSubmit = nullptr;
 
 TEST(Tuner, PassesOverTheShapeDuringWhichTheDeviceWasLost) {
-    const Folder folder;
+    const ScratchFolder folder;
     {
         ScopedFaults faults;
         const auto device = deviceWith(folder.path(), faults.entry());
