@@ -88,7 +88,8 @@ TEST(RecordedList, WithoutABarrierIsCaughtBySynchronisationValidation) {
     Result<gpu::CommandBuffer> commands = gpu::CommandBuffer::create(device);
     ASSERT_TRUE(succeeded(commands));
     ExpectedMessages messages;
-    ASSERT_TRUE(succeeded(pipeline::recordAll(device.pipelines(), session->buffers(), list, commands.value())));
+    ASSERT_TRUE(
+        succeeded(pipeline::recordAll(device.pipelines(), session->buffers(), list, commands.value())));
     EXPECT_GT(messages.count("SYNC-HAZARD"), 0u);
 }
 
