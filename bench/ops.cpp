@@ -90,9 +90,13 @@ public:
     Judge(Subject &subject, const std::vector<Unit> &units)
         : subject_(subject), units_(units), graph_(subject.graph()), errors_(units.size(), NAN) {
         for (size_t u = 0; u < units.size(); ++u)
-            for (uint32_t op : units[u].ops)
-                for (uint32_t tensor : readBy(graph_.ops[op]))
+            for (uint32_t op : units[u].ops) {
+                std::vector<uint32_t> tensors = readBy(graph_.ops[op]);
+                if (const Op *norm = normWithin(op))
+                    tensors.insert(tensors.end(), norm->inputs.begin(), norm->inputs.end());
+                for (uint32_t tensor : tensors)
                     lastUse_[tensor] = std::max(lastUse_[tensor], units[u].ops.back());
+            }
         for (uint32_t tensor = 0; tensor < subject.inputs().size(); ++tensor)
             if (!subject.inputs()[tensor].empty())
                 keep(tensor, subject.inputs()[tensor].data());
@@ -114,6 +118,12 @@ public:
     const std::vector<double> &errors() const { return errors_; }
 
 private:
+    // The group norm that an op's kernel makes while it reads, which is not traced.
+    const Op *normWithin(uint32_t op) const {
+        const uint32_t norm = subject_.session().plan().forward.kernels.ops[op].norm;
+        return norm == kNone ? nullptr : &graph_.ops[norm];
+    }
+
     static std::vector<uint32_t> readBy(const Op &op) {
         std::vector<uint32_t> tensors = op.inputs;
         if (op.residual != kNone)
@@ -127,10 +137,13 @@ private:
         WeightReader reader(source, subject_.model());
         std::set<uint32_t> wanted;
         for (const Unit &unit : units_)
-            for (uint32_t op : unit.ops)
-                for (uint32_t weight : {graph_.ops[op].weight, graph_.ops[op].bias, graph_.ops[op].affine})
+            for (uint32_t op : unit.ops) {
+                const Op *norm = normWithin(op);
+                for (uint32_t weight : {graph_.ops[op].weight, graph_.ops[op].bias, graph_.ops[op].affine,
+                                        norm != nullptr ? norm->affine : kNone})
                     if (weight != kNone)
                         wanted.insert(weight);
+            }
         for (uint32_t index : wanted) {
             const Weight &weight = subject_.model().weights[index];
             std::vector<uint8_t> raw(weight.bytes);
@@ -160,6 +173,12 @@ private:
 
     void onOp(uint32_t index, const float *values) {
         const Op &op = graph_.ops[index];
+        if (const Op *norm = normWithin(index); norm != nullptr && lastUse_.count(norm->output) != 0) {
+            std::vector<const Array<double> *> inputs;
+            for (uint32_t input : norm->inputs)
+                inputs.push_back(&seen_.at(input));
+            seen_[norm->output] = convert::reference::runOp<double>(*norm, inputs, nullptr, tables_);
+        }
         for (size_t u = 0; u < units_.size(); ++u) {
             const std::vector<uint32_t> &ops = units_[u].ops;
             if (ops.back() == index)

@@ -9,14 +9,14 @@ uint halfAt(uvec4 words, int i) {
     return (words[i >> 1] >> (16 * (i & 1))) & 0xffff;
 }
 
-// Of a pixel of a plane of that many.
-Eight loadEight(uint image, uint block, uint pixel, uint plane) {
+// Of a pixel of a plane of that many, as stored.
+uvec4 loadWords(uint image, uint block, uint pixel, uint plane) {
     uint whole = pc.channels0 >> 3; // blocks that are all source0's
     if (SOURCES == 1 || block < whole)
-        return unpackEight(FETCH(source0, (image * pc.blocks0 + block) * plane + pixel));
+        return FETCH(source0, (image * pc.blocks0 + block) * plane + pixel);
     uint base1 = image * pc.blocks1;
     if (SHIFT == 0)
-        return unpackEight(FETCH(source1, (base1 + block - whole) * plane + pixel));
+        return FETCH(source1, (base1 + block - whole) * plane + pixel);
     // Channels before SHIFT come from the block before, the others from source1's block `next`.
     uint next = block - whole;
     bool mixed = next == 0;
@@ -31,7 +31,11 @@ Eight loadEight(uint image, uint block, uint pixel, uint plane) {
         uint bits = i < SHIFT ? halfAt(before, mixed ? i : i + 8 - SHIFT) : halfAt(after, max(i - SHIFT, 0));
         words[i >> 1] |= bits << (16 * (i & 1));
     }
-    return unpackEight(words);
+    return words;
+}
+
+Eight loadEight(uint image, uint block, uint pixel, uint plane) {
+    return unpackEight(loadWords(image, block, pixel, plane));
 }
 
 #endif

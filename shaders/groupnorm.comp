@@ -9,7 +9,7 @@
 //
 // Each workgroup combines the entries of the one to eight groups that its block of eight channels touches, in a
 // fixed order, then makes chunkLoops x 64 output pixels; the caller chooses chunkLoops so that the first part stays
-// small beside the second. Groups = N * outputBlocks * chunks, chunk fastest. Shared memory: 928 bytes.
+// small beside the second. Groups = N * outputBlocks * chunks, chunk fastest. Shared memory: 1088 bytes.
 // Features: none.
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -18,10 +18,9 @@
 #include "tensor.glsl"
 #include "groupnorm_interface.glsl"
 
-shared float sharedCount[LOCAL_SIZE];
-shared float sharedMean[LOCAL_SIZE];
-shared float sharedDeviations[LOCAL_SIZE];
-shared float channelMean[8], channelScale[8], channelBeta[8];
+shared GroupSums sharedSums[LOCAL_SIZE];
+shared float sharedPivot[LOCAL_SIZE];
+shared float channelScale[8], channelOffset[8];
 
 void main() {
     uint local = gl_LocalInvocationID.x;
@@ -40,53 +39,48 @@ void main() {
     uint lanes = 1 << lanesLog;
     uint slot = local >> lanesLog, lane = local & (lanes - 1);
 
-    float count = 0, mean = 0, deviations = 0;
+    GroupSums sums = GroupSums(0, 0, 0);
+    float pivot = 0;
     if (groupLive && slot < norms) {
         uint first = (firstNorm + slot) * pc.groupChannels;
-        uint end = first + pc.groupChannels;
-        uint in0 = min(end, pc.channels0) - min(first, pc.channels0);
-        gather(count, mean, deviations, false, image, first, in0, lane, lanes);
-        if (SOURCES == 2)
-            gather(count, mean, deviations, true, image, max(first, pc.channels0) - pc.channels0,
-                   pc.groupChannels - in0, lane, lanes);
+        pivot = pivotOf(image, first);
+        sums = gatherGroup(pivot, image, first, lane, lanes);
     }
-    sharedCount[local] = count;
-    sharedMean[local] = mean;
-    sharedDeviations[local] = deviations;
+    sharedSums[local] = sums;
+    sharedPivot[local] = pivot;
     for (uint reach = LOCAL_SIZE / 2; reach > 0; reach /= 2) {
         barrier();
         if (lane < reach && 2 * reach <= lanes) {
-            combineStatistics(count, mean, deviations, sharedCount[local + reach], sharedMean[local + reach],
-                              sharedDeviations[local + reach]);
-            sharedCount[local] = count;
-            sharedMean[local] = mean;
-            sharedDeviations[local] = deviations;
+            sums.count += sharedSums[local + reach].count;
+            sums.differences += sharedSums[local + reach].differences;
+            sums.squares += sharedSums[local + reach].squares;
+            sharedSums[local] = sums;
         }
     }
     barrier();
-    if (groupLive && chunk == 0 && lane == 0 && slot < norms && (nonFinite(mean) || nonFinite(deviations)))
+    if (groupLive && chunk == 0 && lane == 0 && slot < norms &&
+        (nonFinite(meanOf(sums, pivot)) || nonFinite(varianceOf(sums))))
         atomicMin(session[SESSION_NON_FINITE], pc.errorCode);
     if (local < 8) {
         uint channel = 8 * block + local;
         bool real = channel < pc.channels;
         uint entry = real ? (channel / pc.groupChannels - firstNorm) << lanesLog : 0;
-        float variance = sharedDeviations[entry] / max(sharedCount[entry], 1.0);
+        GroupSums own = sharedSums[entry];
         uint gamma = pc.affineIndex + image * pc.affineStride + 2 * block + (local >> 2);
-        float scale = affineAt(gamma)[local & 3] * inversesqrt(variance + pc.epsilon);
+        float scale = affineAt(gamma)[local & 3] * inversesqrt(varianceOf(own) + pc.epsilon);
         float beta = affineAt(gamma + 2 * pc.outputBlocks)[local & 3];
-        channelMean[local] = real ? sharedMean[entry] : 0;
         channelScale[local] = real ? scale : 0;
-        channelBeta[local] = real ? beta : 0;
+        channelOffset[local] = real ? beta - meanOf(own, sharedPivot[entry]) * scale : 0;
     }
     barrier();
-    Eight centre = eightOf(channelMean), scale = eightOf(channelScale), beta = eightOf(channelBeta);
+    Eight scale = eightOf(channelScale), offset = eightOf(channelOffset);
 
     uint pixels = groupLive ? pc.outputHeight * pc.outputWidth : 0;
     uint outputBase = (image * pc.outputBlocks + block) * pc.outputHeight * pc.outputWidth;
     for (uint chunkLoop = 0; chunkLoop < pc.chunkLoops; ++chunkLoop) {
         uint pixel = (chunk * pc.chunkLoops + chunkLoop) * LOCAL_SIZE + local;
         if (pixel < pixels) {
-            Eight result = normalised(image, block, pixel, centre, scale, beta);
+            Eight result = normalised(image, block, pixel, scale, offset);
             target[outputBase + pixel] = packEight(result);
         }
     }

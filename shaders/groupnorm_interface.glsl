@@ -1,5 +1,5 @@
-// What the variants of the group norm share: constants, push constants, bindings, the way from a source to a result.
-// Include after numeric.glsl and tensor.glsl. The header of groupnorm.comp says what each binding holds.
+// What the variants of the group norm share: constants, push constants, the way from a source to a result.
+// Include after numeric.glsl and tensor.glsl.
 #ifndef MOTE_GROUPNORM_INTERFACE_GLSL
 #define MOTE_GROUPNORM_INTERFACE_GLSL
 
@@ -27,53 +27,14 @@ layout(push_constant) uniform Push {
     uint images;                // N
 } pc;
 
-TENSOR(0, source0)
-TENSOR(1, source1)
-TENSOR(2, affine)      // fp32 bits
-TENSOR(3, statistics0) // fp32 bits
-TENSOR(4, statistics1)
-layout(binding = 5, std430) writeonly buffer Target { uvec4 target[]; };
-layout(binding = 6, std430) buffer Session { uint session[]; };
-
-vec4 affineAt(uint index) { return uintBitsToFloat(FETCH(affine, index)); }
-
-vec4 statisticsAt(bool second, uint index) {
-    if (second)
-        return uintBitsToFloat(FETCH(statistics1, index));
-    return uintBitsToFloat(FETCH(statistics0, index));
-}
-
-// Combines every `lanes`-th entry, from number `lane` on, of `channels` channels from `first` on of one source.
-// Entries are numbered channel first, so that neighbouring lanes read neighbouring vec4.
-void gather(inout float count, inout float mean, inout float deviations, bool second, uint image, uint first,
-            uint channels, uint lane, uint lanes) {
-    uint blocks = second ? pc.blocks1 : pc.blocks0;
-    uint tiles = channels == 0 ? 0 : second ? pc.tiles1 : pc.tiles0;
-    uint divisor = max(channels, 1);
-    uint tile = lane / divisor, channel = lane - tile * divisor;
-    uint tileStep = lanes / divisor, channelStep = lanes - tileStep * divisor;
-    while (tile < tiles) {
-        uint c = first + channel;
-        uint index = ((image * blocks + (c >> 3)) * tiles + tile) * 8 + (c & 7);
-        vec4 entry = statisticsAt(second, index);
-        combineStatistics(count, mean, deviations, entry.x, entry.y, entry.z);
-        tile += tileStep;
-        channel += channelStep;
-        if (channel >= channels) {
-            channel -= channels;
-            ++tile;
-        }
-    }
-}
-
-#include "concatenation.glsl"
+#include "group_statistics.glsl"
 
 Eight eightOf(float values[8]) {
     return Eight(vec4(values[0], values[1], values[2], values[3]), vec4(values[4], values[5], values[6], values[7]));
 }
 
-// The output pixel of a block: normalised with the channels' centre, scale and beta, activated, averaged.
-Eight normalised(uint image, uint block, uint pixel, Eight centre, Eight scale, Eight beta) {
+// The output pixel of a block: normalised with the channels' scale and offset, activated, averaged.
+Eight normalised(uint image, uint block, uint pixel, Eight scale, Eight offset) {
     uint y = 0, x = pixel;
     if (AVERAGE != 0) {
         y = pixel / pc.outputWidth;
@@ -83,8 +44,8 @@ Eight normalised(uint image, uint block, uint pixel, Eight centre, Eight scale, 
     Eight result = Eight(vec4(0), vec4(0));
     for (uint part = 0; part < (AVERAGE != 0 ? 4 : 1); ++part) {
         Eight h = loadEight(image, block, (2 * y + (part >> 1)) * pc.inputWidth + x + (part & 1), plane);
-        h.low = (h.low - centre.low) * scale.low + beta.low;
-        h.high = (h.high - centre.high) * scale.high + beta.high;
+        h.low = h.low * scale.low + offset.low;
+        h.high = h.high * scale.high + offset.high;
         h.low = activated(ACTIVATION, h.low);
         h.high = activated(ACTIVATION, h.high);
         result.low += h.low;

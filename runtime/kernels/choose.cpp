@@ -1,5 +1,5 @@
 #include "kernels/choices.h"
-#include "kernels/ops.h"
+#include "kernels/fuse.h"
 
 #include <algorithm>
 
@@ -168,6 +168,7 @@ Result<GraphKernels> chooseKernels(const Model &model, const Graph &graph, const
                 uint64_t{view.output().n} * blocksOf(view.output().c) * entry.tiles * 8 * 4 * sizeof(float);
         }
     }
+    MOTE_TRY(moveNorms(model, graph, shapes, traits, usable, chosen));
     return chosen;
 }
 
@@ -177,13 +178,15 @@ Result<std::vector<Dispatch>> buildDispatches(const GraphKernels &kernels, const
     const OpView view{model, graph, shapes, graph.ops[op], op};
     const bool statistics = kernels.statistics[view.op.output].tiles != 0;
     std::vector<Dispatch> dispatches;
+    if (kernels.ops[op].within != kNone)
+        return dispatches;
     switch (view.op.kind) {
     case OpKind::Concat: {
         MOTE_TRY_ASSIGN(dispatches, buildConcat(view, buffers, traits));
         break;
     }
     case OpKind::Conv2d:
-        return buildConv2d(view, kernels.ops[op], buffers, statistics, traits);
+        return buildConv2d(view, kernels, buffers, statistics, traits);
     case OpKind::GroupNorm: {
         MOTE_TRY_ASSIGN(dispatches, buildGroupNorm(view, kernels, buffers, traits));
         break;

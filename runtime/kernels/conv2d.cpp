@@ -32,32 +32,6 @@ constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6, kHeld = 7,
                    kFewOutputs = 8;       // the last three elsewhere
 constexpr uint32_t kTexelBindings = 0x1f; // all that is read
 
-ConvFacts factsOf(const OpView &view) {
-    const Op &op = view.op;
-    const std::vector<uint32_t> &shape = view.model.weights[op.weight].shape;
-    ConvFacts facts;
-    facts.kernelHeight = shape[1];
-    facts.kernelWidth = shape[2];
-    facts.input = view.input(0);
-    facts.output = view.output();
-    facts.residual = op.residual == kNone ? TensorShape{1, 1, 1, 1} : view.shapes.tensors[op.residual];
-    facts.blocks0 = blocksOf(view.input(0).c);
-    facts.blocks1 = op.inputs.size() > 1 ? blocksOf(view.input(1).c) : 0;
-    facts.outputBlocks = blocksOf(facts.output.c);
-    facts.port = view.kind(op.output) == TensorKind::Port;
-    const bool pointwise = facts.kernelHeight == 1 && facts.kernelWidth == 1 && op.stride == 1 &&
-                           op.padTop + op.padLeft + op.padBottom + op.padRight == 0 &&
-                           op.inputResample == Resample::None &&
-                           (op.residual == kNone || op.residualResample == Resample::None);
-    if (pointwise) {
-        for (TensorShape *map : {&facts.input, &facts.output, &facts.residual}) {
-            map->w *= map->h;
-            map->h = 1;
-        }
-    }
-    return facts;
-}
-
 struct Geometry {
     uint32_t segmentsPerRow = 0;
     uint64_t walks = 0;  // per image: of a workgroup over 64 segments, of eight invocations
@@ -140,6 +114,32 @@ Status check(const OpView &view) {
 }
 
 } // namespace
+
+ConvFacts factsOf(const OpView &view) {
+    const Op &op = view.op;
+    const std::vector<uint32_t> &shape = view.model.weights[op.weight].shape;
+    ConvFacts facts;
+    facts.kernelHeight = shape[1];
+    facts.kernelWidth = shape[2];
+    facts.input = view.input(0);
+    facts.output = view.output();
+    facts.residual = op.residual == kNone ? TensorShape{1, 1, 1, 1} : view.shapes.tensors[op.residual];
+    facts.blocks0 = blocksOf(view.input(0).c);
+    facts.blocks1 = op.inputs.size() > 1 ? blocksOf(view.input(1).c) : 0;
+    facts.outputBlocks = blocksOf(facts.output.c);
+    facts.port = view.kind(op.output) == TensorKind::Port;
+    const bool pointwise = facts.kernelHeight == 1 && facts.kernelWidth == 1 && op.stride == 1 &&
+                           op.padTop + op.padLeft + op.padBottom + op.padRight == 0 &&
+                           op.inputResample == Resample::None &&
+                           (op.residual == kNone || op.residualResample == Resample::None);
+    if (pointwise) {
+        for (TensorShape *map : {&facts.input, &facts.output, &facts.residual}) {
+            map->w *= map->h;
+            map->h = 1;
+        }
+    }
+    return facts;
+}
 
 LaneShape laneShapeOf(uint64_t columns, uint32_t outputBlocks) {
     const bool square = outputBlocks >= 4; // as many inputs to fetch as weights: 2 % faster than 8 x 2
@@ -248,12 +248,13 @@ uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
                                        : geometryOf(facts, kVariants[kernel.variant], kernel.tileLoops).tiles;
 }
 
-Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &kernel,
+Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const GraphKernels &kernels,
                                           const OpBuffers &buffers, bool statistics, const Traits &traits) {
     const Op &op = view.op;
+    const OpKernel &kernel = kernels.ops[view.index];
     const ConvFacts facts = factsOf(view);
     if (kernel.variant == kWinograd)
-        return buildWinograd(view, facts, kernel, buffers, statistics, traits);
+        return buildWinograd(view, facts, kernels, buffers, statistics, traits);
     if (kernel.variant == kFewOutputs)
         return buildFewOutputs(view, facts, kernel, buffers, traits);
     if (kernel.variant == kHeld)

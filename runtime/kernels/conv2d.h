@@ -14,6 +14,8 @@ struct ConvFacts {
     TensorShape input, output, residual;
 };
 
+ConvFacts factsOf(const OpView &view);
+
 // What eight invocations of a shuffle kernel make at a time: 8 x columns pixels (or tiles) of 8 x blocks
 // outputs. Few columns where more would mostly be padding; then each costs about a fifth more.
 struct LaneShape {
@@ -40,9 +42,12 @@ bool winogradIsFaster(const ConvFacts &facts); // than the direct kernel at this
 bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &traits, bool statistics,
                     OpKernel &kernel);
 uint32_t winogradStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel);
+// Makes the kernel of convolution `view` normalise what it reads, if it is Winograd's and takes that norm;
+// the pipelines are then those that do it.
+bool winogradTakesNorm(const OpView &view, const OpView &norm, const GraphKernels &kernels, OpKernel &kernel);
 Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts &facts,
-                                            const OpKernel &kernel, const OpBuffers &buffers, bool statistics,
-                                            const Traits &traits);
+                                            const GraphKernels &kernels, const OpBuffers &buffers,
+                                            bool statistics, const Traits &traits);
 
 // ---- conv2d_held.cpp
 // As for Winograd, one or the other.

@@ -1,5 +1,5 @@
 // GroupNorm, and statistics of activations whose maker does not write them. See shaders/groupnorm.comp.
-#include "kernels/ops.h"
+#include "kernels/group_norm.h"
 
 #include <algorithm>
 #include <cstring>
@@ -31,6 +31,66 @@ uint32_t separateTileLoops(const TensorShape &shape) {
 }
 
 } // namespace
+
+NormFacts normFactsOf(const OpView &view, const GraphKernels &kernels) {
+    const Op &op = view.op;
+    NormFacts facts;
+    facts.channels = facts.channels0 = view.input(0).c;
+    facts.blocks0 = blocksOf(facts.channels0);
+    facts.tiles0 = kernels.statistics[op.inputs[0]].tiles;
+    if (op.inputs.size() > 1) {
+        facts.channels += view.input(1).c;
+        facts.blocks1 = blocksOf(view.input(1).c);
+        facts.tiles1 = kernels.statistics[op.inputs[1]].tiles;
+    }
+    facts.groupChannels = facts.channels / op.groups;
+    for (uint32_t first = 0; first < facts.channels; first += 8) {
+        const uint32_t last = std::min(first + 7, facts.channels - 1);
+        facts.norms = std::max(facts.norms, last / facts.groupChannels - first / facts.groupChannels + 1);
+    }
+    return facts;
+}
+
+std::vector<Binding> normBindings(const NormFacts &facts, const OpBuffers &buffers, const Binding &target) {
+    const Binding none = unused(buffers.affine);
+    return {
+        {buffers.inputs[0], Access::Read},
+        facts.two() ? Binding{buffers.inputs[1], Access::Read} : none,
+        {buffers.affine, Access::Read},
+        {buffers.inputStatistics[0], Access::Read},
+        facts.two() ? Binding{buffers.inputStatistics[1], Access::Read} : none,
+        target,
+        {buffers.session, Access::Atomic},
+    };
+}
+
+uint64_t coefficientBytes(const TensorShape &shape) {
+    return uint64_t{shape.n} * blocksOf(shape.c) * 4 * 4 * sizeof(float);
+}
+
+gpu::PipelineDescription coefficientsPipeline(const OpView &norm) {
+    return pipelineOf(ShaderId::GroupNormCoefficients, {static_cast<uint32_t>(norm.op.inputs.size())},
+                      kBindings, 15, kTexelBindings);
+}
+
+Result<Dispatch> buildCoefficients(const OpView &norm, const NormFacts &facts, const OpBuffers &buffers,
+                                   const BufferRange &target, const Traits &traits) {
+    const uint32_t blocks = blocksOf(facts.channels), images = norm.output().n;
+    const TableRow affine = tableRow(rowsOf(norm, norm.op.affine), buffers, 4 * blocks);
+    PushWords push;
+    push.add({blocks, facts.channels0, facts.channels, facts.blocks0, facts.blocks1, facts.groupChannels,
+              facts.tiles0, facts.tiles1, affine.index, affine.stride});
+    push.addFloat(norm.op.epsilon);
+    push.add({buffers.errorCode, images});
+    std::vector<Binding> bindings = normBindings(facts, buffers, {target, Access::Write});
+    bindings[0] = bindings[1] = unused(buffers.affine);
+    return makeDispatch(norm.op.name + " (coefficients)", coefficientsPipeline(norm), std::move(bindings),
+                        std::move(push), divideUp(uint64_t{images} * blocks, kLocalSize / 8), traits);
+}
+
+bool isLanesNorm(const OpKernel &kernel) {
+    return kernel.variant == kLanes;
+}
 
 Result<std::vector<OpKernel>> groupNormKernels(const OpView &view, const Traits &traits) {
     const Op &op = view.op;
@@ -81,22 +141,19 @@ Result<std::vector<OpKernel>> groupNormKernels(const OpView &view, const Traits 
 Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKernels &kernels,
                                              const OpBuffers &buffers, const Traits &traits) {
     const Op &op = view.op;
-    const bool two = op.inputs.size() > 1;
     const TensorShape &input = view.input(0), &output = view.output();
-    const uint32_t channels0 = input.c, channels = channels0 + (two ? view.input(1).c : 0);
-    const uint32_t tiles0 = kernels.statistics[op.inputs[0]].tiles;
-    const uint32_t tiles1 = two ? kernels.statistics[op.inputs[1]].tiles : 0;
-    const uint32_t groupChannels = channels / op.groups;
+    const NormFacts facts = normFactsOf(view, kernels);
+    const uint32_t channels = facts.channels;
 
     // A workgroup, or eight invocations, reads its groups' entries anew: give it at least four pixels an
     // invocation for each entry that an invocation reads, and at least eight.
-    uint32_t norms = 1; // that a block of eight channels touches, at most
-    for (uint32_t first = 0; first < channels; first += 8)
-        norms =
-            std::max(norms, std::min(first + 7, channels - 1) / groupChannels - first / groupChannels + 1);
     const bool eights = kernels.ops[view.index].variant == kLanes;
-    const uint32_t lanes = eights ? 8 : norms == 1 ? 64 : norms == 2 ? 32 : norms <= 4 ? 16 : 8;
-    const uint64_t entries = divideUp(uint64_t{groupChannels} * std::max(tiles0, tiles1), lanes);
+    const uint32_t lanes = eights             ? 8
+                           : facts.norms == 1 ? 64
+                           : facts.norms == 2 ? 32
+                           : facts.norms <= 4 ? 16
+                                              : 8;
+    const uint64_t entries = facts.entries(lanes);
     if (2 * entries + 100 > kMaxLoopIterations)
         return makeStatus(StatusCode::Unsupported,
                           "%s: found %llu statistics entries to combine, expected at most %llu",
@@ -115,25 +172,16 @@ Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKern
 
     const TableRow affine = tableRow(rowsOf(view, op.affine), buffers, 4 * blocksOf(channels));
     PushWords push;
-    push.add({channels0, channels, blocksOf(channels0), two ? blocksOf(view.input(1).c) : 0,
-              blocksOf(channels), groupChannels, tiles0, tiles1, input.h, input.w, output.h, output.w, chunks,
+    push.add({facts.channels0, channels, facts.blocks0, facts.blocks1, blocksOf(channels),
+              facts.groupChannels, facts.tiles0, facts.tiles1, input.h, input.w, output.h, output.w, chunks,
               chunkLoops, affine.index, affine.stride});
     push.addFloat(op.epsilon);
     push.add({buffers.errorCode, output.n});
 
-    const Binding none = unused(buffers.affine);
-    std::vector<Binding> bindings = {
-        {buffers.inputs[0], Access::Read},
-        two ? Binding{buffers.inputs[1], Access::Read} : none,
-        {buffers.affine, Access::Read},
-        {buffers.inputStatistics[0], Access::Read},
-        two ? Binding{buffers.inputStatistics[1], Access::Read} : none,
-        {buffers.output, Access::Write},
-        {buffers.session, Access::Atomic},
-    };
     MOTE_TRY_ASSIGN(Dispatch dispatch,
                     makeDispatch(op.name + " (" + kernels.ops[view.index].name + ")",
-                                 pipelineFor(view, kernels.ops[view.index].variant), std::move(bindings),
+                                 pipelineFor(view, kernels.ops[view.index].variant),
+                                 normBindings(facts, buffers, {buffers.output, Access::Write}),
                                  std::move(push), eights ? divideUp(units, kLocalSize / 8) : units, traits));
     dispatch.operations = view.shapes.costs[view.index].operations;
     dispatch.bytes = view.shapes.costs[view.index].bytes;

@@ -83,7 +83,7 @@ Traits traitsOf(const gpu::Device &device);
 struct TensorStatistics {
     uint32_t tiles = 0;   // per image; 0: nobody needs them
     uint64_t bytes = 0;   // of the buffer, 0 where tiles is 0
-    uint32_t lastUse = 0; // the last op that reads them
+    uint32_t lastUse = 0; // the last op whose dispatches read them
 };
 
 struct OpKernel {
@@ -96,6 +96,9 @@ struct OpKernel {
     uint64_t projectionBytes = 0;                    // packed; 0: the op has none
     uint64_t scratchBytes = 0;                       // needed while the op runs
     uint32_t tileLoops = 1;                          // Conv2d: walks of one tile
+    // A GroupNorm may be made by the convolution that reads it: then the norm has no dispatch, and its output
+    // no memory. Conv2d: the norm that its kernel makes; GroupNorm: the convolution that makes it.
+    uint32_t norm = kNone, within = kNone;
 };
 
 struct GraphKernels {
@@ -106,7 +109,8 @@ struct GraphKernels {
 // For each op the first variant whose pipelines are all usable, by stated order. `usable` makes (or finds) a
 // pipeline; a variant for which it says Unsupported is passed over, any other failure is returned. An
 // estimate without a device passes a function that always says ok. Unsupported: names the op and what no
-// variant does.
+// variant does. Then GroupNorms move into the convolutions that alone read them, where their kernel can do
+// that.
 Result<GraphKernels> chooseKernels(const Model &model, const Graph &graph, const GraphShapes &shapes,
                                    const Traits &traits,
                                    const std::function<Status(const gpu::PipelineDescription &)> &usable);
@@ -149,9 +153,11 @@ struct OpBuffers {
     // output.
     uint32_t inputImages = 0;
     uint32_t errorCode = 0; // what is reported when this op meets infinities or NaNs: step << 16 | op
+    const OpBuffers *norm = nullptr; // of OpKernel::norm; its inputs are read instead of this op's
 };
 
-// The dispatches of one op, in order. They may depend on each other: barriers are placed by placeBarriers.
+// The dispatches of one op, in order; none where another op makes it (OpKernel::within). They may depend on
+// each other: barriers are placed by placeBarriers.
 Result<std::vector<Dispatch>> buildDispatches(const GraphKernels &kernels, const Model &model,
                                               const Graph &graph, const GraphShapes &shapes, uint32_t op,
                                               const OpBuffers &buffers, const Traits &traits);

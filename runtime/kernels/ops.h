@@ -88,7 +88,7 @@ uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel);
 uint32_t separateStatisticsTiles(const TensorShape &shape);
 gpu::PipelineDescription separateStatisticsPipeline();
 
-Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const OpKernel &kernel,
+Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const GraphKernels &kernels,
                                           const OpBuffers &buffers, bool statistics, const Traits &traits);
 Result<std::vector<Dispatch>> buildGroupNorm(const OpView &view, const GraphKernels &kernels,
                                              const OpBuffers &buffers, const Traits &traits);

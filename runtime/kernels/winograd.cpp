@@ -1,6 +1,7 @@
 // Winograd convolution: when it pays, weight transform, dispatches. shaders/winograd.glsl states the
 // algorithm and the layouts.
 #include "kernels/conv2d.h"
+#include "kernels/group_norm.h"
 
 #include <algorithm>
 #include <cmath>
@@ -17,7 +18,7 @@ constexpr uint64_t kTexelBytes = 16;
 // as long.
 constexpr uint64_t kStagingBytes = 2u << 20;
 
-constexpr uint32_t kInputPush = 14, kProductPush = 5, kOutputPush = 16;
+constexpr uint32_t kInputPush = 14, kNormalisedPush = 25, kProductPush = 5, kOutputPush = 16;
 
 struct Bands {
     uint32_t tilesPerRow = 0, tilesPerImage = 0;
@@ -55,6 +56,15 @@ gpu::PipelineDescription inputPipeline(const OpView &view, const ConvFacts &fact
         ShaderId::WinogradInput,
         {view.op.inputResample == Resample::NearestUp2 ? 1u : 0u, facts.blocks1 != 0 ? 2u : 1u, 6}, 3,
         kInputPush, 3);
+}
+
+// gather: each unit combines the statistics itself.
+gpu::PipelineDescription normalisedPipeline(const OpView &view, const OpView &norm, bool gather) {
+    const bool up = view.op.inputResample == Resample::NearestUp2, two = norm.op.inputs.size() > 1;
+    return pipelineOf(ShaderId::WinogradInputNormalised,
+                      {up ? 1u : 0u, two ? 2u : 1u, 6, static_cast<uint32_t>(norm.op.activation),
+                       two ? norm.input(0).c % 8 : 0, up ? 4u : 6u, gather ? 1u : 0u},
+                      7, kNormalisedPush, 0x1f);
 }
 
 gpu::PipelineDescription productPipeline(const ConvFacts &facts, const Bands &bands) {
@@ -179,7 +189,9 @@ bool winogradIsFaster(const ConvFacts &facts) {
 bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &traits, bool statistics,
                     OpKernel &kernel) {
     const uint64_t eights = divideUp(divideUp(facts.output.h, 4) * divideUp(facts.output.w, 4), kLanes);
-    kernel.tileLoops = statistics ? static_cast<uint32_t>(divideUp(eights, kStatisticsTiles)) : 1;
+    if (statistics) // few entries, but in bands of 64 tiles where that is possible
+        kernel.tileLoops = static_cast<uint32_t>(
+            std::max(divideUp(eights, kStatisticsTiles), std::min<uint64_t>(divideUp(eights, 32), 8)));
     const Bands bands = bandsOf(facts, kernel.tileLoops);
     kernel.scratchBytes = divideUp(bands.vBytes, 256) * 256 + bands.mBytes;
     if (uint64_t{kernel.tileLoops} * 2 > kMaxLoopIterations || !fitsTexels(traits, kernel.scratchBytes) ||
@@ -191,14 +203,40 @@ bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &tr
     return true;
 }
 
+bool winogradTakesNorm(const OpView &view, const OpView &norm, const GraphKernels &kernels,
+                       OpKernel &kernel) {
+    const Op &op = view.op;
+    // A doubled map's tiles begin at odd rows and columns: the pixels stored that each has are then always
+    // the same.
+    if (kernel.pipelines.front().shader.id != static_cast<uint32_t>(ShaderId::WinogradInput) ||
+        (op.inputResample == Resample::NearestUp2 && (op.padTop != 1 || op.padLeft != 1)))
+        return false;
+    const NormFacts facts = normFactsOf(norm, kernels);
+    if (2 * facts.norms * (facts.entries(kLanes) + 2) + 100 > kMaxLoopIterations)
+        return false;
+    kernel.norm = norm.index;
+    const uint32_t images = view.output().n;
+    const Bands bands = bandsOf(factsOf(view), kernel.tileLoops);
+    const bool oneBand = bands.entriesPerBand == bands.entries;
+    kernel.pipelines.front() = normalisedPipeline(view, norm, oneBand);
+    if (!oneBand) {
+        kernel.pipelines.push_back(coefficientsPipeline(norm));
+        kernel.scratchBytes = divideUp(kernel.scratchBytes, 256) * 256 + coefficientBytes(norm.output());
+        if (images > 1) // one of them alone may be a single band
+            kernel.pipelines.push_back(normalisedPipeline(view, norm, true));
+    }
+    return true;
+}
+
 uint32_t winogradStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel) {
     return bandsOf(facts, kernel.tileLoops).entriesPerImage;
 }
 
 Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts &facts,
-                                            const OpKernel &kernel, const OpBuffers &buffers, bool statistics,
-                                            const Traits &traits) {
+                                            const GraphKernels &kernels, const OpBuffers &buffers,
+                                            bool statistics, const Traits &traits) {
     const Op &op = view.op;
+    const OpKernel &kernel = kernels.ops[view.index];
     const uint32_t blocks = facts.blocks0 + facts.blocks1;
     const Bands bands = bandsOf(facts, kernel.tileLoops);
     const LaneShape shape = laneShapeOf(bands.columns, facts.outputBlocks);
@@ -231,14 +269,42 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
             return {};
         };
         PushWords input;
-        input.add({facts.input.h, facts.input.w, facts.blocks0, facts.blocks1, bands.tilesPerRow,
-                   bands.tilesPerImage, bands.entriesPerImage, kernel.tileLoops, entry, columns, op.padTop,
-                   op.padLeft});
-        MOTE_TRY(add("input", inputPipeline(view, facts),
-                     {{buffers.inputs[0], Access::Read},
-                      facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
-                      {v, Access::Write}},
-                     std::move(input), uint64_t{columns} / kLanes * blocks, costs.input));
+        const auto addTiles = [&](uint32_t blocks0, uint32_t blocks1) {
+            input.add({facts.input.h, facts.input.w, blocks0, blocks1, bands.tilesPerRow, bands.tilesPerImage,
+                       bands.entriesPerImage, kernel.tileLoops, entry, columns, op.padTop, op.padLeft});
+        };
+        if (kernel.norm == kNone) {
+            addTiles(facts.blocks0, facts.blocks1);
+            MOTE_TRY(add("input", inputPipeline(view, facts),
+                         {{buffers.inputs[0], Access::Read},
+                          facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
+                          {v, Access::Write}},
+                         std::move(input), uint64_t{columns} / kLanes * blocks, costs.input));
+        } else {
+            const OpView norm{view.model, view.graph, view.shapes, view.graph.ops[kernel.norm], kernel.norm};
+            const NormFacts from = normFactsOf(norm, kernels);
+            const bool gather = entries == bands.entries;
+            OpBuffers source = *buffers.norm;
+            TableRow affine = tableRow(rowsOf(norm, norm.op.affine), source, 4 * blocks);
+            if (!gather) {
+                const uint64_t begin = divideUp(m.end, 256) * 256;
+                const BufferRange made{m.buffer, begin, begin + coefficientBytes(norm.output())};
+                if (entry == 0) {
+                    MOTE_TRY_ASSIGN(Dispatch dispatch, buildCoefficients(norm, from, source, made, traits));
+                    dispatches.push_back(std::move(dispatch));
+                }
+                source.affine = made;
+                affine = {};
+            }
+            addTiles(from.blocks0, from.blocks1);
+            input.add({blocks, from.channels0, from.channels, from.groupChannels, from.tiles0, from.tiles1,
+                       affine.index, affine.stride});
+            input.addFloat(norm.op.epsilon);
+            input.add({source.errorCode, facts.output.n});
+            MOTE_TRY(add("input, normalised", normalisedPipeline(view, norm, gather),
+                         normBindings(from, source, {v, Access::Write}), std::move(input),
+                         uint64_t{columns} / kLanes * blocks, costs.input));
+        }
         PushWords product;
         product.add({columns, blocks, facts.outputBlocks});
         if (productHolds(facts))

@@ -51,7 +51,13 @@ Result<ForwardPlan> planForward(const Model &model, const Graph &graph, uint32_t
     for (uint32_t i = 0; i < graph.ops.size(); ++i)
         producer[graph.ops[i].output] = i;
 
-    const std::vector<Liveness> liveness = tensorLiveness(graph);
+    std::vector<Liveness> liveness = tensorLiveness(graph);
+    for (uint32_t i = 0; i < graph.ops.size(); ++i)
+        if (const uint32_t within = plan.kernels.ops[i].within; within != kNone) {
+            liveness[graph.ops[i].output] = {};
+            for (uint32_t input : graph.ops[i].inputs)
+                liveness[input].lastUse = std::max(liveness[input].lastUse, within);
+        }
     plan.tensorBytes.assign(graph.tensors.size(), 0);
     plan.tensors.assign(graph.tensors.size(), kNone);
     plan.statistics.assign(graph.tensors.size(), kNone);
@@ -88,7 +94,7 @@ Result<ForwardPlan> planForward(const Model &model, const Graph &graph, uint32_t
 
 BufferRange tensorRange(const ForwardPlan &plan, const ForwardBuffers &buffers, uint32_t tensor) {
     if (plan.tensors[tensor] == kNone)
-        return buffers.ports[tensor];
+        return buffers.ports.empty() ? BufferRange{} : buffers.ports[tensor];
     return placed(plan, buffers, plan.tensors[tensor], plan.tensorBytes[tensor]);
 }
 
@@ -104,31 +110,39 @@ Result<std::vector<Dispatch>> buildOp(const Model &model, const Graph &graph, co
             range.buffer += buffers.firstWeightChunk;
         return range;
     };
-    const Op &op = graph.ops[index];
-    OpBuffers bound;
-    for (uint32_t input : op.inputs) {
-        bound.inputs.push_back(tensorRange(plan, buffers, input));
-        if (op.kind == OpKind::GroupNorm)
-            bound.inputStatistics.push_back(statisticsRange(plan, buffers, input));
+    const auto rangesOf = [&](uint32_t i) {
+        const Op &op = graph.ops[i];
+        OpBuffers bound;
+        for (uint32_t input : op.inputs) {
+            bound.inputs.push_back(tensorRange(plan, buffers, input));
+            if (op.kind == OpKind::GroupNorm)
+                bound.inputStatistics.push_back(statisticsRange(plan, buffers, input));
+        }
+        bound.output = tensorRange(plan, buffers, op.output);
+        if (op.residual != kNone)
+            bound.residual = tensorRange(plan, buffers, op.residual);
+        bound.outputStatistics = statisticsRange(plan, buffers, op.output);
+        bound.weights = constant(buffers.weights->ops[i].weights);
+        bound.bias = constant(buffers.weights->ops[i].bias);
+        bound.affine = constant(buffers.weights->ops[i].affine);
+        bound.scratch = placed(plan, buffers, plan.scratch[i], plan.kernels.ops[i].scratchBytes);
+        bound.session = buffers.session;
+        bound.row = row;
+        bound.inputImages = buffers.inputImages;
+        if (op.projection != kNone) {
+            const auto made = std::find(buffers.madeRows.begin(), buffers.madeRows.end(), row);
+            (op.kind == OpKind::Conv2d ? bound.bias : bound.affine) = buffers.madeTables[i];
+            bound.madeRow = static_cast<uint32_t>(made - buffers.madeRows.begin());
+            bound.tableImages = plan.images;
+        }
+        bound.errorCode = step << 16 | i;
+        return bound;
+    };
+    OpBuffers bound = rangesOf(index), norm;
+    if (const uint32_t of = plan.kernels.ops[index].norm; of != kNone) {
+        norm = rangesOf(of);
+        bound.norm = &norm;
     }
-    bound.output = tensorRange(plan, buffers, op.output);
-    if (op.residual != kNone)
-        bound.residual = tensorRange(plan, buffers, op.residual);
-    bound.outputStatistics = statisticsRange(plan, buffers, op.output);
-    bound.weights = constant(buffers.weights->ops[index].weights);
-    bound.bias = constant(buffers.weights->ops[index].bias);
-    bound.affine = constant(buffers.weights->ops[index].affine);
-    bound.scratch = placed(plan, buffers, plan.scratch[index], plan.kernels.ops[index].scratchBytes);
-    bound.session = buffers.session;
-    bound.row = row;
-    bound.inputImages = buffers.inputImages;
-    if (op.projection != kNone) {
-        const auto made = std::find(buffers.madeRows.begin(), buffers.madeRows.end(), row);
-        (op.kind == OpKind::Conv2d ? bound.bias : bound.affine) = buffers.madeTables[index];
-        bound.madeRow = static_cast<uint32_t>(made - buffers.madeRows.begin());
-        bound.tableImages = plan.images;
-    }
-    bound.errorCode = step << 16 | index;
     return buildDispatches(plan.kernels, model, graph, shapes, index, bound, traits);
 }
 

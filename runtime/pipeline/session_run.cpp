@@ -66,6 +66,8 @@ Status Session::runOpsTraced(const RunOptions &options, uint32_t step, const std
             ofOp.push_back(commands[next]);
         for (std::vector<Command> &piece : cutCommands(ofOp, budgetMilliseconds_, model_->traits()))
             MOTE_TRY(staging_->runNow(table_, std::move(piece)));
+        if (plan_.forward.kernels.ops[i].within != kNone)
+            continue; // its output is nowhere
         const Op &op = graph().ops[i];
         const TensorShape &shape = plan_.forward.shapes.tensors[op.output];
         MOTE_TRY(readTensor(op.output, imagesOf(step), values));

@@ -93,15 +93,19 @@ TEST(RecordedList, WithoutABarrierIsCaughtBySynchronisationValidation) {
     EXPECT_GT(messages.count("SYNC-HAZARD"), 0u);
 }
 
-// Two norms, two convolutions and a shortcut; a convolution by Winograd's algorithm is three.
-TEST(RecordedList, HasAtMostFiveDispatchesForAResidualBlockAndNineWithWinograd) {
+// Two norms, two convolutions and a shortcut; a convolution by Winograd's algorithm is three and makes the
+// norm that it reads, but where it goes over the map in bands, each of three.
+TEST(RecordedList, HasAtMostFiveDispatchesForAResidualBlockAndSevenWithWinograd) {
+    size_t byWinograd = 0; // blocks with two such convolutions
+    bool cpu = false;
     for (const Made &made : kMade) {
         if (made.tile != 0)
             continue;
         const auto session = makeOne(made);
+        cpu = session->model().traits().cpu;
         const Graph &graph = session->model().graph();
         std::map<std::string, std::set<uint32_t>> blocks; // name up to "resnets.0" -> whole dispatches
-        std::map<std::string, std::set<uint32_t>> transforms;
+        std::map<std::string, std::map<uint32_t, uint32_t>> products; // of a block: per op by Winograd
         for (const Command &command : flat(listsOf(*session, 0))) {
             if (command.kind != CommandKind::Dispatch || command.op == kNone)
                 continue;
@@ -111,15 +115,26 @@ TEST(RecordedList, HasAtMostFiveDispatchesForAResidualBlockAndNineWithWinograd) 
                 const std::string block = name.substr(0, name.find('.', at + 8));
                 blocks[block].insert(command.whole);
                 if (command.dispatch.name.find("winograd product") != std::string::npos)
-                    transforms[block].insert(command.op);
+                    ++products[block][command.op];
             }
         }
         EXPECT_GE(blocks.size(), 7u) << made.caseName;
-        for (const auto &[block, dispatches] : blocks)
-            EXPECT_LE(dispatches.size(), 5u + 2 * transforms[block].size()) << made.caseName << " " << block;
+        size_t whole = 0;
+        for (const auto &[block, dispatches] : blocks) {
+            const bool banded = std::any_of(products[block].begin(), products[block].end(),
+                                            [](const auto &product) { return product.second > 1; });
+            if (banded)
+                continue;
+            ++whole;
+            const bool winograd = !products[block].empty();
+            byWinograd += products[block].size() == 2;
+            EXPECT_LE(dispatches.size(), winograd ? 7u : 5u) << made.caseName << " " << block;
+        }
+        EXPECT_GE(whole, 7u) << made.caseName;
         std::printf("%-28s %u dispatches, %u pipelines\n", made.caseName, session->dispatchCount(),
                     session->pipelineCount());
     }
+    EXPECT_TRUE(byWinograd > 0 || !cpu);
 }
 
 TEST(RecordedList, IsCutIntoSubmissionsOfTheBudget) {

@@ -445,7 +445,8 @@ MOTE_API mote_status mote_session_get_info(const mote_session *session, mote_ses
 /* Called with fp32 values in NCHW, padded size. step: 0 for the first row. "x": the state before row `step`,
  * in the scheduler's own scale, and once more after the last row with step = rows. "model_output": what the
  * model returned in row `step`, after guidance. With ops != 0, every op's output by the op's name (whole
- * images only, not tiled). Tracing waits for the GPU at each of them. */
+ * images only, not tiled), but for group norms that the convolution behind them makes while it reads: what
+ * they make is nowhere. Tracing waits for the GPU at each of them. */
 typedef void (*mote_trace_callback)(void *user, uint32_t step, const char *tensor, const uint32_t shape[4],
                                     const float *data);
 typedef struct mote_trace {
@@ -463,7 +464,8 @@ typedef struct mote_trace {
 MOTE_API mote_status mote_session_evaluate(mote_session *session, uint32_t step, const mote_tensor *output);
 
 /* Result of one op of the self-check: the largest |found - expected| over the op's samples, as a fraction of
- * its tolerance (above 1: failed). op_name "" and kind "output": the whole final output. */
+ * its tolerance (above 1: failed). op_name "" and kind "output": the whole final output. A group norm that
+ * the convolution behind it makes while it reads is checked with that convolution, and not called for. */
 typedef void (*mote_check_callback)(void *user, uint32_t op, const char *op_name, const char *kind,
                                     float fraction);
 /* Plays the file's self-check on the model's device: MOTE_OK, MOTE_CHECK_FAILED with the first failing op in
@@ -471,7 +473,9 @@ typedef void (*mote_check_callback)(void *user, uint32_t op, const char *op_name
 MOTE_API mote_status mote_model_check(mote_model *model, mote_check_callback callback, void *user);
 
 /* GPU time of one forward pass of one tile, op by op; `count` as in mote_enumerate_devices. Runs the pass
- * once with a timestamp around each op. MOTE_UNSUPPORTED where the device has no timestamps. */
+ * once with a timestamp around each op. A group norm that the convolution behind it makes while it reads has
+ * no dispatch and no time: both are the convolution's. MOTE_UNSUPPORTED where the device has no timestamps.
+ */
 typedef struct mote_op_time {
     size_t struct_size;
     char name[128];
