@@ -5,6 +5,7 @@
 #include "progress.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstring>
 
@@ -18,6 +19,11 @@ struct CheckedOp {
 
 void collect(void *user, uint32_t, const char *name, const char *kind, float fraction) {
     static_cast<std::vector<CheckedOp> *>(user)->push_back({name, kind, static_cast<double>(fraction)});
+}
+
+// Two zeros of different sign differ here, two equal NaNs do not.
+bool equalBits(float a, float b) {
+    return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b);
 }
 
 // Eight times the smallest legal size: several workgroups for every op, and still quick.
@@ -45,16 +51,17 @@ void repeatRuns(mote_model *handle, const ModelDescription &model, uint32_t runs
         output.data = values.data();
         check(mote_session_bind_output_tensor(session.get(), &output));
         runSession(session.get(), {}, progress, interrupts);
-        if (run == 0 || std::memcmp(first.data(), again.data(), first.size() * sizeof(float)) == 0)
+        if (run == 0)
             continue;
-        size_t at = 0;
-        while (std::memcmp(&first[at], &again[at], sizeof(float)) == 0)
-            ++at;
+        const auto [wanted, found] = std::mismatch(first.begin(), first.end(), again.begin(), equalBits);
+        if (wanted == first.end())
+            continue;
         char message[200];
         std::snprintf(
             message, sizeof message,
             "repeat %u of %u: element %zu of the output: found %.9g, expected %.9g as in the first run",
-            run + 1, runs, at, static_cast<double>(again[at]), static_cast<double>(first[at]));
+            run + 1, runs, static_cast<size_t>(wanted - first.begin()), static_cast<double>(*found),
+            static_cast<double>(*wanted));
         throw CommandError(ExitCode::CheckFailed, message);
     }
     std::printf("%u runs of %ux%u: equal to the bit\n", runs, desc.width, desc.height);

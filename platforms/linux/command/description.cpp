@@ -174,7 +174,7 @@ std::string modelPath(const std::string &given) {
         directory.resize(std::min(directory.find_last_of('/'), directory.size()));
     std::string tried;
     for (const char *model : kDefaultModels) {
-        const std::string path = directory + "/" + model;
+        std::string path = directory + "/" + model;
         if (access(path.c_str(), R_OK) == 0)
             return path;
         tried += (tried.empty() ? "" : " and ") + path;
