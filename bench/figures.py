@@ -150,8 +150,8 @@ def ncnnOf(found):
     return dict(row, ncnn_ms=min(times)) if times else row
 
 
-def verdict(found, target, error, floor=None):
-    """Whether a target in milliseconds is met, and if not what its floor says."""
+def verdict(found, target, error, row=None):
+    """Whether a target in milliseconds is met, and if not what its floors say."""
     if target is None:
         return ""
     if error > ERROR_LIMIT:
@@ -159,7 +159,10 @@ def verdict(found, target, error, floor=None):
     if found <= target:
         return "yes"
     missed = "no, %.2f times" % (found / target)
-    return missed + "; the floor is above it" if floor is not None and floor > target else missed
+    for floor, words in (("floor_ms", "the floor is above it"), ("tile_floor_ms", "the floor with tiles is above it")):
+        if row and (row.get(floor) or 0) > target:
+            return missed + "; " + words
+    return missed
 
 
 def modelRow(folder, work, name, benched, ncnn, torch, target, timesNcnn, timesTorch):
@@ -211,8 +214,8 @@ def targets(folder):
             row["times_ncnn"] = row["ncnn_ms"] / beside
             scaled = target and row["ncnn_ms"] / row["times_ncnn_asked"]
         row["scaled_target_ms"] = scaled
-        row["met"] = verdict(row["mote_ms"], target, row["error"], row["floor_ms"])
-        row["met_scaled"] = verdict(beside, scaled, row["error"], row["floor_ms"])
+        row["met"] = verdict(row["mote_ms"], target, row["error"], row)
+        row["met_scaled"] = verdict(beside, scaled, row["error"], row)
     return rows
 
 
@@ -241,6 +244,20 @@ def images(folder):
             row["ncnn_" + storage] = beside.get("ncnn " + storage, {}).get("resident_bytes")
         rows.append(row)
     return rows
+
+
+def kernels(folder):
+    """Of each model what its kernels take of a pass: (model, kernel, ops, ms, floor, floor with tiles), the most above its
+    floor first. An op's time is the least of its repetitions."""
+    sums = {}
+    for run in folder.models:
+        for name, entry in opRows(run):
+            own = sums.setdefault((name.split("/")[0], entry.get("label", "")), [0, 0, 0, 0])
+            floors = [floorOf(run.benchmarks["op/" + name], which) or 0 for which in ("floor_ms", "tile_floor_ms")]
+            for i, value in enumerate([1, entry["real_time"], *floors]):
+                own[i] += entry["count"] * value
+    rows = [(*key, *own) for key, own in sums.items()]
+    return sorted(rows, key=lambda row: (row[0], row[4] - row[3]))
 
 
 def host(folder):

@@ -92,6 +92,16 @@ def memoryTable(rows):
                          megabytes(row["ncnn_fp16"]), megabytes(row["ncnn_then"])] for row in rows])
 
 
+def kernelTable(rows):
+    whole = {}
+    for model, _, _, time, _, _ in rows:
+        whole[model] = whole.get(model, 0) + time
+    rows = [row for row in rows if row[3] >= 0.005 * whole[row[0]]]
+    return table(["model", "kernel", "ops", "ms of a pass", "floor", "with tiles", "of the ceilings reached"], [
+        [model, kernel, "%d" % ops, number(time), number(floor), number(tiles), percent(floor, time)]
+        for model, kernel, ops, time, floor, tiles in rows]) if rows else ""
+
+
 def opTable(run):
     """Those first whose time above their floors a pass would miss most."""
     rows = []
@@ -125,6 +135,8 @@ def sections(folder, rows):
         ("Ceilings", "Measured through Vulkan by mote-bench, the best of its repetitions.",
          table(["what", "found"], [[name, "%s %s" % (number(value), unit)] for name, value, unit in ceilings])
          if ceilings else ""),
+        ("Kernels", "What each takes of a pass, its ops timed alone, those first that lose most above their floors; what is less "
+         "than 0.5 % of a pass is left out.", kernelTable(figures.kernels(folder))),
         ("Images", "Milliseconds.", imageTable(models) if models else ""),
         ("Memory", "The process's peak resident size and what Mote allocated of it on the device, with one model.",
          memoryTable(models) if any(row["resident"] for row in models) else ""),

@@ -101,6 +101,7 @@ class Bench(unittest.TestCase):
         self.assertIn("| 240 (2e-03) | 1560 (6e-07) | 1440 (2e-03) | 775 | 6.00 of 7.00 | 260 (5e-07) | 137 | 1.12 of 1.30 |",
                       text)
         self.assertIn("| exponentials | 2.00 G/s |", text)
+        self.assertIn("| edge 128x128 | conv2d ", text)
         self.assertIn("| edge 128x128 | 51.0 | 210 | 344 | 301 | 344 |", text)
         self.assertIn("| edge-steps 128x128 | 42.8 | 23.8 | 5.00 |", text)
         self.assertEqual(self.read("RESULTS.md"), "before\n%s\n%s%s\nafter\n" % (report.BEGIN, text, report.END))
@@ -113,8 +114,11 @@ class Bench(unittest.TestCase):
 
     def test_a_figure_with_too_large_an_error_is_not_met(self):
         self.assertEqual(figures.verdict(50, 78, 1e-3), "yes")
-        self.assertEqual(figures.verdict(156, 78, 1e-3, 70), "no, 2.00 times")
-        self.assertEqual(figures.verdict(156, 78, 1e-3, 90), "no, 2.00 times; the floor is above it")
+        self.assertEqual(figures.verdict(156, 78, 1e-3, {"floor_ms": 70, "tile_floor_ms": 75}), "no, 2.00 times")
+        self.assertEqual(figures.verdict(156, 78, 1e-3, {"floor_ms": 70, "tile_floor_ms": 80}),
+                         "no, 2.00 times; the floor with tiles is above it")
+        self.assertEqual(figures.verdict(156, 78, 1e-3, {"floor_ms": 90, "tile_floor_ms": 95}),
+                         "no, 2.00 times; the floor is above it")
         self.assertIn("error", figures.verdict(50, 78, 2.6e-3))
 
     def run_script(self, *arguments):
