@@ -177,7 +177,7 @@ def modelRow(folder, work, name, benched, ncnn, torch, target, timesNcnn, timesT
            "floor_ms": floorOf(folder.entries("pass/" + benched)),
            "tile_floor_ms": floorOf(folder.entries("pass/" + benched), "tile_floor_ms")}
     if "mote tuned" in peers:
-        row["tuned_ms"] = peers["mote tuned"]["ms"]["min"]
+        row["tuned_ms"], row["tuned_error"] = peers["mote tuned"]["ms"]["min"], peers["mote tuned"]["error"]
     beside = readIf(folder.out, "peers.%s.ncnn.json" % name)
     if beside:
         row.update(ncnnOf(beside), mote_beside_ncnn_ms=beside["mote"]["ms"]["min"])
@@ -243,6 +243,18 @@ def images(folder):
         for storage in ("fp32", "fp16"):
             row["ncnn_" + storage] = beside.get("ncnn " + storage, {}).get("resident_bytes")
         rows.append(row)
+    return rows
+
+
+def tuning(folder):
+    """Of each model what `mote bench --tune` says: (work, seconds, shapes, timed, changed, pass by rules, tuned)."""
+    rows = []
+    for work, name, *_ in MODELS:
+        found = readIf(folder.out, "bench.%s.json" % name)
+        if found.get("tuned"):
+            tuned = found["tuned"]
+            rows.append((work, tuned["tune_ms"] / 1e3, tuned["shapes"], tuned["timed"], tuned["changed"],
+                         found["pass_wall_ms"]["min"], tuned["pass_wall_ms"]["min"]))
     return rows
 
 

@@ -48,9 +48,10 @@ def tensorOf(array):
 
 
 class Session:
-    """A model's first recipe at the size of `x` [1, C, H, W], from that state and the condition, if any."""
+    """A model's first recipe at the size of `x` [1, C, H, W], from that state and the condition, if any; with the kernels
+    that rules choose, or tuned."""
 
-    def __init__(self, library, model, x, condition=None, device=None):
+    def __init__(self, library, model, x, condition=None, device=None, tuned=False):
         self.lib = ctypes.CDLL(library)
         self.lib.mote_last_message.restype = ctypes.c_char_p
         self.device, self.model, self.session = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
@@ -60,8 +61,10 @@ class Session:
         self.call("mote_model_open", self.device, ctypes.byref(described(ModelDesc, path=model.encode())),
                   ctypes.byref(self.model))
         height, width = x.shape[2:]
-        self.call("mote_session_create", self.model,
-                  ctypes.byref(described(SessionDesc, width=width, height=height)), ctypes.byref(self.session))
+        session = described(SessionDesc, width=width, height=height)
+        if tuned:
+            self.call("mote_model_tune", self.model, ctypes.byref(session), None, None)
+        self.call("mote_session_create", self.model, ctypes.byref(session), ctypes.byref(self.session))
         self.arrays = {"x_start": np.ascontiguousarray(x, np.float32)}
         if condition is not None:
             self.arrays["condition"] = np.ascontiguousarray(condition, np.float32)

@@ -124,10 +124,10 @@ def makeReference(out, name):
     os.replace(path + ".part.npy", path)
 
 
-def moteProcess(pipe, library, model, x, condition, device):
+def moteProcess(pipe, library, model, x, condition, device, tuned):
     """Answers "run" with milliseconds and "evaluate" with the output, until "close"."""
     from library import Session
-    session = Session(library, model, x, condition, device)
+    session = Session(library, model, x, condition, device, tuned)
     session.run()
     pipe.send("ready")
     while True:
@@ -166,11 +166,11 @@ class PyTorch:
 
 
 class Mote:
-    def __init__(self, library, model, x, condition, device):
+    def __init__(self, library, model, x, condition, device, tuned=False):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=moteProcess, daemon=True, args=(
-            theirs, library, model, x.numpy(), None if condition is None else condition.numpy(), device))
+            theirs, library, model, x.numpy(), None if condition is None else condition.numpy(), device, tuned))
         self.process.start()
         theirs.close()  # so that a process that ends is the pipe's end
         self.pipe.recv()
@@ -266,13 +266,15 @@ def measure(options, name):
     exact = np.load(referencePath(options.out, name))
     unet = load(checkpoint)
     x, condition = inputsOf(name, unet)
-    contestants = {"mote": Mote(options.library, os.path.join(options.models, file), x, condition, options.device)}
+    model = os.path.join(options.models, file)
+    contestants = {"mote": Mote(options.library, model, x, condition, options.device)}
     suffix = ""
     if options.ncnn:
         suffix = ".ncnn"
         contestants.update(ncnnOf(options, lambda path: ncnn_model.writeUNet(unet, TIMESTEP, size, path),
                                   together(x, condition), exact.shape))
     else:
+        contestants["mote tuned"] = Mote(options.library, model, x, condition, options.device, tuned=True)
         contestants["pytorch"] = PyTorch(unet, x, condition)
     result = alternate(contestants, exact, options.seconds, 1 if options.ncnn else 3)
     writeJson(os.path.join(options.out, "peers.%s%s.json" % (name, suffix)),

@@ -48,10 +48,10 @@ def table(head, rows):
 
 
 def targetTable(rows):
-    head = ["work", "target", "Mote", "median", "tuned", "error", "met", "floor", "with tiles",
+    head = ["work", "target", "Mote", "median", "tuned (error)", "error", "met", "floor", "with tiles",
             "of the ceilings asked", "reached", "target here", "met here"]
     return table(head, [[row["work"], number(row["target_ms"]), number(row["mote_ms"]), number(row["mote_median_ms"]),
-                         number(row.get("tuned_ms")), "%.1e" % row["error"], row["met"], number(row["floor_ms"]),
+                         withError(row.get("tuned_ms"), row.get("tuned_error")), "%.1e" % row["error"], row["met"], number(row["floor_ms"]),
                          number(row["tile_floor_ms"]), percent(row["floor_ms"], row["target_ms"]),
                          percent(row["floor_ms"], row["mote_ms"]),
                          number(row["scaled_target_ms"]), row["met_scaled"]] for row in rows])
@@ -137,6 +137,12 @@ def sections(folder, rows):
          if ceilings else ""),
         ("Kernels", "What each takes of a pass, its ops timed alone, those first that lose most above their floors; what is less "
          "than 0.5 % of a pass is left out.", kernelTable(figures.kernels(folder))),
+        ("Tuning", "By mote bench --tune: the seconds that it took, the distinct shapes with a choice, those timed and those that "
+         "changed, and the least milliseconds of a pass by the host's clock with the kernels of the rules and with the tuner's.",
+         table(["model", "seconds", "shapes", "timed", "changed", "pass by rules", "tuned"], [
+             [name, number(taken), shapes, timed, changed, number(rules), number(tuned)]
+             for name, taken, shapes, timed, changed, rules, tuned in figures.tuning(folder)])
+         if figures.tuning(folder) else ""),
         ("Images", "Milliseconds.", imageTable(models) if models else ""),
         ("Memory", "The process's peak resident size and what Mote allocated of it on the device, with one model.",
          memoryTable(models) if any(row["resident"] for row in models) else ""),

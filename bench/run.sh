@@ -10,10 +10,10 @@
 #   reference   the outputs of PyTorch in fp64, where OUT has none yet
 #   ops         single shapes beside oneDNN
 #   ddpm32 edge128 edge256 shipped512
-#               each: PyTorch and Mote in turn
+#               each: PyTorch, Mote and Mote with tuned kernels in turn
 #   NAME.ncnn   of each of these: ncnn and Mote in turn, where ncnn is installed (CMake finds it; CMAKE_PREFIX_PATH
 #               helps); ops.ncnn: the single shapes
-#   NAME.passes of each of these: load, first and next image, a pass, memory
+#   NAME.passes of each of these: load, first and next image, a pass, memory; tuned, too
 #   NAME.ops    of each of these: every distinct op, beside oneDNN
 #   host        what a step costs the host
 #   sustained   the shipped model's next images for $SUSTAIN seconds (60)
@@ -51,13 +51,14 @@ done
 exec 9>"$out/lock"
 flock --nonblock 9 || { echo "$0: another run writes to $out" >&2 && exit 1; }
 python=/usr/bin/python3 # Debian's, which has Debian's PyTorch
-export OMP_NUM_THREADS=2 PYTHONDONTWRITEBYTECODE=1
+# Compiled and tuned kernels are OUT's own: what an earlier day found does not count.
+export OMP_NUM_THREADS=2 PYTHONDONTWRITEBYTECODE=1 XDG_CACHE_HOME="$out/cache"
 device=(${DEVICE:+--device "$DEVICE"})
 
 # name: file, size, seconds of alternation with PyTorch, repetitions
 declare -A file=([ddpm32]=ddpm32 [edge128]=edge [edge256]=edge [shipped512]=denoise-edge)
 declare -A size=([ddpm32]=32x32 [edge128]=128x128 [edge256]=256x256 [shipped512]=512x512)
-declare -A seconds=([ddpm32]=20 [edge128]=20 [edge256]=25 [shipped512]=30)
+declare -A seconds=([ddpm32]=15 [edge128]=15 [edge256]=20 [shipped512]=25)
 declare -A repetitions=([ddpm32]=5 [edge128]=5 [edge256]=3 [shipped512]=2)
 
 # Repetitions of different benchmarks take turns, so that what disturbs one disturbs its neighbours.
@@ -115,7 +116,7 @@ run_part() {
         *.passes)
             name=${1%.passes}
             "$out/build/bin/mote" bench "$out/models/${file[$name]}.mote" --size "${size[$name]}" --runs "${quick:-3}" \
-                --json "${device[@]}" >"$out/bench.$name.json.part" 2>"$out/bench.$name.log"
+                --tune --json "${device[@]}" >"$out/bench.$name.json.part" 2>"$out/bench.$name.log"
             mv "$out/bench.$name.json.part" "$out/bench.$name.json"
             of_model model "$name" '^(load|first image|next image|pass)/'
             ;;
