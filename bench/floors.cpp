@@ -148,10 +148,13 @@ void add(Floor &sum, const Floor &floor) {
 } // namespace
 
 Floor floorOf(const Model &model, const Graph &graph, const GraphShapes &shapes,
-              const std::vector<uint32_t> &ops, const Ceilings &ceilings) {
+              const std::vector<uint32_t> &ops, const std::vector<uint32_t> &norms,
+              const Ceilings &ceilings) {
     Floor sum;
     for (uint32_t op : ops)
         add(sum, Counter(model, graph, shapes, ceilings).floorOf(op, false));
+    for (uint32_t norm : norms)
+        add(sum, Counter(model, graph, shapes, ceilings).floorOf(norm, true));
     return sum;
 }
 

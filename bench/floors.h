@@ -19,9 +19,9 @@ struct Floor {
     double arithmeticSeconds = 0, memorySeconds = 0; // of which it is made
 };
 
-// Of ops timed by themselves.
+// Of ops timed by themselves. `norms`: group norms that they make on the way.
 Floor floorOf(const Model &model, const Graph &graph, const GraphShapes &shapes,
-              const std::vector<uint32_t> &ops, const Ceilings &ceilings);
+              const std::vector<uint32_t> &ops, const std::vector<uint32_t> &norms, const Ceilings &ceilings);
 
 // Of a forward pass. A norm counts without its loads and stores, because a neighbour may do it on the way.
 Floor floorOfPass(const Model &model, const Graph &graph, const GraphShapes &shapes,

@@ -311,7 +311,10 @@ void timeUnit(benchmark::State &state, const std::shared_ptr<Units> &all, size_t
     }
     double operations = 0, bytes = 0;
     std::string kernels;
+    std::vector<uint32_t> norms;
     for (uint32_t op : unit.ops) {
+        if (const uint32_t norm = session.plan().forward.kernels.ops[op].norm; norm != kNone)
+            norms.push_back(norm);
         operations += static_cast<double>(subject.shapes().costs[op].operations);
         bytes += static_cast<double>(subject.shapes().costs[op].bytes);
         const std::string &kernel = session.plan().forward.kernels.ops[op].name;
@@ -324,7 +327,8 @@ void timeUnit(benchmark::State &state, const std::shared_ptr<Units> &all, size_t
     state.counters["GB/s"] = 1e-9 * bytes * runs / total.gpu;
     state.counters["%arithmetic"] = 100 * operations * runs / total.gpu / all->ceilings->operationsPerSecond;
     state.counters["%copy"] = 100 * bytes * runs / total.gpu / all->ceilings->bytesPerSecond;
-    addFloor(state, floorOf(subject.model(), subject.graph(), subject.shapes(), unit.ops, *all->ceilings));
+    addFloor(state,
+             floorOf(subject.model(), subject.graph(), subject.shapes(), unit.ops, norms, *all->ceilings));
     state.counters["error"] = all->errors[index];
     state.counters["count"] = unit.count;
     state.counters["dispatches"] = static_cast<double>(commands.size());
