@@ -75,8 +75,10 @@ gpu::PipelineDescription productPipeline(const ConvFacts &facts, const Bands &ba
 // Of winograd_product_held.comp: as many outputs at a time as the cache of instructions can hold.
 constexpr uint32_t kHeldTiles = 4, kHeldBlocks = 32, kHeldGroupBlocks = 8;
 
-bool productHolds(const ConvFacts &facts) {
-    return facts.blocks0 + facts.blocks1 <= kHeldBlocks;
+// Narrow maps waste half of what a unit of so many tiles makes: they keep the other kernel's narrow shape.
+bool productHolds(const ConvFacts &facts, const Bands &bands) {
+    return facts.blocks0 + facts.blocks1 <= kHeldBlocks &&
+           laneShapeOf(bands.columns, facts.outputBlocks).columns >= kHeldTiles;
 }
 
 gpu::PipelineDescription heldProductPipeline(const ConvFacts &facts) {
@@ -198,7 +200,8 @@ bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &tr
         kernel.scratchBytes > std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes))
         return false;
     kernel.pipelines = {inputPipeline(view, facts),
-                        productHolds(facts) ? heldProductPipeline(facts) : productPipeline(facts, bands),
+                        productHolds(facts, bands) ? heldProductPipeline(facts)
+                                                   : productPipeline(facts, bands),
                         outputPipeline(view, statistics)};
     return true;
 }
@@ -307,14 +310,14 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
         }
         PushWords product;
         product.add({columns, blocks, facts.outputBlocks});
-        if (productHolds(facts))
+        if (productHolds(facts, bands))
             product.add(kHeldGroupBlocks);
         const uint64_t units =
-            productHolds(facts)
+            productHolds(facts, bands)
                 ? divideUp(columns, 8 * kHeldTiles) * divideUp(facts.outputBlocks, kHeldGroupBlocks)
                 : divideUp(columns, 8 * shape.columns) * divideUp(facts.outputBlocks, shape.blocks);
         MOTE_TRY(add("product",
-                     productHolds(facts) ? heldProductPipeline(facts) : productPipeline(facts, bands),
+                     productHolds(facts, bands) ? heldProductPipeline(facts) : productPipeline(facts, bands),
                      {{v, Access::Read}, {u, Access::Read}, {m, Access::Write}}, std::move(product),
                      kPositions * units, costs.product));
         PushWords output;
