@@ -79,7 +79,7 @@ std::string weightsPath(const std::string &directory) {
         "diffusion_pytorch_model.bin", "diffusion_pytorch_model.bin.index.json"};
     std::string all;
     for (const char *name : kNames) {
-        const std::string path = text(directory, "/unet/", name);
+        std::string path = text(directory, "/unet/", name);
         struct stat status = {};
         if (stat(path.c_str(), &status) == 0)
             return path;

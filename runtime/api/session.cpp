@@ -284,30 +284,33 @@ mote_status mote_session_get_info(const mote_session *session, mote_session_info
             return nullArgument("mote_session_get_info", "info");
         size_t size = 0;
         MOTE_TRY(outputSize(info, "mote_session_info", sizeof(mote_session_info), size));
-        const pipeline::Session &of = session->worker.session();
-        const pipeline::SessionPlan &plan = of.plan();
-        const gpu::MemoryUse memory = of.model().device()->memoryUse();
-        mote_session_info out = MOTE_SESSION_INFO_INIT;
-        out.width = plan.width;
-        out.height = plan.height;
-        out.padded_width = plan.paddedWidth;
-        out.padded_height = plan.paddedHeight;
-        out.steps = of.steps();
-        out.batch = plan.batch;
-        out.tile_width = plan.columns.tile;
-        out.tile_height = plan.rows.tile;
-        out.tile_count = plan.tileCount();
-        out.dispatches = of.dispatchCount();
-        out.pipelines = of.pipelineCount();
-        out.submissions = of.submissionCount();
-        out.planned_bytes = plan.peakBytes;
-        out.allocated_bytes = memory.liveBytes;
-        out.peak_allocated_bytes = memory.peakBytes;
-        out.open_milliseconds = of.model().openMilliseconds();
-        out.create_milliseconds = of.createMilliseconds();
-        out.prepare_milliseconds = of.prepareMilliseconds();
-        writeOutput(out, info, size);
-        return {};
+        // Marks the session as busy, which changes nothing that a caller sees.
+        pipeline::Worker &worker = const_cast<mote_session *>(session)->worker;
+        return worker.exclusive([&](pipeline::Session &of, const std::atomic<bool> *) -> Status {
+            const pipeline::SessionPlan &plan = of.plan();
+            const gpu::MemoryUse memory = of.model().device()->memoryUse();
+            mote_session_info out = MOTE_SESSION_INFO_INIT;
+            out.width = plan.width;
+            out.height = plan.height;
+            out.padded_width = plan.paddedWidth;
+            out.padded_height = plan.paddedHeight;
+            out.steps = of.steps();
+            out.batch = plan.batch;
+            out.tile_width = plan.columns.tile;
+            out.tile_height = plan.rows.tile;
+            out.tile_count = plan.tileCount();
+            out.dispatches = of.dispatchCount();
+            out.pipelines = of.pipelineCount();
+            out.submissions = of.submissionCount();
+            out.planned_bytes = plan.peakBytes;
+            out.allocated_bytes = memory.liveBytes;
+            out.peak_allocated_bytes = memory.peakBytes;
+            out.open_milliseconds = of.model().openMilliseconds();
+            out.create_milliseconds = of.createMilliseconds();
+            out.prepare_milliseconds = of.prepareMilliseconds();
+            writeOutput(out, info, size);
+            return {};
+        });
     });
 }
 

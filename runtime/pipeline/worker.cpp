@@ -38,8 +38,7 @@ Status Worker::runGuarded(const RunOptions &options) noexcept {
 }
 
 Status Worker::run(const RunOptions &options) {
-    const Status status =
-        exclusive([&](Session &, const std::atomic<bool> *) { return runGuarded(options); });
+    Status status = exclusive([&](Session &, const std::atomic<bool> *) { return runGuarded(options); });
     std::lock_guard<std::mutex> lock(mutex_);
     if (!running_) { // else it was refused, and the message belongs to the run under way
         message_ = status.message;

@@ -274,6 +274,8 @@ TEST(Cancelling, EndsTheRunWithinASubmissionAndLeavesTheSessionUsable) {
 
     // From another thread, in the middle.
     ASSERT_TRUE(worked(mote_session_submit(session, nullptr)));
+    mote_session_info info = MOTE_SESSION_INFO_INIT;
+    EXPECT_TRUE(refused(mote_session_get_info(session, &info), MOTE_INVALID_ARGUMENT, "under way"));
     float fraction = 0;
     while (mote_session_poll(session, &fraction) == MOTE_NOT_READY && fraction < 0.1f)
         std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -8,21 +8,23 @@
  *     mote_session  one image size and one recipe of a model: memory, recorded commands, inputs and outputs
  *
  * Rules that hold for every function:
- *   - It returns a mote_status. On any status but MOTE_OK, mote_last_message() tells the calling thread what
- * was wrong, where, what was found and what was expected. The library never prints, never aborts, and throws
- * nothing.
- *   - Descriptors start with `struct_size`; begin with their _INIT macro (MOTE_SESSION_DESC_INIT and so on),
- * then set fields. Fields added by later versions keep their defaults for callers compiled against this one.
+ *   - What can fail returns a mote_status. On any but MOTE_OK, mote_last_message() tells the calling thread
+ * what was wrong, where, what was found and what was expected; a null handle or a null pointer that is not
+ * said to be optional is MOTE_INVALID_ARGUMENT. The library never prints, never aborts, and throws nothing.
+ *   - Structs start with `struct_size`, those that the library fills, too; begin with their _INIT macro
+ * (MOTE_SESSION_DESC_INIT and so on), then set fields. Fields added by later versions keep their defaults for
+ * callers compiled against this one.
  *   - Strings are UTF-8 and zero-terminated. Pointers in descriptors are borrowed for the length of the call,
  * unless the field says otherwise. A callback's arguments are valid until it returns.
  *   - Create functions write the handle only when they succeed. Destroy functions take NULL. Handles are
  * destroyed in any order: a session keeps its model, and a model its device, alive as long as they need them.
  *
  * Threads: a device and a model may be used from any threads at once. A session is used by one thread at a
- * time, except mote_session_cancel, mote_session_poll and mote_session_wait, which any thread may call at any
- * time between creation and destruction. Callbacks come from the thread inside the call, or from the
- * session's worker between mote_session_submit and the end of that run; a callback must not call functions of
- * the same session other than mote_session_cancel.
+ * time, except mote_session_cancel, mote_session_poll, mote_session_wait and mote_session_message, which any
+ * thread may call at any time between creation and destruction; while a run is under way all others but
+ * mote_session_destroy give MOTE_INVALID_ARGUMENT. Callbacks come from the thread inside the call, or from
+ * the session's worker between mote_session_submit and the end of that run; a callback must not call
+ * functions of the same session other than mote_session_cancel.
  */
 #ifndef MOTE_MOTE_H
 #define MOTE_MOTE_H
@@ -42,8 +44,7 @@
 extern "C" {
 #endif
 
-/* ---------------------------------------------------------------------------------------------- version,
- * errors */
+/* -------------------------------------------------------------------------------------- version, errors */
 
 #define MOTE_VERSION_MAJOR 0
 #define MOTE_VERSION_MINOR 1
@@ -62,16 +63,14 @@ typedef enum mote_status {
     MOTE_UNSUPPORTED = 3,      /* well-formed, but this version or this device cannot do it */
     MOTE_NOT_FOUND = 4,        /* no such file, port, recipe or device */
     MOTE_IO_ERROR = 5,         /* reading or writing failed */
-    MOTE_OUT_OF_MEMORY =
-        6, /* host memory, device memory, or the budget given; the message has the figure needed */
-    MOTE_NO_VULKAN = 7,   /* no Vulkan loader, no Vulkan 1.1, or no device with compute */
-    MOTE_DEVICE_LOST = 8, /* the device is gone: destroy its handles, create a new one */
-    MOTE_CANCELLED =
-        9, /* the app called mote_session_cancel or mote_model_cancel_tuning; there is no output */
-    MOTE_NON_FINITE = 10,   /* the model produced infinities or NaNs; there is no output */
-    MOTE_CHECK_FAILED = 11, /* the self-check found wrong results on this device */
-    MOTE_NOT_READY = 12,    /* poll, wait: the run is still under way */
-    MOTE_INTERNAL = 13      /* a defect in Mote */
+    MOTE_OUT_OF_MEMORY = 6,    /* host, device, or the budget given; the message has the figure needed */
+    MOTE_NO_VULKAN = 7,        /* no Vulkan loader, no Vulkan 1.1, or no device with compute */
+    MOTE_DEVICE_LOST = 8,      /* the device is gone: destroy its handles, create a new one */
+    MOTE_CANCELLED = 9,        /* the app cancelled it; a run has no output */
+    MOTE_NON_FINITE = 10,      /* the model produced infinities or NaNs; there is no output */
+    MOTE_CHECK_FAILED = 11,    /* the self-check found wrong results on this device */
+    MOTE_NOT_READY = 12,       /* poll, wait: the run is still under way */
+    MOTE_INTERNAL = 13         /* a defect in Mote */
 } mote_status;
 
 /* "MOTE_OUT_OF_MEMORY" for MOTE_OUT_OF_MEMORY. Static storage; "MOTE_?" for unknown values. */
@@ -112,7 +111,7 @@ typedef struct mote_device_properties {
 
 /* Lists the Vulkan devices that can run Mote. On input *count is the room in `devices`; on output the number
  * of devices there are; at most the room given is filled. `devices` may be NULL when *count is 0. Each
- * element's struct_size must be set. MOTE_NO_VULKAN when there is no loader or no such device. */
+ * element's struct_size must be set, all alike. MOTE_NO_VULKAN when there is no loader or no such device. */
 MOTE_API mote_status mote_enumerate_devices(mote_device_properties *devices, uint32_t *count);
 
 typedef enum mote_log_level { MOTE_LOG_ERROR = 0, MOTE_LOG_WARNING = 1, MOTE_LOG_INFO = 2 } mote_log_level;
@@ -121,8 +120,8 @@ typedef void (*mote_log_callback)(void *user, mote_log_level level, const char *
 
 /* A Vulkan device that the app made and lends. Handles are VkInstance, VkPhysicalDevice, VkDevice, VkQueue;
  * they must outlive the mote_device and everything made from it. The instance and the device must be of
- * Vulkan 1.1 or later, the queue family must have compute. `lock` and `unlock`, when given, are called around
- * every use of the queue. */
+ * Vulkan 1.1 or later, the queue family must have compute. `lock` and `unlock`, both or neither, are called
+ * around every use of the queue. */
 typedef struct mote_vulkan_device {
     size_t struct_size;
     void *get_instance_proc_addr; /* PFN_vkGetInstanceProcAddr */
@@ -138,10 +137,11 @@ typedef struct mote_vulkan_device {
 typedef struct mote_device_desc {
     size_t struct_size;
     int32_t index; /* of mote_enumerate_devices; -1: by name, or the best (discrete, integrated, ..., CPU) */
-    const char *name;            /* a part of the device's name; NULL: any */
-    const char *cache_directory; /* an existing directory for compiled pipelines and tuned kernels; NULL:
-                                    nothing is read or written */
-    mote_log_callback log;       /* NULL: silent */
+    const char *name; /* a part of the device's name; NULL: any */
+    /* An existing directory for compiled pipelines and tuned kernels; NULL: nothing is read or written. */
+    const char *cache_directory;
+    /* NULL: silent. May be called until the device and all that was made from it are destroyed. */
+    mote_log_callback log;
     void *log_user;
     const mote_vulkan_device *vulkan; /* NULL: Mote makes its own */
 } mote_device_desc;
@@ -151,10 +151,11 @@ typedef struct mote_device_desc {
 /* Opens libvulkan on first use and makes a device. `desc` NULL: the defaults. */
 MOTE_API mote_status mote_device_create(const mote_device_desc *desc, mote_device **device);
 MOTE_API void mote_device_destroy(mote_device *device);
+/* What mote_enumerate_devices says of it. */
 MOTE_API mote_status mote_device_get_properties(const mote_device *device,
                                                 mote_device_properties *properties);
 
-/* ---------------------------------------------------------------------------------------------- models */
+/* ----------------------------------------------------------------------------------------------- models */
 
 typedef struct mote_model mote_model;
 
@@ -162,7 +163,7 @@ typedef struct mote_model mote_model;
  * one thread at a time. */
 typedef int (*mote_read_callback)(void *user, uint64_t offset, void *buffer, size_t size);
 
-/* Exactly one of path, data, fd (with use_fd set) and read is used, in this order. The source is read during
+/* Exactly one of path, data, fd (with use_fd set) and read is given. The source is read during
  * mote_model_open alone; data, fd and the callback are not used after it returns. */
 typedef struct mote_model_desc {
     size_t struct_size;
@@ -174,7 +175,7 @@ typedef struct mote_model_desc {
     uint64_t offset;
     mote_read_callback read;
     void *read_user;
-    const char *name; /* for messages; NULL: the path, or "model" */
+    const char *name; /* for messages, where there is no path; NULL: "model" */
 } mote_model_desc;
 #define MOTE_MODEL_DESC_INIT                                                                                 \
     { sizeof(mote_model_desc), NULL, NULL, 0, 0, -1, 0, NULL, NULL, NULL }
@@ -184,7 +185,7 @@ typedef struct mote_model_desc {
 MOTE_API mote_status mote_model_open(mote_device *device, const mote_model_desc *desc, mote_model **model);
 MOTE_API void mote_model_destroy(mote_model *model);
 
-/* ---------------------------------------------------------------------------------------------- sessions */
+/* --------------------------------------------------------------------------------------------- sessions */
 
 typedef struct mote_session mote_session;
 
@@ -217,8 +218,7 @@ typedef struct mote_estimate {
     uint64_t operations; /* multiplications and additions of one whole run, all steps and tiles */
     uint32_t tile_width, tile_height, tile_count; /* one tile of the padded image's size: not tiled */
     uint32_t tile_overlap;                        /* pixels that neighbouring tiles share at least */
-    uint64_t
-        activation_bound_bytes; /* the most that is alive at once: no plan of activations can need less */
+    uint64_t activation_bound_bytes; /* the most alive at once: no plan of activations can need less */
 } mote_estimate;
 #define MOTE_ESTIMATE_INIT                                                                                   \
     { sizeof(mote_estimate), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -288,8 +288,7 @@ typedef struct mote_prepare_desc {
  * self-check, when this was not called. `desc` NULL: the defaults. */
 MOTE_API mote_status mote_session_prepare(mote_session *session, const mote_prepare_desc *desc);
 
-/* ---------------------------------------------------------------------------------------------- inputs,
- * outputs */
+/* -------------------------------------------------------------------------------------- inputs, outputs */
 
 typedef enum mote_pixel_format {
     MOTE_GRAY8 = 1, /* 1 byte a pixel; stands for equal red, green and blue */
@@ -353,8 +352,9 @@ MOTE_API mote_status mote_session_set_class_vectors(mote_session *session, const
 MOTE_API mote_status mote_session_set_guidance(mote_session *session, const float *scale);
 
 /* Where the final state goes: as an image (clamped and rounded to nearest; inpainting keeps the known pixels,
- * colourisation joins luma and chroma), as a tensor "sample" [N, C, H,
- * W], or both. Written only when a run succeeds. Borrowed like inputs. NULL unbinds. */
+ * colourisation joins luma and chroma; one, or an array with one for each of the batch), as a tensor
+ * [N, C, H, W] of the session's or the padded size, or both. Written only when a run succeeds. Borrowed like
+ * inputs. NULL unbinds. */
 MOTE_API mote_status mote_session_bind_output_image(mote_session *session, const mote_image *image);
 MOTE_API mote_status mote_session_bind_output_images(mote_session *session, const mote_image *images,
                                                      uint32_t count);
@@ -413,14 +413,14 @@ MOTE_API mote_status mote_session_wait(mote_session *session, uint32_t milliseco
 /* Asks the run that is under way to stop; it does at its next submission and then ends with MOTE_CANCELLED.
  * Does nothing when none is. */
 MOTE_API void mote_session_cancel(mote_session *session);
-/* The message of this session's last failed run or submit, "" if the last one succeeded; for a thread other
- * than the one that ran. Valid until the next run. */
+/* The message of this session's last run, "" if it succeeded; for a thread other than the one that ran. Valid
+ * until the next run. */
 MOTE_API const char *mote_session_message(const mote_session *session);
 
 /* ---------------------------------------------------------------------------------------------- inspection
  * For tools: describing, tracing, checking and timing. Apps that run models need none of it. */
 
-/* The model as JSON text (FORMAT.md lists the keys). Static for the model's lifetime. */
+/* The model as JSON text (FORMAT.md lists the keys). Owned by the model. */
 MOTE_API const char *mote_model_describe(const mote_model *model);
 
 typedef struct mote_session_info {
@@ -434,8 +434,8 @@ typedef struct mote_session_info {
     uint64_t planned_bytes;   /* the estimate's peak_bytes */
     uint64_t allocated_bytes; /* live vkAllocateMemory bytes of the whole device now */
     uint64_t peak_allocated_bytes;
-    double open_milliseconds, create_milliseconds,
-        prepare_milliseconds; /* wall time of the calls, 0 if not made */
+    /* Wall time of the calls, 0 if not made. */
+    double open_milliseconds, create_milliseconds, prepare_milliseconds;
     uint32_t batch;
 } mote_session_info;
 #define MOTE_SESSION_INFO_INIT                                                                               \
@@ -459,8 +459,8 @@ typedef struct mote_trace {
     { sizeof(mote_trace), NULL, NULL, 0 }
 
 /* One forward pass at row `step` of the session's recipe, from the bound "x_start" and other inputs; `output`
- * receives the model's output [N, C, H, W], after guidance, cropped to the session's size. Not for tiled
- * sessions. */
+ * receives the model's output [N, C, H, W], after guidance, of the session's or the padded size.
+ * MOTE_UNSUPPORTED where the session is tiled. */
 MOTE_API mote_status mote_session_evaluate(mote_session *session, uint32_t step, const mote_tensor *output);
 
 /* Result of one op of the self-check: the largest |found - expected| over the op's samples, as a fraction of
