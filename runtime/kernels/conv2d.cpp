@@ -28,8 +28,8 @@ constexpr Variant kVariants[] = {
     {"conv2d shuffle", ShaderId::Conv2dShuffle, 8, false, true, false},
     {"conv2d texels", ShaderId::Conv2dTexels, 8, false, true, true},
 };
-constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6, kHeld = 7,
-                   kFewOutputs = 8;       // the last three elsewhere
+constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6, kHeld = 7, kFewOutputs = 8,
+                   kTiles = 9;            // the last three elsewhere
 constexpr uint32_t kTexelBindings = 0x1f; // all that is read
 
 struct Geometry {
@@ -158,15 +158,16 @@ uint64_t directWeightBytes(const ConvFacts &facts) {
 }
 
 // In order. On software devices, whose loads cost more than anything: Winograd where it pays (where it does
-// not, last of all), the kernel that holds its sources, the shuffle variants where there are subgroups,
-// through texel buffers where they fit, then the wide tile, unless rows are so short that it would idle. The
-// row kernel before the general one where it applies.
+// not, last of all), the kernels that hold their tiles or sources, the shuffle variants where there are
+// subgroups, through texel buffers where they fit, then the wide tile, unless rows are so short that it would
+// idle. The row kernel before the general one where it applies.
 Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &traits, bool statistics) {
     MOTE_TRY(check(view));
     const ConvFacts facts = factsOf(view);
     const bool row3 = facts.kernelWidth == 3 && view.op.stride == 1;
     const uint64_t wideWork = divideUp(facts.output.w, 8) * 8, narrowWork = divideUp(facts.output.w, 4) * 4;
-    const bool winograd = winogradSuits(view, facts, traits);
+    const bool inTiles = tilesSuits(view, facts, traits);
+    const bool winograd = !inTiles && winogradSuits(view, facts, traits);
     const bool held = heldSuits(view, facts, traits), fewOutputs = fewOutputsSuits(view, facts, traits);
     const uint64_t directBytes = directWeightBytes(facts);
     std::vector<uint32_t> order;
@@ -182,7 +183,8 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
             texelsFit && fitsTexels(traits, tensorBytes(TensorKind::Activation, view.shapes.tensors[input]));
     std::vector<OpKernel> kernels;
     OpKernel common;
-    common.weightBytes = winograd     ? winogradWeightOffset(facts) + winogradWeightBytes(facts)
+    common.weightBytes = inTiles      ? secondWeightOffset(facts) + tilesWeightBytes(view)
+                         : winograd   ? winogradWeightOffset(facts) + winogradWeightBytes(facts)
                          : held       ? secondWeightOffset(facts) + heldWeightBytes(facts)
                          : fewOutputs ? secondWeightOffset(facts) + fewOutputsWeightBytes(facts)
                                       : directBytes;
@@ -200,6 +202,13 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         kernel.name = "conv2d few outputs";
         kernel.variant = kFewOutputs;
         fewOutputsKernel(facts, kernel);
+        kernels.push_back(std::move(kernel));
+    }
+    if (inTiles && texelsFit) {
+        OpKernel kernel = common;
+        kernel.name = "conv2d tiles";
+        kernel.variant = kTiles;
+        tilesKernel(view, facts, statistics, kernel);
         kernels.push_back(std::move(kernel));
     }
     if (held && texelsFit) {
@@ -244,6 +253,7 @@ float outputFactor(const Op &op, uint32_t row) {
 uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
     const ConvFacts facts = factsOf(view);
     return kernel.variant == kWinograd ? winogradStatisticsTiles(facts, kernel)
+           : kernel.variant == kTiles  ? tilesStatisticsTiles(view, facts, kernel)
            : kernel.variant == kHeld   ? heldStatisticsTiles(facts, kernel)
                                        : geometryOf(facts, kVariants[kernel.variant], kernel.tileLoops).tiles;
 }
@@ -257,6 +267,8 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const GraphKernels
         return buildWinograd(view, facts, kernels, buffers, statistics, traits);
     if (kernel.variant == kFewOutputs)
         return buildFewOutputs(view, facts, kernel, buffers, traits);
+    if (kernel.variant == kTiles)
+        return buildTiles(view, facts, kernel, buffers, statistics, traits);
     if (kernel.variant == kHeld)
         return buildHeld(view, facts, kernel, buffers, statistics, traits);
     const Variant &variant = kVariants[kernel.variant];
@@ -336,6 +348,8 @@ void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph,
     uint16_t *second = halfs + divideUp(directBytes, 256) * 128;
     if (graph.tensors[op.output].kind == TensorKind::Port)
         packFewOutputs(shape, canonical, second);
+    else if (maybeTiles(model, graph, op))
+        packTiles(model, graph, op, canonical, second);
     else if (maybeHeld(model, op))
         packHeld(model, graph, op, canonical, second);
     else

@@ -28,6 +28,9 @@ LaneShape laneShapeOf(uint64_t columns, uint32_t outputBlocks);
 uint64_t directWeightBytes(const ConvFacts &facts);
 
 // ---- winograd.cpp
+float floatFromHalf(uint16_t half);
+uint16_t halfFromFloat(float value); // as halfBits in shaders/lanes.glsl
+
 // Whether weights for Winograd follow those for the direct kernels: of the op and the device alone, so that
 // weights are packed alike for all sizes.
 bool winogradSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
@@ -62,6 +65,17 @@ void heldKernel(const OpView &view, const ConvFacts &facts, bool statistics, OpK
 uint32_t heldStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel);
 Result<std::vector<Dispatch>> buildHeld(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
                                         const OpBuffers &buffers, bool statistics, const Traits &traits);
+
+// ---- conv2d_tiles.cpp
+bool maybeTiles(const Model &model, const Graph &graph, const Op &op); // whose weights there may be
+bool tilesSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
+uint64_t tilesWeightBytes(const OpView &view); // from secondWeightOffset on
+void packTiles(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
+               uint16_t *packed);
+void tilesKernel(const OpView &view, const ConvFacts &facts, bool statistics, OpKernel &kernel);
+uint32_t tilesStatisticsTiles(const OpView &view, const ConvFacts &facts, const OpKernel &kernel);
+Result<std::vector<Dispatch>> buildTiles(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
+                                         const OpBuffers &buffers, bool statistics, const Traits &traits);
 
 // ---- conv2d_few_outputs.cpp
 bool fewOutputsSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);

@@ -46,7 +46,7 @@ uint32_t heldOutputs(uint32_t terms) {
 
 bool maybeHeld(const Model &model, const Op &op) {
     const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
-    return shape[1] != 3 || shape[2] != 3 || op.stride != 1 || (op.inputs.size() == 1 && shape[3] <= 8);
+    return shape[1] != 3 || shape[2] != 3 || op.stride != 1;
 }
 
 uint64_t secondWeightOffset(const ConvFacts &facts) {
