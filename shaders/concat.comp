@@ -26,12 +26,17 @@ layout(push_constant) uniform Push {
     float scale[4], offset[4];
 } pc;
 
+layout(constant_id = 0) const int INPUTS = 4; // of this dispatch
+layout(constant_id = 1) const int KEPT = 0;   // 1: firstChannel is in the middle of a block
+
 layout(binding = 0, std430) readonly buffer Input0 { float input0[]; };
 layout(binding = 1, std430) readonly buffer Input1 { float input1[]; };
 layout(binding = 2, std430) readonly buffer Input2 { float input2[]; };
 layout(binding = 3, std430) readonly buffer Input3 { float input3[]; };
 layout(binding = 4, std430) buffer Target { uvec4 target[]; };
 
+// Only loads of a channel that is there: on software devices each is a loop over invocations, live or not, and so is each
+// case of a switch.
 void main() {
     uint number = dispatchGroup();
     bool groupLive = number < pc.groupCount;
@@ -44,31 +49,21 @@ void main() {
         uint plane = pc.height * pc.width;
         uint index = (image * pc.outputBlocks + block) * plane + pixel;
         Eight value = Eight(vec4(0), vec4(0));
-        if (8 * block < pc.firstChannel)
+        if (KEPT != 0 && 8 * block < pc.firstChannel)
             value = unpackEight(target[index]);
         uint inputImage = image % pc.inputImages;
         uint first = pc.firstChannel; // of the input, in the output
-        for (int i = 0; i < 4; ++i) {
-            uint end = first + pc.channels[i];
-            for (uint j = 0; j < 8; ++j) {
-                uint channel = 8 * block + j;
-                if (channel >= first && channel < end) {
-                    uint at = (inputImage * pc.channels[i] + channel - first) * plane + pixel;
-                    float v = 0;
-                    switch (i) {
-                    case 0: v = input0[at]; break;
-                    case 1: v = input1[at]; break;
-                    case 2: v = input2[at]; break;
-                    case 3: v = input3[at]; break;
-                    }
-                    v = v * pc.scale[i] + pc.offset[i];
-                    if (j < 4)
-                        value.low[j] = v;
-                    else
-                        value.high[j - 4] = v;
-                }
-            }
-            first = end;
+        [[unroll]] for (int i = 0; i < INPUTS; ++i) {
+            uint channel = max(first, 8 * block), end = min(first + pc.channels[i], 8 * block + 8);
+            if (channel < end) do {
+                uint at = (inputImage * pc.channels[i] + channel - first) * plane + pixel;
+                float v = i == 0 ? input0[at] : i == 1 ? input1[at] : i == 2 ? input2[at] : input3[at];
+                v = v * pc.scale[i] + pc.offset[i];
+                uvec4 place = uvec4(channel - 8 * block);
+                value.low = mix(value.low, vec4(v), equal(place, uvec4(0, 1, 2, 3)));
+                value.high = mix(value.high, vec4(v), equal(place, uvec4(4, 5, 6, 7)));
+            } while (++channel < end);
+            first += pc.channels[i];
         }
         target[index] = packEight(value);
     }

@@ -9,8 +9,29 @@ namespace {
 
 constexpr uint32_t kBindings = 5, kPushWords = 22, kInputs = 4;
 
-gpu::PipelineDescription pipeline() {
-    return pipelineOf(ShaderId::Concat, {}, kBindings, kPushWords);
+// The inputs of one dispatch.
+struct Part {
+    size_t first, count;
+    uint32_t firstChannel, endChannel; // in the output
+
+    gpu::PipelineDescription pipeline() const {
+        return pipelineOf(ShaderId::Concat, {static_cast<uint32_t>(count), firstChannel % 8 != 0 ? 1u : 0u},
+                          kBindings, kPushWords);
+    }
+};
+
+std::vector<Part> partsOf(const OpView &view) {
+    std::vector<Part> parts;
+    uint32_t channel = 0;
+    const size_t inputs = view.op.inputs.size();
+    for (size_t first = 0; first < inputs; first += kInputs) {
+        Part part{first, std::min<size_t>(kInputs, inputs - first), channel, channel};
+        for (size_t i = 0; i < part.count; ++i)
+            part.endChannel += view.input(first + i).c;
+        channel = part.endChannel;
+        parts.push_back(part);
+    }
+    return parts;
 }
 
 } // namespace
@@ -29,7 +50,8 @@ Result<std::vector<OpKernel>> concatKernels(const OpView &view, const Traits &) 
     MOTE_TRY(requireActivation(view, op.output, "output"));
     OpKernel kernel;
     kernel.name = "concat";
-    kernel.pipelines = {pipeline()};
+    for (const Part &part : partsOf(view))
+        kernel.pipelines.push_back(part.pipeline());
     return std::vector<OpKernel>{std::move(kernel)};
 }
 
@@ -38,12 +60,8 @@ Result<std::vector<Dispatch>> buildConcat(const OpView &view, const OpBuffers &b
     const Op &op = view.op;
     const TensorShape &output = view.output();
     std::vector<Dispatch> dispatches;
-    uint32_t firstChannel = 0;
-    for (size_t first = 0; first < op.inputs.size(); first += kInputs) {
-        const size_t count = std::min<size_t>(kInputs, op.inputs.size() - first);
-        uint32_t endChannel = firstChannel;
-        for (size_t i = 0; i < count; ++i)
-            endChannel += view.input(first + i).c;
+    for (const Part &part : partsOf(view)) {
+        const auto [first, count, firstChannel, endChannel] = part;
         const uint32_t firstBlock = firstChannel / 8, blocks = blocksOf(endChannel) - firstBlock;
         const uint64_t tiles = divideUp(planeOf(output), kLocalSize);
 
@@ -63,13 +81,12 @@ Result<std::vector<Dispatch>> buildConcat(const OpView &view, const OpBuffers &b
                                          : unused(buffers.output));
         bindings.push_back({buffers.output, firstChannel % 8 != 0 ? Access::ReadWrite : Access::Write});
         MOTE_TRY_ASSIGN(Dispatch dispatch,
-                        makeDispatch(op.name + " (concat)", pipeline(), std::move(bindings), std::move(push),
-                                     uint64_t{output.n} * blocks * tiles, traits));
+                        makeDispatch(op.name + " (concat)", part.pipeline(), std::move(bindings),
+                                     std::move(push), uint64_t{output.n} * blocks * tiles, traits));
         dispatch.pointwise = true;
         dispatch.operations = 2 * uint64_t{output.n} * (endChannel - firstChannel) * planeOf(output);
         dispatch.bytes = 6 * uint64_t{output.n} * (endChannel - firstChannel) * planeOf(output);
         dispatches.push_back(std::move(dispatch));
-        firstChannel = endChannel;
     }
     return dispatches;
 }
