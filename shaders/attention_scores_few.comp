@@ -1,5 +1,5 @@
 // As attention_scores.comp for heads of at most 64 channels: the queries stay in registers while all keys of a range go by,
-// as the source of conv2d_held.comp does. A unit makes up to 64 keys for 32 queries, four keys at a time; ranges fastest:
+// as the source of conv2d_held.comp does. A unit makes up to 128 keys for 32 queries, four keys at a time; ranges fastest:
 // groups = ceil(slots * ceil(columns / 32) * ranges / 8).
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -43,8 +43,8 @@ void main() {
     float most[4]; // [query]
     [[unroll]] for (int p = 0; p < QUERIES; ++p)
         most[p] = LOWEST;
-    uint quad = range * 16;
-    uint end = min(quad + 16, 4 * pc.keyGroups);
+    uint quad = range * 32;
+    uint end = min(quad + 32, 4 * pc.keyGroups);
     if (live) do {
         // Lanes 0..3 hold these keys' channels of one block, lanes 4..7 of the next.
         uint key = keyBase + min(4 * quad + (lane & 3), pc.tokens - 1);

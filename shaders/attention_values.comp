@@ -89,9 +89,12 @@ void main() {
             uvec4 words = packEightInSteps(
                 Eight(vec4(results[c][0][p], results[c][1][p], results[c][2][p], results[c][3][p]) * share,
                       vec4(results[c][4][p], results[c][5][p], results[c][6][p], results[c][7][p]) * share));
-            if (live && column < pc.columns && firstBlock + c < pc.headBlocks)
-                target[(image * pc.outputBlocks + head * pc.headBlocks + firstBlock + c) * pc.tokens +
-                       pc.firstQuery + column] = words;
+            // Each stores what its neighbour made, see fromNeighbour.
+            uvec4 moved = uvec4(fromNeighbour(words.x), fromNeighbour(words.y), fromNeighbour(words.z), fromNeighbour(words.w));
+            uint place = fromNeighbour((image * pc.outputBlocks + head * pc.headBlocks + firstBlock + c) * pc.tokens +
+                                       pc.firstQuery + column);
+            if (live && (column ^ 1) < pc.columns && firstBlock + c < pc.headBlocks)
+                target[place] = moved;
         }
     }
 }

@@ -57,7 +57,7 @@ Band bandOf(const OpView &view) {
     const uint64_t columns = uint64_t{band.slots} * band.columns;
     band.scoreBytes = columns * band.keyGroups * 4 * 16;
     band.few = headChannels(view) / 8 <= kFewBlocks;
-    band.ranges = band.few ? static_cast<uint32_t>(divideUp(band.keyGroups, 4)) : band.keyGroups;
+    band.ranges = band.few ? static_cast<uint32_t>(divideUp(band.keyGroups, 8)) : band.keyGroups;
     band.highestBytes = columns * band.ranges * 4;
     return band;
 }

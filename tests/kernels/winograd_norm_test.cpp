@@ -24,7 +24,7 @@ struct Wanted {
 constexpr ActivationFunction kPlain = ActivationFunction::None, kSilu = ActivationFunction::Silu;
 
 const Wanted kCases[] = {
-    {"OnePixel", {32}, 8, 64, 1, 1, 1},
+    {"OnePixel", {40}, 8, 64, 1, 1, 1},
     {"OddSizeOddChannels", {37}, 1, 43, 1, 7, 9},
     {"GroupsOfFourBatchTwo", {64}, 16, 32, 2, 17, 13},
     {"GroupsOfSixteen", {64}, 4, 40, 1, 9, 17},
@@ -32,12 +32,12 @@ const Wanted kCases[] = {
     {"Mish", {40}, 8, 32, 1, 6, 9, ActivationFunction::Mish},
     {"TwoSources", {16, 40}, 8, 64, 1, 10, 12},
     {"TwoSourcesInTheMiddleOfABlock", {30, 34}, 8, 46, 2, 7, 5},
-    {"UnevenPadding", {32}, 8, 64, 1, 6, 9, kSilu, false, 2, 0},
-    {"Upsample", {40}, 8, 48, 1, 5, 7, kSilu, true},
-    {"UpsampleTwoSources", {32, 9}, 1, 72, 2, 3, 5, kSilu, true},
+    {"UnevenPadding", {40}, 8, 64, 1, 6, 9, kSilu, false, 2, 0},
+    {"Upsample", {72}, 8, 48, 1, 5, 7, kSilu, true},
+    {"UpsampleTwoSources", {64, 9}, 1, 72, 2, 3, 5, kSilu, true},
     {"Rows", {64}, 8, 33, 1, 4, 4, kSilu, false, 1, 1, 3},
     {"ManyEntries", {48}, 6, 32, 1, 40, 44, kSilu, false, 1, 1, 1, 128},
-    {"FarFromZero", {32}, 4, 32, 1, 17, 19, kSilu, false, 1, 1, 1, 5, 30},
+    {"FarFromZero", {40}, 4, 32, 1, 17, 19, kSilu, false, 1, 1, 1, 5, 30},
     {"SeveralBands", {128}, 32, 128, 1, 66, 70},
     {"SeveralBandsBatchTwo", {100, 60}, 20, 128, 2, 41, 40},
 };
