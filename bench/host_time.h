@@ -8,8 +8,8 @@
 
 namespace mote::bench {
 
-// Registers "host/NAME" where the model has recipes of different lengths: the difference of two runs over
-// that of their steps, so that inputs and outputs do not count.
+// Registers "host/NAME" where the model has recipes of different lengths: of the calls that the longer run
+// has more, the time between them, a step of the difference.
 void registerHostTime(const std::shared_ptr<Subject> &subject);
 
 } // namespace mote::bench

@@ -122,7 +122,7 @@ run_part() {
             ;;
         *.ops) of_model ops "${1%.ops}" '^op/' ;;
         ddpm32 | edge128 | edge256 | shipped512) peers time "${seconds[$1]}" "$1" ;;
-        host) mote_bench model.host.json 3 "$out/models/edge-steps.mote@128x128" --benchmark_filter='^host/' ;;
+        host) mote_bench model.host.json 2 "$out/models/edge-steps.mote@128x128" --benchmark_filter='^host/' ;;
         sustained)
             mote_bench model.sustained.json 1 --sustain "${quick:-${SUSTAIN:-60}}" --benchmark_filter='^sustained/' \
                 "$out/models/denoise-edge.mote@512x512"
