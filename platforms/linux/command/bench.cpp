@@ -10,6 +10,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <optional>
+#include <utility>
 
 #include <sys/resource.h>
 
@@ -34,19 +35,24 @@ Spread spreadOf(std::vector<double> values) {
 }
 
 struct OpTime {
-    mote_op_time op; // of the first pass; milliseconds: the median over the passes
+    mote_op_time op; // of the first pass
     std::vector<double> milliseconds;
 };
 
 // Of one session.
 struct Times {
     mote_session_info info = MOTE_SESSION_INFO_INIT;
+    uint32_t steps = 1;
     double firstMilliseconds = 0;
-    Spread next, wallPass;
-    Spread gpuPass; // of one tile
+    std::vector<double> images, gpuPasses; // milliseconds; of one tile
     std::vector<OpTime> ops;
     std::string noOps; // why there is no per-op table
     uint64_t residentBytes = 0;
+
+    Spread next() const { return spreadOf(images); }
+    Spread wallPass() const { return {next().minimum / steps, next().median / steps}; }
+    Spread gpuPass() const { return spreadOf(gpuPasses); }
+    double opMedian(size_t i) const { return spreadOf(ops[i].milliseconds).median; }
 };
 
 struct Result {
@@ -58,34 +64,28 @@ struct Result {
     Times tuned; // where there is a tuning
 };
 
-// GPU times, op by op, of `passes` forward passes.
-void measureOps(mote_session *session, uint32_t passes, Times &result) {
-    std::vector<double> totals;
-    for (uint32_t pass = 0; pass < passes; ++pass) {
-        uint32_t count = static_cast<uint32_t>(result.ops.size());
-        const mote_op_time initial = MOTE_OP_TIME_INIT;
-        if (pass == 0) {
-            const mote_status status = mote_session_measure(session, nullptr, &count);
-            if (status == MOTE_UNSUPPORTED) {
-                result.noOps = mote_last_message();
-                return;
-            }
-            check(status);
-        }
-        std::vector<mote_op_time> ops(count, initial);
-        check(mote_session_measure(session, ops.data(), &count));
-        double total = 0;
-        for (size_t i = 0; i < ops.size(); ++i) {
-            if (pass == 0)
-                result.ops.push_back({ops[i], {}});
-            result.ops[i].milliseconds.push_back(ops[i].milliseconds);
-            total += ops[i].milliseconds;
-        }
-        totals.push_back(total);
+// GPU times of a forward pass, op by op.
+void measureOps(mote_session *session, Times &times) {
+    if (!times.noOps.empty())
+        return;
+    uint32_t count = 0;
+    const mote_status status = mote_session_measure(session, nullptr, &count);
+    if (status == MOTE_UNSUPPORTED) {
+        times.noOps = mote_last_message();
+        return;
     }
-    for (OpTime &op : result.ops)
-        op.op.milliseconds = spreadOf(op.milliseconds).median;
-    result.gpuPass = spreadOf(totals);
+    check(status);
+    const mote_op_time initial = MOTE_OP_TIME_INIT;
+    std::vector<mote_op_time> ops(count, initial);
+    check(mote_session_measure(session, ops.data(), &count));
+    double total = 0;
+    for (size_t i = 0; i < ops.size(); ++i) {
+        if (i == times.ops.size())
+            times.ops.push_back({ops[i], {}});
+        times.ops[i].milliseconds.push_back(ops[i].milliseconds);
+        total += ops[i].milliseconds;
+    }
+    times.gpuPasses.push_back(total);
 }
 
 double perSecond(uint64_t amount, double milliseconds) {
@@ -102,20 +102,22 @@ ordered_json json(const Spread &spread) {
 
 void putTimes(const Times &times, ordered_json &out) {
     out["first_image_ms"] = times.firstMilliseconds;
-    out["next_image_ms"] = json(times.next);
-    out["pass_wall_ms"] = json(times.wallPass);
-    out["pass_gpu_ms"] = times.noOps.empty() ? json(times.gpuPass) : ordered_json();
+    out["next_image_ms"] = json(times.next());
+    out["pass_wall_ms"] = json(times.wallPass());
+    out["pass_gpu_ms"] = times.noOps.empty() ? json(times.gpuPass()) : ordered_json();
 }
 
 ordered_json opsOf(const Times &times) {
     ordered_json ops = ordered_json::array();
-    for (const OpTime &time : times.ops)
-        ops.push_back({{"name", time.op.name},
-                       {"kind", time.op.kind},
-                       {"dispatches", time.op.dispatches},
-                       {"operations", time.op.operations},
-                       {"bytes", time.op.bytes},
-                       {"ms", time.op.milliseconds}});
+    for (size_t i = 0; i < times.ops.size(); ++i) {
+        const mote_op_time &op = times.ops[i].op;
+        ops.push_back({{"name", op.name},
+                       {"kind", op.kind},
+                       {"dispatches", op.dispatches},
+                       {"operations", op.operations},
+                       {"bytes", op.bytes},
+                       {"ms", times.opMedian(i)}});
+    }
     return ops;
 }
 
@@ -158,13 +160,12 @@ void printJson(const Result &result) {
 
 void printTimes(const Times &times, uint64_t operations) {
     std::printf("first image    %9.1f ms\n", times.firstMilliseconds);
-    std::printf("next image     %9.1f ms min, %.1f ms median (%.2f GFLOP/s)\n", times.next.minimum,
-                times.next.median, perSecond(operations, times.next.median));
-    std::printf("a pass, wall   %9.2f ms min, %.2f ms median\n", times.wallPass.minimum,
-                times.wallPass.median);
+    const Spread next = times.next(), wall = times.wallPass(), gpu = times.gpuPass();
+    std::printf("next image     %9.1f ms min, %.1f ms median (%.2f GFLOP/s)\n", next.minimum, next.median,
+                perSecond(operations, next.median));
+    std::printf("a pass, wall   %9.2f ms min, %.2f ms median\n", wall.minimum, wall.median);
     if (times.noOps.empty())
-        std::printf("a pass, GPU    %9.2f ms min, %.2f ms median, of one tile\n", times.gpuPass.minimum,
-                    times.gpuPass.median);
+        std::printf("a pass, GPU    %9.2f ms min, %.2f ms median, of one tile\n", gpu.minimum, gpu.median);
     else
         std::printf("a pass, GPU    not known: %s\n", times.noOps.c_str());
 }
@@ -194,12 +195,12 @@ void printText(const Result &result) {
     if (last.ops.empty())
         return;
     std::printf("\n%9s %6s %9s %8s  %-10s %s\n", "ms", "%", "GFLOP/s", "GB/s", "kind", "op");
-    for (const OpTime &time : last.ops) {
-        const mote_op_time &op = time.op;
-        const double share = last.gpuPass.median > 0 ? 100 * op.milliseconds / last.gpuPass.median : 0;
-        std::printf("%9.3f %6.1f %9.2f %8.2f  %-10s %s\n", op.milliseconds, share,
-                    perSecond(op.operations, op.milliseconds), perSecond(op.bytes, op.milliseconds), op.kind,
-                    op.name);
+    for (size_t i = 0; i < last.ops.size(); ++i) {
+        const mote_op_time &op = last.ops[i].op;
+        const double milliseconds = last.opMedian(i), all = last.gpuPass().median;
+        std::printf("%9.3f %6.1f %9.2f %8.2f  %-10s %s\n", milliseconds,
+                    all > 0 ? 100 * milliseconds / all : 0, perSecond(op.operations, milliseconds),
+                    perSecond(op.bytes, milliseconds), op.kind, op.name);
     }
 }
 
@@ -232,35 +233,36 @@ void runBench(const BenchOptions &options, Interrupts &interrupts) {
     output.data = sample.data();
 
     Progress progress("bench");
-    const auto measure = [&](Times &times) {
-        const SessionHandle session = createSession(handle.get(), desc);
+    const auto image = [&](mote_session *session) {
+        start = std::chrono::steady_clock::now();
+        runSession(session, {}, progress, interrupts);
+        return millisecondsSince(start);
+    };
+    const auto begin = [&](Times &times) {
+        SessionHandle session = createSession(handle.get(), desc);
         inputs.bind(session.get());
         check(mote_session_bind_output_tensor(session.get(), &output));
-        std::vector<double> images, passes;
-        for (uint32_t run = 0; run <= options.runs; ++run) {
-            start = std::chrono::steady_clock::now();
-            runSession(session.get(), {}, progress, interrupts);
-            const double milliseconds = millisecondsSince(start);
-            if (run == 0) {
-                times.firstMilliseconds = milliseconds;
-                continue;
-            }
-            images.push_back(milliseconds);
-            passes.push_back(milliseconds / static_cast<double>(recipe.timesteps.size()));
-        }
-        times.next = spreadOf(images);
-        times.wallPass = spreadOf(passes);
+        times.firstMilliseconds = image(session.get());
         times.info = infoOf(session.get());
+        times.steps = static_cast<uint32_t>(recipe.timesteps.size());
         rusage usage = {};
         getrusage(RUSAGE_SELF, &usage);
         times.residentBytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-        measureOps(session.get(), options.runs, times);
+        return session;
     };
-    measure(result.byRules);
+    std::vector<std::pair<SessionHandle, Times *>> sessions;
+    sessions.emplace_back(begin(result.byRules), &result.byRules);
     if (options.tune) {
         result.tuning = tuneModel(handle.get(), desc, progress);
-        measure(result.tuned);
+        sessions.emplace_back(begin(result.tuned), &result.tuned);
     }
+    // In turn, so that what disturbs one disturbs the other.
+    for (uint32_t run = 0; run < options.runs; ++run)
+        for (const auto &[session, times] : sessions)
+            times->images.push_back(image(session.get()));
+    for (uint32_t run = 0; run < options.runs; ++run)
+        for (const auto &[session, times] : sessions)
+            measureOps(session.get(), *times);
     progress.clear();
     if (options.json)
         printJson(result);
