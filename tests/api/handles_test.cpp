@@ -83,6 +83,10 @@ TEST(Arguments, NullsAreRefusedByName) {
     EXPECT_TRUE(refused(mote_session_evaluate(session, 0, nullptr), bad, "output"));
     EXPECT_TRUE(refused(mote_session_measure(session, nullptr, nullptr), bad, "count"));
     EXPECT_TRUE(refused(mote_model_check(nullptr, nullptr, nullptr), bad, "model"));
+    EXPECT_TRUE(refused(mote_model_tune(nullptr, &sessionDesc, nullptr, nullptr), bad, "model"));
+    EXPECT_TRUE(refused(mote_model_tune(model, nullptr, nullptr, nullptr), bad, "desc"));
+    EXPECT_TRUE(refused(mote_model_tune(model, &sessionDesc, nullptr, nullptr), bad, "0 x 0"));
+    mote_model_cancel_tuning(nullptr);
     mote_session_cancel(nullptr);
     EXPECT_STREQ(mote_session_message(nullptr), "");
     mote_session_destroy(nullptr);
@@ -269,6 +273,37 @@ TEST(Handles, SessionRunsAfterItsModelAndDeviceWereDestroyed) {
     EXPECT_TRUE(worked(mote_session_bind_image(session, "condition", &image)));
     EXPECT_TRUE(worked(mote_session_run(session, nullptr)));
     mote_session_destroy(session);
+}
+
+TEST(Tuning, StopsWhenAskedAndGoesOn) {
+    mote_model *model = openModel(sharedApiDevice(), smallModelPath());
+    mote_session_desc desc = MOTE_SESSION_DESC_INIT;
+    desc.width = desc.height = 16;
+    mote_tune_desc tune = MOTE_TUNE_DESC_INIT;
+    tune.progress = [](void *user, float fraction, const char *) {
+        if (fraction > 0)
+            mote_model_cancel_tuning(static_cast<mote_model *>(user));
+    };
+    tune.progress_user = model;
+    mote_tuning tuning = MOTE_TUNING_INIT;
+    EXPECT_TRUE(refused(mote_model_tune(model, &desc, &tune, &tuning), MOTE_CANCELLED, "cancelled"));
+    // The time is up after one kernel at most; the others stay with the rules.
+    tune = MOTE_TUNE_DESC_INIT;
+    tune.milliseconds = 1;
+    EXPECT_TRUE(worked(mote_model_tune(model, &desc, &tune, &tuning)));
+    EXPECT_GT(tuning.shapes, 10u);
+    EXPECT_LE(tuning.timed, 1u);
+    EXPECT_GT(tuning.milliseconds, 0);
+    mote_session_destroy(createSession(model, 16, 16));
+    mote_model_destroy(model);
+
+    mote_model_desc described = MOTE_MODEL_DESC_INIT;
+    const std::string path = smallModelPath();
+    described.path = path.c_str();
+    ASSERT_TRUE(worked(mote_model_open(nullptr, &described, &model)));
+    EXPECT_TRUE(refused(mote_model_tune(model, &desc, nullptr, nullptr), MOTE_INVALID_ARGUMENT,
+                        "opened without a device"));
+    mote_model_destroy(model);
 }
 
 TEST(Estimate, IsWhatTheSessionThenHas) {
