@@ -55,8 +55,10 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
 // ---- conv2d_held.cpp
 // As for Winograd, one or the other.
 uint64_t secondWeightOffset(const ConvFacts &facts); // bytes from the first weight
-bool maybeHeld(const Model &model, const Op &op);    // whose weights there may be
-uint32_t heldOutputs(uint32_t terms);                // that are made at a time
+// Whether the device has room for so many bytes of both.
+bool fitsBothWeights(const Traits &traits, uint64_t bytes);
+bool maybeHeld(const Model &model, const Op &op); // whose weights there may be
+uint32_t heldOutputs(uint32_t terms);             // that are made at a time
 bool heldSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
 uint64_t heldWeightBytes(const ConvFacts &facts);
 void packHeld(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,

@@ -53,6 +53,12 @@ uint64_t secondWeightOffset(const ConvFacts &facts) {
     return divideUp(directWeightBytes(facts), 256) * 256;
 }
 
+// At most half of what may be bound, as for Winograd: then the direct kernels' alone are tried.
+bool fitsBothWeights(const Traits &traits, uint64_t bytes) {
+    return bytes <= std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes) / 2 &&
+           fitsTexels(traits, bytes);
+}
+
 uint64_t heldWeightBytes(const ConvFacts &facts) {
     const uint32_t outputs = heldOutputs(termsOf(facts));
     return uint64_t{8} * facts.outputBlocks / outputs * divideUp(termsOf(facts), 64 / outputs) * 8 *
@@ -63,7 +69,7 @@ bool heldSuits(const OpView &view, const ConvFacts &facts, const Traits &traits)
     return maybeHeld(view.model, view.op) && traits.cpu && canShuffle(traits.caps) && !facts.port &&
            (view.op.residual == kNone || view.op.residualResample == Resample::None) &&
            termsOf(facts) <= kMostTerms &&
-           fitsTexels(traits, secondWeightOffset(facts) + heldWeightBytes(facts));
+           fitsBothWeights(traits, secondWeightOffset(facts) + heldWeightBytes(facts));
 }
 
 void heldKernel(const OpView &view, const ConvFacts &facts, bool statistics, OpKernel &kernel) {

@@ -88,7 +88,7 @@ uint64_t tilesWeightBytes(const OpView &view) {
 
 bool tilesSuits(const OpView &view, const ConvFacts &facts, const Traits &traits) {
     return traits.cpu && canShuffle(traits.caps) && maybeTiles(view.model, view.graph, view.op) &&
-           fitsTexels(traits, secondWeightOffset(facts) + tilesWeightBytes(view));
+           fitsBothWeights(traits, secondWeightOffset(facts) + tilesWeightBytes(view));
 }
 
 void tilesKernel(const OpView &view, const ConvFacts &facts, bool statistics, OpKernel &kernel) {
