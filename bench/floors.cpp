@@ -11,9 +11,13 @@ struct Work {
     double operations = 0; // a multiply-add is two
     double exponentials = 0;
     double loaded = 0, stored = 0;         // bytes, each touched once
+    double staged = 0;                     // of both
     double tileLoaded = 0, tileStored = 0; // bytes besides, see Floor::tileSeconds
     double dispatches = 1;
 };
+
+// Up to so many channels the 16 positions of F(2 x 2) stay at hand, and nothing is staged.
+constexpr uint32_t kHeldChannels = 64;
 
 // Bytes that a lane loads again for a multiply-add: a value of the source after each 64 outputs, and an
 // eighth of the fp16 weights, which eight lanes share, for each 4 of its pixels.
@@ -58,9 +62,9 @@ Work winograd(const TensorShape &output, double inputs, double m, double operati
     work.tileLoaded = products * operandBytes(4, output.c);
     work.operations = 2 * products + tiles * (2 * (m + 2) * operationsOfInputLine * inputs +
                                               (2 * m + 2) * operationsOfOutputLine * output.c);
-    const double staged = 4 * positions * tiles * (inputs + output.c);
-    work.loaded = staged + 2 * positions * inputs * output.c;
-    work.stored = staged;
+    work.staged = 4 * positions * tiles * (inputs + output.c);
+    work.loaded = work.staged + 2 * positions * inputs * output.c;
+    work.stored = work.staged;
     work.dispatches = 3;
     return work;
 }
@@ -120,6 +124,12 @@ private:
         if (weight[1] == 3 && weight[2] == 3 && op.stride == 1) {
             ways.push_back(winograd(output, weight[3], 4, 20, 16));
             ways.push_back(winograd(output, weight[3], 2, 4, 4));
+            if (weight[3] <= kHeldChannels) {
+                ways.push_back(ways.back());
+                ways.back().loaded -= ways.back().staged;
+                ways.back().stored -= ways.back().staged;
+                ways.back().dispatches = 1;
+            }
         }
         Floor least;
         for (Work &way : ways) {
