@@ -13,7 +13,7 @@ MODELS = [  # work, NAME of peers.NAME.json, name in mote-bench, ncnn, PyTorch, 
     ("ddpm32 forward", "ddpm32", "ddpm32 32x32", 546, 174, 78, 7, 2.2),
     ("edge 128x128", "edge128", "edge 128x128", 775, 137, 100, 7, 1.3),
     ("edge 256x256", "edge256", "edge 256x256", 4171, 1513, 450, 9, 3.3),
-    ("shipped model 512x512", "shipped512", "denoise-edge 512x512", None, None, None, None, None),
+    ("shipped model 512x512", "shipped512", "restore 512x512", None, None, None, None, None),
 ]
 OPS = [  # work, name in ops.json, ncnn, target
     ("conv3x3 128->128 at 32x32", "conv3x3 128->128 at 32x32", 9.4, 1.2),

@@ -32,14 +32,14 @@ import ncnn_model  # noqa: E402
 from distill import network, safetensors_file  # noqa: E402
 
 SEED, TIMESTEP, THREADS = 1, 500, 2
-SHIPPED = os.path.join(HERE, "..", "converter", "models", "denoise-edge")
+SHIPPED = os.path.join(HERE, "..", "converter", "models", "restore")
 PHOTO, SIGMA = os.path.join(HERE, "..", "tests", "photos", "dog.png"), 25
 # name: checkpoint, .mote file, size, whether its inputs are a photo: a trained network is held to what it was trained for
 MODELS = {
     "ddpm32": (os.path.join(HERE, "models", "ddpm32"), "ddpm32.mote", 32, False),
     "edge128": (os.path.join(HERE, "models", "edge"), "edge.mote", 128, False),
     "edge256": (os.path.join(HERE, "models", "edge"), "edge.mote", 256, False),
-    "shipped512": (SHIPPED, "denoise-edge.mote", 512, True),
+    "shipped512": (SHIPPED, "restore.mote", 512, True),
 }
 
 

@@ -56,7 +56,7 @@ export OMP_NUM_THREADS=2 PYTHONDONTWRITEBYTECODE=1 XDG_CACHE_HOME="$out/cache"
 device=(${DEVICE:+--device "$DEVICE"})
 
 # name: file, size, seconds of alternation with PyTorch, repetitions
-declare -A file=([ddpm32]=ddpm32 [edge128]=edge [edge256]=edge [shipped512]=denoise-edge)
+declare -A file=([ddpm32]=ddpm32 [edge128]=edge [edge256]=edge [shipped512]=restore)
 declare -A size=([ddpm32]=32x32 [edge128]=128x128 [edge256]=256x256 [shipped512]=512x512)
 declare -A seconds=([ddpm32]=15 [edge128]=15 [edge256]=20 [shipped512]=25)
 declare -A repetitions=([ddpm32]=5 [edge128]=5 [edge256]=3 [shipped512]=2)
@@ -100,7 +100,7 @@ run_part() {
                 convert "$name" "$bench/models/$name" --random-weights 1 --timesteps 500
             done
             convert edge-steps "$bench/models/edge" --random-weights 1 --steps 2,6
-            convert denoise-edge "$bench/../converter/models/denoise-edge" --timesteps 500 --task denoise
+            convert restore "$bench/../converter/models/restore" --timesteps 500 --task restore
             ;;
         reference) "$python" "$bench/peers.py" reference "$out" "$out/models" ;;
         ops) mote_bench ops.json 9 ;;
@@ -125,7 +125,7 @@ run_part() {
         host) mote_bench model.host.json 2 "$out/models/edge-steps.mote@128x128" --benchmark_filter='^host/' ;;
         sustained)
             mote_bench model.sustained.json 1 --sustain "${quick:-${SUSTAIN:-60}}" --benchmark_filter='^sustained/' \
-                "$out/models/denoise-edge.mote@512x512"
+                "$out/models/restore.mote@512x512"
             ;;
         conversion) "$python" "$bench/conversion.py" "$out/build/bin/mote-convert" "$out" --runs "${quick:-3}" ;;
         report) "$python" "$bench/report.py" "$out" ;;

@@ -16,7 +16,7 @@ struct MeasuredModel {
     std::vector<uint32_t> sizes;
 };
 const MeasuredModel kModels[] = {
-    {MOTE_SOURCE_DIR "/converter/models/denoise-edge", {512}},
+    {MOTE_SOURCE_DIR "/converter/models/restore", {512}},
     {MOTE_SOURCE_DIR "/bench/models/ddpm32", {32}},
     {MOTE_SOURCE_DIR "/bench/models/edge", {128, 256}},
 };

@@ -17,7 +17,7 @@ from .data import seeded
 from .diffusion import recipe
 from .loop import RunError
 from .task import STATE, ask, makeNetwork, makeTask
-from .training import describe, halfPrecision, makeDiffusion
+from .training import describe, halfPrecision, makeDiffusion, multipliesHalf
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ def distilRun(config, device, minutes=None, finish=False):
     weights = {name: value.to(device) for name, value in teacherWeights(config).items()}
     network, teacher = (makeNetwork(config, task.classes).to(device) for _ in range(2))
     describe(network, config.run.task)
-    if device.type == "cuda":
+    if multipliesHalf(device.type):
         network, teacher = (net.to(memory_format=torch.channels_last) for net in (network, teacher))
     teacher.requires_grad_(False)
     side = settings.side or config.train.crops[-1][1]

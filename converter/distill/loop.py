@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from .muon import Muon
+
 
 class RunError(Exception):
     pass
@@ -30,8 +32,7 @@ class State:
 
 
 def makeState(network, weightDecay=0.0, **extra):
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, betas=(0.9, 0.99), weight_decay=weightDecay)
-    return State(network, optimizer, [p.detach().clone() for p in network.parameters()], extra=extra)
+    return State(network, Muon(network, weightDecay), [p.detach().clone() for p in network.parameters()], extra=extra)
 
 
 def averageWeights(state):

@@ -1,4 +1,5 @@
 """`train`: a network learns to predict the picture behind noise, at the timesteps of the recipes or at all."""
+import functools
 import os
 import time
 
@@ -22,9 +23,21 @@ def pickDevice(name=None):
     return device
 
 
+@functools.lru_cache
+def multipliesHalf(kind):
+    """Whether a device, "cuda" or "cpu", multiplies matrices of bfloat16 much faster than those of floats."""
+    if kind == "cuda":
+        return True
+    try:
+        with open("/proc/cpuinfo") as file:
+            return "amx_bf16" in file.read()
+    except OSError:
+        return False
+
+
 def halfPrecision(device):
-    """bfloat16 where there is a CUDA device: no loss scaling is needed, and fp32 weights stay."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+    """bfloat16 where it is fast: no loss scaling is needed, and fp32 weights stay."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=multipliesHalf(device.type))
 
 
 def makeDiffusion(config):
@@ -136,7 +149,7 @@ def trainRun(config, device, minutes=None, finish=False, benches=()):
     if config.train.start:
         from .export import loadExported
         network.load_state_dict(loadExported(config.train.start, device)[0].state_dict())
-    if device.type == "cuda":
+    if multipliesHalf(device.type):
         network = network.to(memory_format=torch.channels_last)
     train = config.train
     state = loop.makeState(network, train.weight_decay, classes=task.classes)

@@ -14,7 +14,7 @@ echo "== convert"
 cmake --build build --target mote_models
 echo "== restore"
 mkdir -p build/demo
-build/bin/mote-demo build/models/denoise-edge.mote tests/photos/tulips.png build/demo
+build/bin/mote-demo build/models/restore.mote tests/photos/tulips.png build/demo
 cat <<'END'
 
 Your own photos, PNG or JPEG:

@@ -23,7 +23,7 @@ std::string smallModelPath() {
     return convertCase("restore-sr-cond-64-conv", {1, 2});
 }
 std::string shippedModelPath() {
-    return convertCase("denoise-edge", {1, 2});
+    return convertCase("restore", {1, 2});
 }
 
 testing::AssertionResult refused(mote_status found, mote_status expected, const std::string &part) {

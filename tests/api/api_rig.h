@@ -15,7 +15,7 @@ namespace mote::test {
 // A small restoration model (with attention) of 1 and 2 steps; paths of files that live as long as the
 // program.
 std::string smallModelPath();
-std::string shippedModelPath(); // denoise-edge, 1 and 2 steps
+std::string shippedModelPath(); // restore, 1 and 2 steps
 
 // The status must be this one, and the thread's message must say that.
 testing::AssertionResult refused(mote_status found, mote_status expected, const std::string &part);

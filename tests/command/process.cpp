@@ -92,7 +92,7 @@ std::string moteConvertPath() {
     return MOTE_BINARY_DIR "/bin/mote-convert";
 }
 std::string shippedModel() {
-    return MOTE_BINARY_DIR "/models/denoise-edge.mote";
+    return MOTE_BINARY_DIR "/models/restore.mote";
 }
 std::string goldenCase(const std::string &name) {
     return MOTE_TESTS_DIR "/goldens/" + name;

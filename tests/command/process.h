@@ -22,7 +22,7 @@ struct ProcessOptions {
 
 std::string motePath();        // <build>/bin/mote
 std::string moteConvertPath(); // <build>/bin/mote-convert
-std::string shippedModel();    // <build>/models/denoise-edge.mote
+std::string shippedModel();    // <build>/models/restore.mote
 std::string goldenCase(const std::string &name);
 
 // Compiled pipelines are kept in the build tree unless `options` sets XDG_CACHE_HOME.

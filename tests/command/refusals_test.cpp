@@ -133,8 +133,8 @@ TEST_F(Refusals, AMissingDefaultModelSaysWhichFilesWereTried) {
     std::filesystem::copy_file(motePath(), scratch.at("prefix/bin/mote"));
     const ProcessResult result = runProgram(scratch.at("prefix/bin/mote"), {"restore", in(), "-o", out()});
     expectRefused(result, 3,
-                  {scratch.at("prefix/share/mote/models/denoise-edge.mote"),
-                   scratch.at("prefix/models/denoise-edge.mote"), "--model"});
+                  {scratch.at("prefix/share/mote/models/restore.mote"),
+                   scratch.at("prefix/models/restore.mote"), "--model"});
 }
 
 TEST_F(Refusals, StepsThatTheFileLacksAreAnsweredWithThoseItHas) {

@@ -67,7 +67,7 @@ TEST_F(Running, InfoTellsAProgramWhatIsInTheFile) {
     const ProcessResult result = runMote({"info", shippedModel(), "--json", "--size", "320x200"});
     ASSERT_EQ(result.exitCode, 0) << result.err;
     const json info = json::parse(result.out);
-    EXPECT_EQ(info["name"], "denoise-edge");
+    EXPECT_EQ(info["name"], "restore");
     // 3,417,731 in the checkpoint; the time embedding has become tables.
     EXPECT_GT(info["parameters"], 3'200'000);
     EXPECT_LT(info["parameters"], 3'417'731);
@@ -85,7 +85,7 @@ TEST_F(Running, InfoTellsAProgramWhatIsInTheFile) {
 TEST_F(Running, InfoTellsAPersonTheSame) {
     const ProcessResult result = runMote({"info", shippedModel()});
     ASSERT_EQ(result.exitCode, 0) << result.err;
-    for (const char *part : {"denoise-edge", "timesteps 999 749 499 249", "condition", "Conv2d", "512x512",
+    for (const char *part : {"restore", "timesteps 999 749 499 249", "condition", "Conv2d", "512x512",
                              "pixels to each side"})
         EXPECT_NE(result.out.find(part), std::string::npos) << result.out << "\n  lacks: " << part;
 }

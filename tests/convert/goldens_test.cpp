@@ -63,9 +63,9 @@ TEST(Goldens, FoldedTrajectoriesMatchDiffusers) {
 }
 
 TEST(Goldens, ShippedModelMatchesItsReferenceTrajectories) {
-    const std::string checkpoint = std::string(MOTE_SOURCE_DIR) + "/converter/models/denoise-edge";
-    const GoldenCase golden("denoise-edge", checkpoint,
-                            std::string(MOTE_TESTS_DIR) + "/goldens/denoise-edge/reference.safetensors");
+    const std::string checkpoint = std::string(MOTE_SOURCE_DIR) + "/converter/models/restore";
+    const GoldenCase golden("restore", checkpoint,
+                            std::string(MOTE_TESTS_DIR) + "/goldens/restore/reference.safetensors");
     const schedule::SchedulerConfig config =
         schedule::readSchedulerConfig(checkpoint + "/scheduler/scheduler_config.json");
     for (const int64_t steps : {1, 2, 4}) {

@@ -7,7 +7,7 @@ import torch
 
 from distill import safetensors_file
 from distill.diffusion import Diffusion, recipe, sample
-from distill.network import NetworkError, UNet, diffusersConfig, multiplyAdds, parameterCount
+from distill.network import NetworkError, UNet, diffusersConfig, multiplyAdds, parameterCount, silu
 from support import GOLDENS, SHIPPED
 
 
@@ -38,11 +38,11 @@ class Network(unittest.TestCase):
                 with self.subTest(name, t=int(t)), torch.no_grad():
                     self.assertClose(network(x, t.expand(len(x))), goldens["fwd.out"][i], tolerance)
 
-    def testTrajectoriesOfTheShippedModelEqualThoseOfDiffusers(self):
+    def testTrajectoriesOfTheShippedModelAreTheRecordedOnes(self):
         network, _ = loadCase(SHIPPED)
         with open(os.path.join(SHIPPED, "scheduler", "scheduler_config.json"), encoding="utf-8") as file:
             diffusion = Diffusion.fromSchedulerConfig(json.load(file))
-        goldens = safetensors_file.load(os.path.join(GOLDENS, "denoise-edge", "reference.safetensors"))
+        goldens = safetensors_file.load(os.path.join(GOLDENS, "restore", "reference.safetensors"))
         for steps in (1, 2, 4):
             run = "ddim%d" % steps
             with self.subTest(run):
@@ -51,9 +51,23 @@ class Network(unittest.TestCase):
                                states[0])
                 self.assertClose(found, states[-1], 2e-5)
 
-    def testConfigurationIsWrittenAsItWasRead(self):
-        network, config = loadCase(SHIPPED)
+    def testConfigurationIsWrittenAsDiffusersWroteIt(self):
+        network, config = loadCase(os.path.join(GOLDENS, "restore-sr-cond-64-conv"))
         self.assertEqual(diffusersConfig(network.config), config)
+
+    def testGradientOfSiluIsThatOfPyTorch(self):
+        x = torch.linspace(-20, 20, 401, dtype=torch.float64, requires_grad=True)
+        found, wanted = (torch.autograd.grad(function(x).sin().sum(), x)[0] for function in (silu, torch.nn.functional.silu))
+        self.assertLess((found - wanted).abs().max().item(), 1e-12)
+
+    def testHalfPrecisionChangesAPassByLittle(self):
+        network, _ = loadCase(SHIPPED)
+        goldens = safetensors_file.load(os.path.join(GOLDENS, "restore", "reference.safetensors"))
+        x = torch.cat([goldens["x_start"], goldens["condition"]], 1)[:, :, :64, :64]
+        with torch.no_grad():
+            exact = network(x, torch.tensor([999]))
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                self.assertClose(network(x, torch.tensor([999])).float(), exact, 0.02)
 
     def testUnknownBlocksAndKeysAreRefusedByName(self):
         _, config = loadCase(SHIPPED)

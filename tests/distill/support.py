@@ -11,7 +11,7 @@ from distill.__main__ import main
 
 SOURCE = os.environ.get("MOTE_SOURCE_DIR") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 GOLDENS = os.path.join(SOURCE, "tests", "goldens")
-SHIPPED = os.path.join(SOURCE, "converter", "models", "denoise-edge")
+SHIPPED = os.path.join(SOURCE, "converter", "models", "restore")
 
 RESTORE = """
 [run]

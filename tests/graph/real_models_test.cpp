@@ -20,7 +20,7 @@ const Checkpoint kCheckpoints[] = {
     {MOTE_TESTS_DIR "/goldens/ddim-vpred-cosine-32", 4, true},
     {MOTE_TESTS_DIR "/goldens/restore-sr-cond-64-conv", 4, true},
     {MOTE_TESTS_DIR "/goldens/restore-sr-cond-64-resnet", 4, true},
-    {MOTE_SOURCE_DIR "/converter/models/denoise-edge", 8, false},
+    {MOTE_SOURCE_DIR "/converter/models/restore", 8, false},
 };
 
 Model modelOf(const Checkpoint &checkpoint) {

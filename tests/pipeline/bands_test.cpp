@@ -213,7 +213,7 @@ TEST(Bands, PhotosOfManyMegapixelsArePlannedInTilesOnAnOrdinaryDevice) {
         uint32_t width, height;
     } photos[] = {{4000, 3000}, {8000, 6000}, {12000, 9000}, {65000, 400}, {400, 65000}};
     const uint64_t limit = uint64_t{1} << 27;
-    const auto model = loadModel(clampedTo(limit, limit), convertCase("denoise-edge", {1}));
+    const auto model = loadModel(clampedTo(limit, limit), convertCase("restore", {1}));
     for (const auto &photo : photos) {
         pipeline::SessionOptions options = optionsOf(photo.width, photo.height, 0);
         options.memoryBudget = uint64_t{1} << 33;

@@ -21,8 +21,8 @@ struct Made {
     uint32_t width, height, tile;
 };
 const Made kMade[] = {
-    {"denoise-edge", 40, 24, 0},
-    {"denoise-edge", 96, 64, 48},
+    {"restore", 40, 24, 0},
+    {"restore", 96, 64, 48},
     {"ddpm-uncond-32", 32, 32, 0},
     {"restore-sr-cond-64-conv", 48, 32, 0},
     {"restore-sr-cond-64-resnet", 32, 48, 0},
@@ -141,7 +141,7 @@ TEST(RecordedList, IsCutIntoSubmissionsOfTheBudget) {
     pipeline::SessionOptions options;
     options.width = options.height = 96;
     options.submissionMilliseconds = 1;
-    const auto session = makeSession(loadModel(sharedDevice(), convertCase("denoise-edge", {1})), options);
+    const auto session = makeSession(loadModel(sharedDevice(), convertCase("restore", {1})), options);
     // Not prepared: the times are those assumed, the same on every machine.
     size_t slices = 0, dispatches = 0;
     for (const std::vector<Command> &list : listsOf(*session, 0)) {
@@ -160,7 +160,7 @@ TEST(RecordedList, IsCutIntoSubmissionsOfTheBudget) {
 }
 
 TEST(RecordedList, CutIntoManySlicesGivesTheSameBits) {
-    const auto model = loadModel(sharedDevice(), convertCase("denoise-edge", {2}));
+    const auto model = loadModel(sharedDevice(), convertCase("restore", {2}));
     std::vector<float> results[2];
     for (int cut = 0; cut < 2; ++cut) {
         pipeline::SessionOptions options;

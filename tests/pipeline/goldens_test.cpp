@@ -27,18 +27,21 @@ TEST(SimpleUNet, ForwardPassesAndTrajectoriesMatchPyTorch) {
     EXPECT_LE(runs.worst, 1.0);
 }
 
-// The shipped model at 1, 2 and 4 steps, from the recorded first state.
-TEST(ShippedModel, TrajectoriesMatchDiffusers) {
-    const GoldenCase golden("denoise-edge");
-    const auto model = loadModel(sharedDevice(), convertCase("denoise-edge", {1, 2, 4}));
+// A shipped model at 1, 2 and 4 steps, from the recorded first state.
+void expectTrajectories(const std::string &name) {
+    const GoldenCase golden(name);
+    const auto model = loadModel(sharedDevice(), convertCase(name, {1, 2, 4}));
     std::vector<float> start = golden.tensor("x_start").values, condition = golden.tensor("condition").values;
+    const auto height = static_cast<uint32_t>(golden.tensor("x_start").dimension(2)),
+               width = static_cast<uint32_t>(golden.tensor("x_start").dimension(3));
     for (uint32_t steps : {1u, 2u, 4u}) {
         pipeline::SessionOptions options;
-        options.width = 160;
-        options.height = 128;
+        options.width = width;
+        options.height = height;
         options.steps = steps;
         const auto session = makeSession(model, options);
-        const pipeline::TensorView x = viewOf(start, 3, 128, 160), y = viewOf(condition, 3, 128, 160);
+        const pipeline::TensorView x = viewOf(start, 3, height, width),
+                                   y = viewOf(condition, 3, height, width);
         ASSERT_TRUE(succeeded(session->bindTensor("x_start", &x)));
         ASSERT_TRUE(succeeded(session->bindTensor("condition", &y)));
         std::vector<float> found;
@@ -48,9 +51,14 @@ TEST(ShippedModel, TrajectoriesMatchDiffusers) {
                 found.insert(found.end(), data, data + start.size());
         };
         ASSERT_TRUE(succeeded(session->run(run, nullptr)));
-        const std::string name = "ddim" + std::to_string(steps) + ".x";
-        EXPECT_LE(fractionOfTolerance(golden, name, found, golden.tensor(name).values), 1.0);
+        const std::string states = "ddim" + std::to_string(steps) + ".x";
+        EXPECT_LE(fractionOfTolerance(golden, states, found, golden.tensor(states).values), 1.0) << name;
     }
+}
+
+TEST(ShippedModel, TrajectoriesMatchPyTorch) {
+    expectTrajectories("restore");
+    expectTrajectories("super-resolution-x2");
 }
 
 // The shipped generator's students, each at its own steps: a picture of every class, the same each time.

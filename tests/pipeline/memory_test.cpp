@@ -7,7 +7,7 @@ namespace mote::test {
 namespace {
 
 std::shared_ptr<pipeline::LoadedModel> shippedOn(const std::shared_ptr<gpu::Device> &device) {
-    return loadModel(device, convertCase("denoise-edge", {1}));
+    return loadModel(device, convertCase("restore", {1}));
 }
 
 std::vector<float> smoothCondition(uint32_t height, uint32_t width) {

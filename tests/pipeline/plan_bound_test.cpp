@@ -18,8 +18,8 @@ struct PlanCase {
 };
 
 const PlanCase kCases[] = {
-    {"Shipped", MOTE_SOURCE_DIR "/converter/models/denoise-edge", true, 512},
-    {"ShippedSmall", MOTE_SOURCE_DIR "/converter/models/denoise-edge", true, 64},
+    {"Shipped", MOTE_SOURCE_DIR "/converter/models/restore", true, 512},
+    {"ShippedSmall", MOTE_SOURCE_DIR "/converter/models/restore", true, 64},
     {"Ddpm32", MOTE_SOURCE_DIR "/bench/models/ddpm32", false, 32},
     {"Edge128", MOTE_SOURCE_DIR "/bench/models/edge", false, 128},
     {"Edge256", MOTE_SOURCE_DIR "/bench/models/edge", false, 256},

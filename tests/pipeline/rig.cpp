@@ -90,7 +90,8 @@ std::shared_ptr<gpu::Device> sharedDevice() {
 }
 
 std::string checkpointOf(const std::string &caseName) {
-    for (const char *shipped : {"denoise-edge", "generate-tiles/2-steps", "generate-tiles/4-steps"})
+    for (const char *shipped :
+         {"restore", "super-resolution-x2", "generate-tiles/2-steps", "generate-tiles/4-steps"})
         if (caseName == shipped)
             return MOTE_SOURCE_DIR "/converter/models/" + caseName;
     return kGoldens + caseName;

@@ -18,7 +18,7 @@ protected:
         clean_ = readPhoto("coffee.png", 100, 0, kSize, kSize);
         noisy_ = withNoise(clean_, 25, 1);
         start_ = withNoise({kSize, kSize, std::vector<float>(noisy_.planes.size(), 0.0f)}, 127.5, 2);
-        model_ = loadModel(sharedDevice(), convertCase("denoise-edge", {1}));
+        model_ = loadModel(sharedDevice(), convertCase("restore", {1}));
         const auto whole = session(0);
         ASSERT_FALSE(whole->plan().tiled());
         untiled_ = run(*whole);
@@ -92,7 +92,7 @@ TEST_F(TiledPhoto, WithStatisticsOfItsOwnTilesIsAsGoodAsUntiled) {
     std::printf("noisy %.2f dB, untiled %.2f dB, tiled %.2f dB\n", psnr(noisy_.planes, clean_.planes),
                 untiled, tiled);
     EXPECT_GT(untiled, 28);
-    EXPECT_NEAR(tiled, untiled, 0.1);
+    EXPECT_GT(tiled, untiled - 0.1);
 }
 
 // A seam is a step that tiling adds and that goes one way along a whole line. It may be a tenth of what the

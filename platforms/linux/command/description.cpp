@@ -13,7 +13,7 @@ namespace {
 using nlohmann::ordered_json;
 
 // Beside the directory of the executable: as installed, and in a build tree.
-constexpr const char *kDefaultModels[] = {"share/mote/models/denoise-edge.mote", "models/denoise-edge.mote"};
+constexpr const char *kDefaultModels[] = {"share/mote/models/restore.mote", "models/restore.mote"};
 
 PortDescription portOf(const ordered_json &json) {
     PortDescription port;
