@@ -158,9 +158,9 @@ uint64_t directWeightBytes(const ConvFacts &facts) {
 }
 
 // In order. On software devices, whose loads cost more than anything: Winograd where it pays (where it does
-// not, last of all), the kernels that hold their tiles or sources, the shuffle variants where there are
-// subgroups, through texel buffers where they fit, then the wide tile, unless rows are so short that it would
-// idle. The row kernel before the general one where it applies.
+// not, last of all), the kernels that hold their tiles or, likewise, their sources, the shuffle variants
+// where there are subgroups, through texel buffers where they fit, then the wide tile, unless rows are so
+// short that it would idle. The row kernel before the general one where it applies.
 Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &traits, bool statistics) {
     MOTE_TRY(check(view));
     const ConvFacts facts = factsOf(view);
@@ -211,12 +211,13 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         tilesKernel(view, facts, statistics, kernel);
         kernels.push_back(std::move(kernel));
     }
+    OpKernel holding = common;
+    holding.name = "conv2d held";
+    holding.variant = kHeld;
     if (held && texelsFit) {
-        OpKernel kernel = common;
-        kernel.name = "conv2d held";
-        kernel.variant = kHeld;
-        heldKernel(view, facts, statistics, kernel);
-        kernels.push_back(std::move(kernel));
+        heldKernel(view, facts, statistics, holding);
+        if (heldIsFaster(facts))
+            kernels.push_back(holding);
     }
     for (uint32_t index : order) {
         const Variant &variant = kVariants[index];
@@ -235,6 +236,8 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         kernel.pipelines = {pipelineFor(view, facts, variant, statistics)};
         kernels.push_back(std::move(kernel));
     }
+    if (held && texelsFit && !heldIsFaster(facts))
+        kernels.push_back(holding);
     if (canTransform && !winogradIsFaster(facts))
         kernels.push_back(transformed);
     if (kernels.empty())

@@ -59,6 +59,8 @@ uint64_t secondWeightOffset(const ConvFacts &facts); // bytes from the first wei
 bool fitsBothWeights(const Traits &traits, uint64_t bytes);
 bool maybeHeld(const Model &model, const Op &op); // whose weights there may be
 uint32_t heldOutputs(uint32_t terms);             // that are made at a time
+bool heldIsFaster(
+    const ConvFacts &facts); // than the kernels for any channels, by enough for a pipeline of its own
 bool heldSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
 uint64_t heldWeightBytes(const ConvFacts &facts);
 void packHeld(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,

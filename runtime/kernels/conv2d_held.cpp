@@ -59,6 +59,11 @@ bool fitsBothWeights(const Traits &traits, uint64_t bytes) {
            fitsTexels(traits, bytes);
 }
 
+bool heldIsFaster(const ConvFacts &facts) {
+    constexpr uint64_t kLeastMultiplyAdds = 40'000'000; // a fifth of their time is then 0.3 ms or more
+    return uint64_t{planeOf(facts.output)} * facts.outputBlocks * 8 * termsOf(facts) >= kLeastMultiplyAdds;
+}
+
 uint64_t heldWeightBytes(const ConvFacts &facts) {
     const uint32_t outputs = heldOutputs(termsOf(facts));
     return uint64_t{8} * facts.outputBlocks / outputs * divideUp(termsOf(facts), 64 / outputs) * 8 *

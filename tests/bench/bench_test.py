@@ -53,7 +53,7 @@ class Bench(unittest.TestCase):
         for _, entry in ops:
             self.expect_measured(entry, 2e-3)
         for what in ("load", "next image", "pass", "sustained"):
-            self.assertEqual(len(run.benchmarks[what + "/denoise-edge 16x16"]), 1)
+            self.assertEqual(len(run.benchmarks[what + "/restore 16x16"]), 1)
 
     def test_a_floor_counts_what_an_op_must_compute(self):
         run = self.run_bench("--benchmark_filter=^op/conv1x1 256.*32x32/manual")
@@ -63,7 +63,7 @@ class Bench(unittest.TestCase):
 
     def test_the_time_of_a_step_on_the_host_is_told_from_the_drivers(self):
         run = self.run_bench(os.environ["MOTE_MODEL"] + "@16x16", "--benchmark_filter=^host/")
-        [entry] = run.benchmarks["host/denoise-edge 16x16"]
+        [entry] = run.benchmarks["host/restore 16x16"]
         self.assertGreaterEqual(entry["real_time"], 0)
         self.assertGreaterEqual(entry["submit_us"], 0)
         self.assertGreaterEqual(entry["submissions"], 0)  # small steps share one

@@ -85,8 +85,8 @@ TEST_F(Running, InfoTellsAProgramWhatIsInTheFile) {
 TEST_F(Running, InfoTellsAPersonTheSame) {
     const ProcessResult result = runMote({"info", shippedModel()});
     ASSERT_EQ(result.exitCode, 0) << result.err;
-    for (const char *part : {"restore", "timesteps 999 749 499 249", "condition", "Conv2d", "512x512",
-                             "pixels to each side"})
+    for (const char *part :
+         {"restore", "timesteps 999 749 499 249", "condition", "Conv2d", "512x512", "pixels to each side"})
         EXPECT_NE(result.out.find(part), std::string::npos) << result.out << "\n  lacks: " << part;
 }
 

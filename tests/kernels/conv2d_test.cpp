@@ -522,6 +522,7 @@ TEST_F(Conv2d, RulesPreferShufflesAndTheWideTileOnSoftwareDevicesOnly) {
     };
     const ConvCase plain{"Plain", {8}, 8, 1, 16, 16}, narrow{"Narrow", {8}, 8, 1, 16, 3};
     const ConvCase strided{"Strided", {8}, 8, 1, 16, 16, 3, 3, 2}, wide{"Wide", {9}, 8, 1, 16, 16};
+    const ConvCase large{"Large", {32}, 32, 1, 256, 256, 1, 1};
     EXPECT_EQ(chosen(plain, false), "conv2d row3 4x8");
     EXPECT_EQ(chosen(plain, true), "conv2d row3 8x8");
     EXPECT_EQ(chosen(narrow, true), "conv2d row3 4x8");
@@ -529,7 +530,8 @@ TEST_F(Conv2d, RulesPreferShufflesAndTheWideTileOnSoftwareDevicesOnly) {
     EXPECT_EQ(chosen(strided, true), "conv2d 8x8");
     EXPECT_EQ(chosen(wide, true, 8), "conv2d tiles");
     EXPECT_EQ(chosen(plain, true, 8), "conv2d tiles");
-    EXPECT_EQ(chosen(strided, true, 16), "conv2d held");
+    EXPECT_EQ(chosen(strided, true, 16), "conv2d texels");
+    EXPECT_EQ(chosen(large, true, 16), "conv2d held"); // where it is worth a pipeline of its own
     EXPECT_EQ(chosen(plain, true, 8, 256), "conv2d tiles");
     EXPECT_EQ(chosen(plain, true, 8, 255), "conv2d shuffle"); // 256 pixels of 8 channels
     EXPECT_EQ(chosen(plain, true, 4), "conv2d row3 8x8");
