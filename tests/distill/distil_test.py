@@ -240,13 +240,13 @@ class WholeRuns(unittest.TestCase):
         self.assertTrue(os.path.exists(self.path("run", "student-1.safetensors")))
 
     def testThePublishedFiguresOfTheShippedModelComeOutAgain(self):
-        """Its card: 1 step leaves about 30 dB of photos at sigma 25; here one photo of the tests, a centre crop."""
+        """Its card: 1 step leaves about 30 dB of photos at sigma 25; here a part full of texture of one photo of the tests."""
         from distill.data import readPicture
         from distill.degrade import NumpyNoise, gaussian
         from distill.training import restorePictures
         from support import SOURCE
         network, diffusion = loadExported(SHIPPED, torch.device("cpu"))
-        picture = torch.from_numpy(readPicture(os.path.join(SOURCE, "tests", "photos", "tulips.png"), 16)[:96, :100])
+        picture = torch.from_numpy(readPicture(os.path.join(SOURCE, "tests", "photos", "flowers.png"), 16)[150:246, 200:300])
         clean = picture.permute(2, 0, 1)[None].float()
         noisy = gaussian(clean / 255, NumpyNoise(1000), 25)
         x = NumpyNoise(5000).normal(torch.zeros(1, 3, 96, 104))
@@ -254,7 +254,7 @@ class WholeRuns(unittest.TestCase):
         gain = psnr((restored + 1) * 127.5, clean) - psnr(noisy * 255, clean)
         self.assertGreater(gain, 7)
         parts = tiled(network, diffusion, recipe(1), noisy * 2 - 1, x, 64, 32)
-        self.assertGreater(psnr((parts + 1) * 127.5, clean) - psnr(noisy * 255, clean), gain - 0.5)
+        self.assertGreater(psnr((parts + 1) * 127.5, clean) - psnr(noisy * 255, clean), gain - 0.2)
 
 
 if __name__ == "__main__":
