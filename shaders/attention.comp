@@ -3,12 +3,12 @@
 //   qkv     [N][ceil(3C/8)][tokens] uvec4: q, then k, then v, head after head
 //   target  [N][ceil(C/8)][tokens] uvec4
 //
-// An invocation makes up to SLICE blocks of eight output channels of one query, walking over the keys KEYS at a time
-// with a running maximum (Milakov, Gimelshein, "Online normalizer calculation for softmax", 2018): no score is ever
-// stored. The scores are formed anew for each slice. All sums in fp32.
+// An invocation makes up to SLICE blocks of eight output channels of one query, walking over the keys KEYS at
+// a time with a running maximum (Milakov, Gimelshein, "Online normalizer calculation for softmax", 2018): no
+// score is ever stored. The scores are formed anew for each slice. All sums in fp32.
 //
-// Variants: ALIGNED: d is a multiple of 8, so that heads are whole blocks; slices = ceil(d / 8 / SLICE) a head.
-// Otherwise any d: an invocation makes one block and walks once for each head that the block touches.
+// Variants: ALIGNED: d is a multiple of 8, so that heads are whole blocks; slices = ceil(d / 8 / SLICE) a
+// head. Otherwise any d: an invocation makes one block and walks once for each head that the block touches.
 // Workgroup: 64 queries of one slice of one image; query tile fastest. Features: none.
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -27,18 +27,25 @@ const int SLICE = 1;
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
-    uint tokens, tiles;       // tiles of 64 queries
-    uint channels;            // C
-    uint headChannels;        // d
-    uint slices;              // ALIGNED: per head; otherwise 1
-    uint heads;               // ALIGNED: heads; otherwise blocks of the output
+    uint tokens, tiles; // tiles of 64 queries
+    uint channels;      // C
+    uint headChannels;  // d
+    uint slices;        // ALIGNED: per head; otherwise 1
+    uint heads;         // ALIGNED: heads; otherwise blocks of the output
     uint inputBlocks, outputBlocks;
-    float scale;              // 1 / sqrt(d)
-} pc;
+    float scale; // 1 / sqrt(d)
+}
+pc;
 
-layout(binding = 0, std430) readonly buffer Qkv { uvec4 qkv[]; };
-layout(binding = 0, std430) readonly buffer QkvWords { uint qkvWords[]; };
-layout(binding = 1, std430) writeonly buffer Target { uvec4 target[]; };
+layout(binding = 0, std430) readonly buffer Qkv {
+    uvec4 qkv[];
+};
+layout(binding = 0, std430) readonly buffer QkvWords {
+    uint qkvWords[];
+};
+layout(binding = 1, std430) writeonly buffer Target {
+    uvec4 target[];
+};
 
 // Channels channel .. channel + 7 of a token; those from `end` on are zero.
 Eight load(uint image, uint channel, uint end, uint token) {
@@ -49,7 +56,8 @@ Eight load(uint image, uint channel, uint end, uint token) {
     [[unroll]] for (uint i = 0; i < 8; ++i) {
         uint c = channel + i;
         if (c < end) {
-            uint word = qkvWords[4 * ((image * pc.inputBlocks + (c >> 3)) * pc.tokens + token) + ((c & 7) >> 1)];
+            uint word =
+                qkvWords[4 * ((image * pc.inputBlocks + (c >> 3)) * pc.tokens + token) + ((c & 7) >> 1)];
             vec2 halves = unpackHalf2x16(word);
             float v = (c & 1) == 0 ? halves.x : halves.y;
             if (i < 4)
@@ -62,20 +70,34 @@ Eight load(uint image, uint channel, uint end, uint token) {
 #endif
 }
 
+// A step of the running sum over the keys, for eight channels.
+void addValues(inout Eight sum, float correction, float scores[KEYS], uint image, uint channel, uint end,
+               uint key) {
+    sum.low *= correction;
+    sum.high *= correction;
+    [[unroll]] for (uint i = 0; i < KEYS; ++i) {
+        Eight v = load(image, channel, end, min(key + i, pc.tokens - 1));
+        sum.low += scores[i] * v.low;
+        sum.high += scores[i] * v.high;
+    }
+}
+
 // The output channels valueChannel .. of one head for one query: sums, not yet divided by `total`.
-void walkKeys(uint image, uint head, uint query, uint valueChannel, uint valueEnd, uint blocks, out Eight sums[4],
-              out float total) {
+void walkKeys(uint image, uint head, uint query, uint valueChannel, uint valueEnd, uint blocks,
+              out Eight sums[4], out float total) {
     uint d = pc.headChannels;
     uint qChannel = head * d;
     uint kChannel = pc.channels + qChannel;
     float highest = -3.0e38;
     total = 0;
-    [[unroll]] for (int s = 0; s < 4; ++s)
+    [[unroll]] for (int s = 0; s < 4; ++s) {
         sums[s] = Eight(vec4(0), vec4(0));
+    }
     for (uint key = 0; key < pc.tokens; key += KEYS) {
         float scores[KEYS];
-        [[unroll]] for (uint i = 0; i < KEYS; ++i)
+        [[unroll]] for (uint i = 0; i < KEYS; ++i) {
             scores[i] = 0;
+        }
         for (uint c = 0; c < d; c += 8) {
             Eight q = load(image, qChannel + c, qChannel + d, query);
             [[unroll]] for (uint i = 0; i < KEYS; ++i) {
@@ -94,17 +116,16 @@ void walkKeys(uint image, uint head, uint query, uint valueChannel, uint valueEn
             scores[i] = exp(scores[i] - highest);
             total += scores[i];
         }
-        [[unroll]] for (int s = 0; s < SLICE; ++s) {
-            if (s < blocks) {
-                sums[s].low *= correction;
-                sums[s].high *= correction;
-                [[unroll]] for (uint i = 0; i < KEYS; ++i) {
-                    Eight v = load(image, valueChannel + 8 * s, valueEnd, min(key + i, pc.tokens - 1));
-                    sums[s].low += scores[i] * v.low;
-                    sums[s].high += scores[i] * v.high;
-                }
-            }
-        }
+        addValues(sums[0], correction, scores, image, valueChannel, valueEnd, key);
+        if (SLICE > 1)
+            addValues(sums[1], correction, scores, image, valueChannel + 8 * min(1, blocks - 1), valueEnd,
+                      key);
+        if (SLICE > 2)
+            addValues(sums[2], correction, scores, image, valueChannel + 8 * min(2, blocks - 1), valueEnd,
+                      key);
+        if (SLICE > 3)
+            addValues(sums[3], correction, scores, image, valueChannel + 8 * min(3, blocks - 1), valueEnd,
+                      key);
     }
 }
 
@@ -126,8 +147,8 @@ void main() {
         uint blocks = min(headBlocks - slice * SLICE, SLICE);
         uint channel = head * pc.headChannels + 8 * slice * SLICE;
         walkKeys(image, head, query, 2 * pc.channels + channel, 3 * pc.channels, blocks, sums, total);
-        [[unroll]] for (int s = 0; s < SLICE; ++s) {
-            if (s < blocks)
+        [[unroll]] for (int s = 0; s < 4; ++s) {
+            if (s < SLICE && s < blocks)
                 target[(image * pc.outputBlocks + (channel >> 3) + s) * pc.tokens + query] =
                     packEight(Eight(sums[s].low / total, sums[s].high / total));
         }

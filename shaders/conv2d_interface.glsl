@@ -1,5 +1,5 @@
-// What the variants of the convolution share: constants, push constants, bindings, the way in and the way out.
-// Include after numeric.glsl and tensor.glsl. The header of conv2d.comp says what each binding holds.
+// What the variants of the convolution share: constants, push constants, bindings, the way in and the way
+// out. Include after numeric.glsl and tensor.glsl. The header of conv2d.comp says what each binding holds.
 #ifndef MOTE_CONV2D_INTERFACE_GLSL
 #define MOTE_CONV2D_INTERFACE_GLSL
 
@@ -28,18 +28,26 @@ layout(push_constant) uniform Push {
     uint biasStride; // vec4 from an image's row to the next one's; 0: one row for all
     float outputScale;
     uint residualHeight, residualWidth;
-} pc;
+}
+pc;
 
 TENSOR(0, source0)
 TENSOR(1, source1)
 TENSOR(2, weights)
 TENSOR(3, bias) // fp32 bits
 TENSOR(4, residual)
-layout(binding = 5, std430) writeonly buffer Target { uvec4 target[]; };
-layout(binding = 5, std430) writeonly buffer TargetPort { float targetPort[]; };
-layout(binding = 6, std430) writeonly buffer Statistics { vec4 statistics[]; };
+layout(binding = 5, std430) writeonly buffer Target {
+    uvec4 target[];
+};
+layout(binding = 5, std430) writeonly buffer TargetPort {
+    float targetPort[];
+};
+layout(binding = 6, std430) writeonly buffer Statistics {
+    vec4 statistics[];
+};
 
-// Eight channels of an input pixel as stored, or zero outside of the map, without a branch that parts invocations.
+// Eight channels of an input pixel as stored, or zero outside of the map, without a branch that parts
+// invocations.
 uvec4 loadInput(bool second, bool inside, uint index) {
     uint place = inside ? index : 0;
     uvec4 loaded;
@@ -64,7 +72,8 @@ Eight addedResidual(uint image, uint outputBlock, uint y, uint x) {
         Eight a = unpackEight(FETCH(residual, index)), b = unpackEight(FETCH(residual, index + 1));
         Eight c = unpackEight(FETCH(residual, index + pc.residualWidth));
         Eight d = unpackEight(FETCH(residual, index + pc.residualWidth + 1));
-        return Eight(((a.low + b.low) + (c.low + d.low)) * 0.25, ((a.high + b.high) + (c.high + d.high)) * 0.25);
+        return Eight(((a.low + b.low) + (c.low + d.low)) * 0.25,
+                     ((a.high + b.high) + (c.high + d.high)) * 0.25);
     }
     return unpackEight(FETCH(residual, base + y * pc.residualWidth + x));
 }
@@ -82,7 +91,7 @@ void storePort(uint image, uint outputBlock, uint pixel, Eight value) {
 }
 
 // Adds the residual, scales, stores; returns the values as an activation stores them.
-Eight storeOutput(uint image, uint outputBlock, uint y, uint x, Eight value) {
+uvec4 storeOutput(uint image, uint outputBlock, uint y, uint x, Eight value) {
     if (RESIDUAL != 0) {
         Eight added = addedResidual(image, outputBlock, y, x);
         value.low += added.low;
@@ -95,7 +104,7 @@ Eight storeOutput(uint image, uint outputBlock, uint y, uint x, Eight value) {
         storePort(image, outputBlock, y * pc.outputWidth + x, value);
     else
         target[((image * pc.outputBlocks + outputBlock) * pc.outputHeight + y) * pc.outputWidth + x] = words;
-    return unpackEight(words);
+    return words;
 }
 
 #endif

@@ -9,6 +9,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "numeric.glsl"
 #include "tensor.glsl"
+
 #include "statistics.glsl"
 
 layout(local_size_x = LOCAL_SIZE) in;
@@ -17,10 +18,15 @@ layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
     uint pixels; // H * W
     uint tiles, tileLoops;
-} pc;
+}
+pc;
 
-layout(binding = 0, std430) readonly buffer Source { uvec4 source[]; };
-layout(binding = 1, std430) writeonly buffer Statistics { vec4 statistics[]; };
+layout(binding = 0, std430) readonly buffer Source {
+    uvec4 source[];
+};
+layout(binding = 1, std430) writeonly buffer Statistics {
+    vec4 statistics[];
+};
 
 void main() {
     uint local = gl_LocalInvocationID.x;
@@ -37,7 +43,7 @@ void main() {
         if (pixel < pixels)
             addValue(gathered, unpackEight(source[imageBlock * pc.pixels + pixel]));
     }
-    vec4 entry = reduceStatistics(local, gathered);
+    vec4 entry = reduceStatistics(local, gathered, LOCAL_SIZE);
     if (groupLive && local < 8)
         statistics[group * 8 + local] = entry;
 }

@@ -1,8 +1,9 @@
 // Per-channel statistics of a block of eight channels, gathered by the invocations of a workgroup.
-// Include after numeric.glsl and tensor.glsl. Uses 4352 bytes of shared memory where reduceStatistics is called.
+// Include after numeric.glsl and tensor.glsl. Uses 4352 bytes of shared memory where reduceStatistics is
+// called.
 //
-// A statistics buffer is [N][blocks][tiles][8 channels] vec4 (count, mean, sum of squared deviations, 0), of the
-// values as stored in fp16.
+// A statistics buffer is [N][blocks][tiles][8 channels] vec4 (count, mean, sum of squared deviations, 0), of
+// the values as stored in fp16.
 #ifndef MOTE_STATISTICS_GLSL
 #define MOTE_STATISTICS_GLSL
 
@@ -53,25 +54,30 @@ void shareStatistics(uint slot, EightStatistics own) {
     sharedDeviations[slot] = own.deviations;
 }
 
-// Combines the statistics of all invocations in a fixed order, a binary tree. All invocations call it; afterwards
-// invocations 0..7 get the entry of their channel.
-vec4 reduceStatistics(uint local, EightStatistics own) {
+EightStatistics sharedStatistics(uint slot) {
+    EightStatistics one;
+    one.count = sharedCount[slot];
+    one.mean = sharedMean[slot];
+    one.deviations = sharedDeviations[slot];
+    return one;
+}
+
+// Combines the statistics of each `span` neighbouring invocations in a fixed order, a binary tree. All
+// invocations call it; afterwards invocations 0..7 get the entry of their channel of the first span, the next
+// eight of the second, ...
+vec4 reduceStatistics(uint local, EightStatistics own, uint span) {
     shareStatistics(local, own);
-    for (uint reach = LOCAL_SIZE / 2; reach > 0; reach /= 2) {
+    for (uint reach = span / 2; reach > 0; reach /= 2) {
         barrier();
-        if (local < reach) {
-            EightStatistics other;
-            other.count = sharedCount[local + reach];
-            other.mean = sharedMean[local + reach];
-            other.deviations = sharedDeviations[local + reach];
-            combineEight(own, other);
+        if (local % span < reach) {
+            combineEight(own, sharedStatistics(local + reach));
             shareStatistics(local, own);
         }
     }
     barrier();
-    uint channel = local & 7;
-    return vec4(sharedCount[0], sharedMean[0][channel >> 2][channel & 3], sharedDeviations[0][channel >> 2][channel & 3],
-                0);
+    uint slot = min(local / 8 * span, LOCAL_SIZE - 1), channel = local & 7;
+    return vec4(sharedCount[slot], sharedMean[slot][channel >> 2][channel & 3],
+                sharedDeviations[slot][channel >> 2][channel & 3], 0);
 }
 
 #endif

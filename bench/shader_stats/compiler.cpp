@@ -135,8 +135,14 @@ Result<std::unique_ptr<Compiler>> Compiler::open(const char *nameContains) {
 }
 
 Compiler::~Compiler() {
+    constexpr uint32_t kBroadcom = 0x14e4;
+    const bool keep = device_ && device_->info().vendorId == kBroadcom;
     device_.reset();
-    if (destroyDevice_ != nullptr)
+    // v3dv over a kernel driver that does nothing falls over when a device is closed, one that was only
+    // opened too: the thread that submits follows a null pointer.
+    if (keep)
+        static_cast<void>(instance_.release());
+    else if (destroyDevice_ != nullptr)
         destroyDevice_(lent_.device, nullptr);
 }
 

@@ -21,16 +21,18 @@ uint32_t headChannels(const OpView &view) {
     return view.output().c / view.op.heads;
 }
 
-// Blocks of the output that one invocation makes: as even a cut of the head as four allow.
-uint32_t sliceOf(uint32_t channels) {
+// Blocks of the output that one invocation makes: as even a cut of the head as four allow, or two where there
+// are registers for no more.
+uint32_t sliceOf(uint32_t channels, const Traits &traits) {
     const uint32_t blocks = channels / 8;
-    const uint64_t slices = divideUp(blocks, 4);
+    const uint64_t slices = divideUp(blocks, traits.fewRegisters ? 2 : 4);
     return static_cast<uint32_t>(divideUp(blocks, slices));
 }
 
-gpu::PipelineDescription pipelineFor(uint32_t variant, uint32_t channels) {
-    return variant == kAligned ? pipelineOf(ShaderId::Attention, {sliceOf(channels)}, kBindings, kPushWords)
-                               : pipelineOf(ShaderId::AttentionAny, {}, kBindings, kPushWords);
+gpu::PipelineDescription pipelineFor(uint32_t variant, uint32_t channels, const Traits &traits) {
+    return variant == kAligned
+               ? pipelineOf(ShaderId::Attention, {sliceOf(channels, traits)}, kBindings, kPushWords)
+               : pipelineOf(ShaderId::AttentionAny, {}, kBindings, kPushWords);
 }
 
 // The variant in two dispatches: what it works on at a time.
@@ -180,7 +182,7 @@ Result<std::vector<OpKernel>> attentionKernels(const OpView &view, const Traits 
         OpKernel kernel;
         kernel.name = variant == kAligned ? "attention aligned" : "attention any";
         kernel.variant = variant;
-        kernel.pipelines = {pipelineFor(variant, d)};
+        kernel.pipelines = {pipelineFor(variant, d, traits)};
         kernels.push_back(std::move(kernel));
     }
     if (kernels.empty())
@@ -201,14 +203,14 @@ Result<std::vector<Dispatch>> buildAttention(const OpView &view, const OpKernel 
     const uint32_t d = headChannels(view);
     const bool aligned = kernel.variant == kAligned;
     const uint64_t tokens = planeOf(output), tiles = divideUp(tokens, kLocalSize);
-    const uint64_t slices = aligned ? divideUp(d / 8, sliceOf(d)) : 1;
+    const uint64_t slices = aligned ? divideUp(d / 8, sliceOf(d, traits)) : 1;
     const uint64_t units = aligned ? slices * op.heads : blocksOf(output.c);
 
     PushWords push;
     push.add({tokens, tiles, output.c, d, slices, op.heads, blocksOf(view.input(0).c), blocksOf(output.c)});
     push.addFloat(static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))));
     MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    makeDispatch(op.name + " (" + kernel.name + ")", pipelineFor(kernel.variant, d),
+                    makeDispatch(op.name + " (" + kernel.name + ")", pipelineFor(kernel.variant, d, traits),
                                  {{buffers.inputs[0], Access::Read}, {buffers.output, Access::Write}},
                                  std::move(push), output.n * units * tiles, traits));
     dispatch.operations = view.shapes.costs[view.index].operations;

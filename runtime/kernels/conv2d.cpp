@@ -10,44 +10,76 @@ namespace kernels {
 
 namespace {
 
-constexpr uint32_t kBindings = 7, kPushWords = 20;
-
 struct Variant {
     const char *name;
     ShaderId shader;
-    uint32_t pixels; // of an invocation
-    bool row3;       // only kernels 3 wide with stride 1
-    bool shuffle;    // needs subgroups; pixels are counted over the map, not by rows
-    bool texels;     // sources and weights are texel buffers
+    uint32_t pixels;           // of an invocation
+    bool row3 = false;         // only kernels 3 wide with stride 1
+    bool shuffle = false;      // needs subgroups; pixels are counted over the map, not by rows
+    bool texels = false;       // sources and weights are texel buffers
+    bool folded = false;       // only 3x3 on a doubled map
+    bool everyOutput = false;  // a workgroup makes all output blocks, and all phases where it is folded
+    uint32_t sharedKernel = 0; // through shared memory: the only kernel's height and width, stride 1
+    uint32_t tileRows = 0,
+             tileColumns = 0; // sharedKernel: what a workgroup makes at a time, of 4 output blocks
 };
+constexpr Variant registerTiled(const char *name, ShaderId shader, uint32_t pixels, bool row3 = false) {
+    return {name, shader, pixels, row3};
+}
+constexpr Variant shuffled(const char *name, ShaderId shader, bool texels) {
+    return {name, shader, 8, false, true, texels};
+}
+constexpr Variant everyOutput(const char *name, ShaderId shader, bool folded) {
+    return {name, shader, 1, false, false, false, folded, true};
+}
 constexpr Variant kVariants[] = {
-    {"conv2d row3 4x8", ShaderId::Conv2dRow3, 4, true, false, false},
-    {"conv2d row3 8x8", ShaderId::Conv2dRow3Wide, 8, true, false, false},
-    {"conv2d 4x8", ShaderId::Conv2dAny, 4, false, false, false},
-    {"conv2d 8x8", ShaderId::Conv2dAnyWide, 8, false, false, false},
-    {"conv2d shuffle", ShaderId::Conv2dShuffle, 8, false, true, false},
-    {"conv2d texels", ShaderId::Conv2dTexels, 8, false, true, true},
+    registerTiled("conv2d row3 4x8", ShaderId::Conv2dRow3, 4, true),
+    registerTiled("conv2d row3 8x8", ShaderId::Conv2dRow3Wide, 8, true),
+    registerTiled("conv2d 4x8", ShaderId::Conv2dAny, 4),
+    registerTiled("conv2d 8x8", ShaderId::Conv2dAnyWide, 8),
+    shuffled("conv2d shuffle", ShaderId::Conv2dShuffle, false),
+    shuffled("conv2d texels", ShaderId::Conv2dTexels, true),
+    registerTiled("conv2d 1x8", ShaderId::Conv2dSingle, 1),
+    everyOutput("conv2d 1x8 every output", ShaderId::Conv2dSingleEvery, false),
+    {"conv2d folded 4x8", ShaderId::Conv2dFolded, 4, false, false, false, true},
+    everyOutput("conv2d folded 1x8 every output", ShaderId::Conv2dFoldedEvery, true),
+    {"conv2d shared 3x3", ShaderId::Conv2dShared3, 4, false, false, false, false, false, 3, 8, 8},
+    {"conv2d shared 1x1", ShaderId::Conv2dShared1, 4, false, false, false, false, false, 1, 1, 64},
 };
-constexpr uint32_t kShuffle = 4, kTexels = 5, kWinograd = 6, kHeld = 7, kFewOutputs = 8,
-                   kTiles = 9;            // the last three elsewhere
-constexpr uint32_t kTexelBindings = 0x1f; // all that is read
+constexpr uint32_t kRow3 = 0, kRow3Wide = 1, kAny = 2, kAnyWide = 3, kShuffle = 4, kTexels = 5, kSingle = 6,
+                   kSingleEvery = 7, kFolded = 8, kFoldedEvery = 9, kShared3 = 10, kShared1 = 11;
+constexpr uint32_t kWinograd = 12, kHeld = 13, kFewOutputs = 14, kTiles = 15; // elsewhere
+constexpr uint32_t kSharedOutputs = 4; // blocks of a workgroup, of sharedKernel
+// A workgroup that makes every output keeps four subgroups of VideoCore busy; it has room for sixteen.
+constexpr uint64_t kEveryOutputWalks = 4;
 
 struct Geometry {
-    uint32_t segmentsPerRow = 0;
-    uint64_t walks = 0;  // per image: of a workgroup over 64 segments, of eight invocations
+    uint32_t segmentsPerRow = 0; // through shared memory: tiles of a row
+    uint64_t walks = 0;          // per image and phase: of a workgroup over 64 segments, of eight invocations
     uint32_t tiles = 0;  // sets of walks with one set of statistics, per image and group of output blocks
     uint64_t groups = 0; // workgroups, likewise
 };
 
+uint32_t phasesOf(const Variant &variant) {
+    return variant.folded ? 4 : 1;
+}
+
 Geometry geometryOf(const ConvFacts &facts, const Variant &variant, uint32_t tileLoops) {
+    const uint32_t rows = variant.folded ? (facts.output.h + 1) / 2 : facts.output.h;
+    const uint32_t columns = variant.folded ? (facts.output.w + 1) / 2 : facts.output.w;
     Geometry geometry;
-    geometry.segmentsPerRow = static_cast<uint32_t>(divideUp(facts.output.w, variant.pixels));
-    geometry.walks = variant.shuffle
-                         ? divideUp(planeOf(facts.output),
-                                    8 * laneShapeOf(planeOf(facts.output), facts.outputBlocks).columns)
-                         : divideUp(uint64_t{facts.output.h} * geometry.segmentsPerRow, kLocalSize);
-    geometry.tiles = static_cast<uint32_t>(divideUp(geometry.walks, tileLoops));
-    geometry.groups = variant.shuffle ? divideUp(geometry.tiles, kLocalSize / 8) : geometry.tiles;
+    const uint32_t width = variant.sharedKernel != 0 ? variant.tileColumns : variant.pixels;
+    geometry.segmentsPerRow = static_cast<uint32_t>(divideUp(columns, width));
+    geometry.walks =
+        variant.shuffle             ? divideUp(planeOf(facts.output),
+                                               8 * laneShapeOf(planeOf(facts.output), facts.outputBlocks).columns)
+        : variant.sharedKernel != 0 ? divideUp(rows, variant.tileRows) * geometry.segmentsPerRow
+                                    : divideUp(uint64_t{rows} * geometry.segmentsPerRow, kLocalSize);
+    const uint64_t tiles = divideUp(geometry.walks, tileLoops);
+    geometry.tiles = static_cast<uint32_t>(phasesOf(variant) * tiles);
+    geometry.groups = variant.shuffle       ? divideUp(tiles, kLocalSize / 8)
+                      : variant.everyOutput ? tiles
+                                            : geometry.tiles;
     return geometry;
 }
 
@@ -60,10 +92,11 @@ uint32_t residualConstant(const Op &op) {
 gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts, const Variant &variant,
                                      bool statistics) {
     const Op &op = view.op;
-    std::vector<uint32_t> constants = {facts.kernelHeight,
-                                       facts.kernelWidth,
+    const bool doubled = op.inputResample == Resample::NearestUp2 && !variant.folded;
+    std::vector<uint32_t> constants = {variant.folded ? 2 : facts.kernelHeight,
+                                       variant.folded ? 2 : facts.kernelWidth,
                                        op.stride,
-                                       op.inputResample == Resample::NearestUp2 ? 1u : 0u,
+                                       doubled ? 1u : 0u,
                                        facts.blocks1 != 0 ? 2u : 1u,
                                        residualConstant(op),
                                        facts.port ? 1u : 0u,
@@ -73,8 +106,8 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts,
         constants.push_back(shape.blocks);
         constants.push_back(shape.columns);
     }
-    return pipelineOf(variant.shader, std::move(constants), kBindings, kPushWords,
-                      variant.texels ? kTexelBindings : 0);
+    return pipelineOf(variant.shader, std::move(constants), kConvBindings, kConvPushWords,
+                      variant.texels ? kConvTexelBindings : 0);
 }
 
 // Loop iterations of one walk; the headroom of kMaxLoopIterations covers the statistics.
@@ -82,7 +115,12 @@ uint64_t iterationsOf(const ConvFacts &facts, const Variant &variant) {
     const uint64_t blocks = facts.blocks0 + facts.blocks1;
     if (variant.shuffle)
         return facts.kernelHeight * (facts.kernelWidth * (blocks + 2) + 2) + 30;
-    return facts.kernelHeight * (blocks * (facts.kernelWidth + 2u) + 3) + 2;
+    if (variant.sharedKernel != 0) // of chunks of one input block for 3x3, of four for 1x1
+        return variant.sharedKernel == 3 ? blocks * 28 + 2 : divideUp(blocks, 4) * 24 + 2;
+    const uint64_t height = variant.folded ? 2 : facts.kernelHeight,
+                   width = variant.folded ? 2 : facts.kernelWidth;
+    const uint64_t times = variant.everyOutput ? uint64_t{phasesOf(variant)} * facts.outputBlocks : 1;
+    return times * (height * (blocks * (width + 2) + 3) + (variant.everyOutput ? 10 : 2));
 }
 
 Status check(const OpView &view) {
@@ -157,37 +195,76 @@ uint64_t directWeightBytes(const ConvFacts &facts) {
            (facts.blocks0 + facts.blocks1) * 8 * kActivationBlockBytes;
 }
 
+namespace {
+
+uint64_t secondWeightBytes(const OpView &view, const ConvFacts &facts, SecondWeights second) {
+    switch (second) {
+    case SecondWeights::None:
+        return 0;
+    case SecondWeights::Winograd:
+        return winogradWeightBytes(facts);
+    case SecondWeights::Held:
+        return heldWeightBytes(facts);
+    case SecondWeights::FewOutputs:
+        return fewOutputsWeightBytes(facts);
+    case SecondWeights::Tiles:
+        return tilesWeightBytes(view);
+    case SecondWeights::Folded:
+        return foldedWeightBytes(facts);
+    }
+    return 0;
+}
+
 // In order. On software devices, whose loads cost more than anything: Winograd where it pays (where it does
-// not, last of all), the kernels that hold their tiles or, likewise, their sources, the shuffle variants
-// where there are subgroups, through texel buffers where they fit, then the wide tile, unless rows are so
-// short that it would idle. The row kernel before the general one where it applies.
+// not, last of all), the kernels that hold their tiles or, likewise, their sources and for few outputs, the
+// shuffle variants // where there are subgroups, through texel buffers where they fit, then the wide tile,
+// unless rows are so short that it would idle. Devices of few registers: one pixel an invocation, and every
+// output where there are workgroups enough. A folded kernel before those that it saves 5 of 9 multiplications
+// of, the row kernel before the general one. After what the device prefers, everything else that could run.
+std::vector<uint32_t> orderOf(const ConvFacts &facts, const Traits &traits) {
+    const uint64_t wideWork = divideUp(facts.output.w, 8) * 8, narrowWork = divideUp(facts.output.w, 4) * 4;
+    std::vector<uint32_t> order;
+    if (traits.cpu && canShuffle(traits.caps))
+        order = {kTexels, kShuffle};
+    if (traits.fewRegisters) {
+        for (uint32_t every : {kFoldedEvery, kSingleEvery})
+            if (geometryOf(facts, kVariants[every], 1).walks >= kEveryOutputWalks)
+                order.push_back(every);
+        order.push_back(kSingle);
+    }
+    if (traits.cpu && 4 * wideWork <= 5 * narrowWork)
+        order.insert(order.end(), {kFolded, kRow3Wide, kRow3, kAnyWide, kAny});
+    else
+        order.insert(order.end(), {kFolded, kRow3, kAny, kRow3Wide, kAnyWide});
+    for (uint32_t last : {kShared3, kShared1, kSingle, kSingleEvery, kFoldedEvery})
+        if (std::find(order.begin(), order.end(), last) == order.end())
+            order.push_back(last);
+    return order;
+}
+
+} // namespace
+
 Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &traits, bool statistics) {
     MOTE_TRY(check(view));
     const ConvFacts facts = factsOf(view);
     const bool row3 = facts.kernelWidth == 3 && view.op.stride == 1;
-    const uint64_t wideWork = divideUp(facts.output.w, 8) * 8, narrowWork = divideUp(facts.output.w, 4) * 4;
     const bool inTiles = tilesSuits(view, facts, traits);
     const bool winograd = !inTiles && winogradSuits(view, facts, traits);
-    const bool held = heldSuits(view, facts, traits), fewOutputs = fewOutputsSuits(view, facts, traits);
-    const uint64_t directBytes = directWeightBytes(facts);
-    std::vector<uint32_t> order;
-    if (traits.cpu && canShuffle(traits.caps))
-        order = {kTexels, kShuffle};
-    if (traits.cpu && 4 * wideWork <= 5 * narrowWork)
-        order.insert(order.end(), {1, 0, 3, 2});
-    else
-        order.insert(order.end(), {0, 2, 1, 3});
-    bool texelsFit = fitsTexels(traits, directBytes);
+    bool texelsFit = fitsTexels(traits, directWeightBytes(facts));
     for (uint32_t input : view.op.inputs)
         texelsFit =
             texelsFit && fitsTexels(traits, tensorBytes(TensorKind::Activation, view.shapes.tensors[input]));
     std::vector<OpKernel> kernels;
     OpKernel common;
-    common.weightBytes = inTiles      ? secondWeightOffset(facts) + tilesWeightBytes(view)
-                         : winograd   ? winogradWeightOffset(facts) + winogradWeightBytes(facts)
-                         : held       ? secondWeightOffset(facts) + heldWeightBytes(facts)
-                         : fewOutputs ? secondWeightOffset(facts) + fewOutputsWeightBytes(facts)
-                                      : directBytes;
+    common.second = inTiles                                ? SecondWeights::Tiles
+                    : winograd                             ? SecondWeights::Winograd
+                    : heldSuits(view, facts, traits)       ? SecondWeights::Held
+                    : fewOutputsSuits(view, facts, traits) ? SecondWeights::FewOutputs
+                    : foldedSuits(view, facts, traits)     ? SecondWeights::Folded
+                                                           : SecondWeights::None;
+    common.weightBytes = directWeightBytes(facts);
+    if (common.second != SecondWeights::None)
+        common.weightBytes = secondWeightOffset(facts) + secondWeightBytes(view, facts, common.second);
     common.biasBytes = uint64_t{rowsOf(view, view.op.bias)} * facts.outputBlocks * 8 * sizeof(float);
     common.projectionBytes = projectionBytesOf(view, common.biasBytes);
     OpKernel transformed = common;
@@ -197,31 +274,36 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
     transformed.variant = kWinograd;
     if (canTransform && winogradIsFaster(facts))
         kernels.push_back(transformed);
-    if (fewOutputs && texelsFit) {
+    if (common.second == SecondWeights::FewOutputs && texelsFit) {
         OpKernel kernel = common;
         kernel.name = "conv2d few outputs";
         kernel.variant = kFewOutputs;
         fewOutputsKernel(facts, kernel);
         kernels.push_back(std::move(kernel));
     }
-    if (inTiles && texelsFit) {
+    if (common.second == SecondWeights::Tiles && texelsFit) {
         OpKernel kernel = common;
         kernel.name = "conv2d tiles";
         kernel.variant = kTiles;
         tilesKernel(view, facts, statistics, kernel);
         kernels.push_back(std::move(kernel));
     }
+    const bool canHold = common.second == SecondWeights::Held && texelsFit;
     OpKernel holding = common;
     holding.name = "conv2d held";
     holding.variant = kHeld;
-    if (held && texelsFit) {
+    if (canHold) {
         heldKernel(view, facts, statistics, holding);
         if (heldIsFaster(facts))
             kernels.push_back(holding);
     }
-    for (uint32_t index : order) {
+    for (uint32_t index : orderOf(facts, traits)) {
         const Variant &variant = kVariants[index];
-        if ((variant.row3 && !row3) || (variant.texels && !texelsFit))
+        const bool otherKernel =
+            variant.sharedKernel != 0 && (facts.kernelHeight != variant.sharedKernel ||
+                                          facts.kernelWidth != variant.sharedKernel || view.op.stride != 1);
+        if ((variant.row3 && !row3) || (variant.texels && !texelsFit) || otherKernel ||
+            (variant.folded && common.second != SecondWeights::Folded))
             continue;
         const uint64_t iterations = iterationsOf(facts, variant);
         if (iterations > kMaxLoopIterations)
@@ -229,14 +311,15 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         OpKernel kernel = common;
         kernel.name = variant.name;
         kernel.variant = index;
-        const uint64_t walks = geometryOf(facts, variant, 1).walks;
+        kernel.unlikely = traits.cpu && (variant.folded || variant.pixels == 1 || variant.sharedKernel != 0);
+        const uint64_t walks = phasesOf(variant) * geometryOf(facts, variant, 1).walks;
         const uint64_t wanted = statistics ? divideUp(walks, kStatisticsTiles) : 1;
         kernel.tileLoops =
             static_cast<uint32_t>(std::clamp<uint64_t>(wanted, 1, kMaxLoopIterations / iterations));
         kernel.pipelines = {pipelineFor(view, facts, variant, statistics)};
         kernels.push_back(std::move(kernel));
     }
-    if (held && texelsFit && !heldIsFaster(facts))
+    if (canHold && !heldIsFaster(facts))
         kernels.push_back(holding);
     if (canTransform && !winogradIsFaster(facts))
         kernels.push_back(transformed);
@@ -261,9 +344,38 @@ uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
                                        : geometryOf(facts, kVariants[kernel.variant], kernel.tileLoops).tiles;
 }
 
+Result<std::vector<Dispatch>> buildConvDispatch(const OpView &view, const ConvFacts &facts,
+                                                const OpKernel &kernel, const OpBuffers &buffers,
+                                                const ConvGrid &grid, bool statistics, const Traits &traits) {
+    const Op &op = view.op;
+    const TableRow bias = tableRow(rowsOf(view, op.bias), buffers, 2 * facts.outputBlocks);
+    PushWords push;
+    push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,
+              facts.outputBlocks, facts.blocks0, facts.blocks1, grid.tiles, kernel.tileLoops,
+              grid.segmentsPerRow, op.padTop, op.padLeft, bias.index, bias.stride});
+    push.addFloat(outputFactor(op, buffers.row));
+    push.add({facts.residual.h, facts.residual.w});
+    BufferRange weights = buffers.weights;
+    weights.begin += grid.firstWeight;
+    weights.end = weights.begin + grid.weightBytes;
+    const Binding none = unused(weights);
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    makeDispatch(op.name + " (" + kernel.name + ")", kernel.pipelines.front(),
+                                 {{buffers.inputs[0], Access::Read},
+                                  facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
+                                  {weights, Access::Read},
+                                  {buffers.bias, Access::Read},
+                                  op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
+                                  {buffers.output, Access::Write},
+                                  statistics ? Binding{buffers.outputStatistics, Access::Write} : none},
+                                 std::move(push), grid.groups, traits));
+    dispatch.operations = view.shapes.costs[view.index].operations;
+    dispatch.bytes = view.shapes.costs[view.index].bytes;
+    return std::vector<Dispatch>{std::move(dispatch)};
+}
+
 Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const GraphKernels &kernels,
                                           const OpBuffers &buffers, bool statistics, const Traits &traits) {
-    const Op &op = view.op;
     const OpKernel &kernel = kernels.ops[view.index];
     const ConvFacts facts = factsOf(view);
     if (kernel.variant == kWinograd)
@@ -276,60 +388,31 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const GraphKernels
         return buildHeld(view, facts, kernel, buffers, statistics, traits);
     const Variant &variant = kVariants[kernel.variant];
     const Geometry geometry = geometryOf(facts, variant, kernel.tileLoops);
-    const TableRow bias = tableRow(rowsOf(view, op.bias), buffers, 2 * facts.outputBlocks);
     const uint64_t outputGroups =
         variant.shuffle
             ? divideUp(facts.outputBlocks, laneShapeOf(planeOf(facts.output), facts.outputBlocks).blocks)
-            : facts.outputBlocks;
+        : variant.sharedKernel != 0 ? divideUp(facts.outputBlocks, kSharedOutputs)
+        : variant.everyOutput       ? 1
+                                    : facts.outputBlocks;
 
-    PushWords push;
-    push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,
-              facts.outputBlocks, facts.blocks0, facts.blocks1, geometry.tiles, kernel.tileLoops,
-              geometry.segmentsPerRow, op.padTop, op.padLeft, bias.index, bias.stride});
-    push.addFloat(outputFactor(op, buffers.row));
-    push.add({facts.residual.h, facts.residual.w});
-
-    BufferRange weights = buffers.weights;
-    weights.end = weights.begin + directWeightBytes(facts);
-    const Binding none = unused(weights);
-    std::vector<Binding> bindings = {
-        {buffers.inputs[0], Access::Read},
-        facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
-        {weights, Access::Read},
-        {buffers.bias, Access::Read},
-        op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
-        {buffers.output, Access::Write},
-        statistics ? Binding{buffers.outputStatistics, Access::Write} : none,
-    };
-    MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    makeDispatch(op.name + " (" + kernel.name + ")",
-                                 pipelineFor(view, facts, variant, statistics), std::move(bindings),
-                                 std::move(push), facts.output.n * geometry.groups * outputGroups, traits));
-    dispatch.operations = view.shapes.costs[view.index].operations;
-    dispatch.bytes = view.shapes.costs[view.index].bytes;
-    return std::vector<Dispatch>{std::move(dispatch)};
+    return buildConvDispatch(view, facts, kernel, buffers,
+                             {geometry.tiles, geometry.segmentsPerRow,
+                              facts.output.n * geometry.groups * outputGroups,
+                              variant.folded ? secondWeightOffset(facts) : 0,
+                              variant.folded ? foldedWeightBytes(facts) : directWeightBytes(facts)},
+                             statistics, traits);
 }
 
-} // namespace kernels
-
-// [outputBlock][ky][source, block][kx][8 inputs][8 outputs], and where there is room for it Winograd's U or
-// the terms of conv2d_held.comp
-void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t opIndex,
-                 const uint16_t *canonical, void *packed) {
-    using namespace kernels;
-    const Op &op = graph.ops[opIndex];
-    const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
+void packDirect(const Graph &graph, const Op &op, const std::vector<uint32_t> &shape,
+                const uint16_t *canonical, uint16_t *packed) {
     const size_t outputs = shape[0], height = shape[1], width = shape[2], inputs = shape[3];
-    std::memset(packed, 0, kernel.weightBytes);
-    auto *halfs = static_cast<uint16_t *>(packed);
-    size_t position = 0;
     for (size_t outputBlock = 0; outputBlock < divideUp(outputs, 8); ++outputBlock) {
         for (size_t ky = 0; ky < height; ++ky) {
             size_t firstInput = 0;
             for (uint32_t source : op.inputs) {
                 const size_t channels = graph.tensors[source].channels;
                 for (size_t block = 0; block < divideUp(channels, 8); ++block) {
-                    for (size_t kx = 0; kx < width; ++kx, position += 64) {
+                    for (size_t kx = 0; kx < width; ++kx, packed += 64) {
                         const size_t inputEnd = std::min<size_t>(8, channels - 8 * block);
                         const size_t outputEnd = std::min<size_t>(8, outputs - 8 * outputBlock);
                         for (size_t o = 0; o < outputEnd; ++o) {
@@ -337,7 +420,7 @@ void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph,
                                 canonical + (((8 * outputBlock + o) * height + ky) * width + kx) * inputs +
                                 firstInput + 8 * block;
                             for (size_t i = 0; i < inputEnd; ++i)
-                                halfs[position + 8 * i + o] = from[i];
+                                packed[8 * i + o] = from[i];
                         }
                     }
                 }
@@ -345,18 +428,42 @@ void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph,
             }
         }
     }
-    const size_t directBytes = position * sizeof(uint16_t);
-    if (kernel.weightBytes == directBytes)
-        return;
+}
+
+} // namespace kernels
+
+void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t opIndex,
+                 const uint16_t *canonical, void *packed) {
+    using namespace kernels;
+    const Op &op = graph.ops[opIndex];
+    const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
+    std::memset(packed, 0, kernel.weightBytes);
+    auto *halfs = static_cast<uint16_t *>(packed);
+    packDirect(graph, op, shape, canonical, halfs);
+    size_t blocks = 0;
+    for (uint32_t source : op.inputs)
+        blocks += blocksOf(graph.tensors[source].channels);
+    const size_t directBytes = blocksOf(shape[0]) * shape[1] * shape[2] * blocks * 8 * kActivationBlockBytes;
     uint16_t *second = halfs + divideUp(directBytes, 256) * 128;
-    if (graph.tensors[op.output].kind == TensorKind::Port)
-        packFewOutputs(shape, canonical, second);
-    else if (maybeTiles(model, graph, op))
-        packTiles(model, graph, op, canonical, second);
-    else if (maybeHeld(model, op))
-        packHeld(model, graph, op, canonical, second);
-    else
+    switch (kernel.second) {
+    case SecondWeights::None:
+        break;
+    case SecondWeights::Winograd:
         packWinograd(model, graph, op, canonical, second);
+        break;
+    case SecondWeights::Held:
+        packHeld(model, graph, op, canonical, second);
+        break;
+    case SecondWeights::FewOutputs:
+        packFewOutputs(shape, canonical, second);
+        break;
+    case SecondWeights::Tiles:
+        packTiles(model, graph, op, canonical, second);
+        break;
+    case SecondWeights::Folded:
+        packFolded(graph, op, shape, canonical, second);
+        break;
+    }
 }
 
 void packBias(const OpKernel &kernel, const Model &model, const Graph &graph, uint32_t opIndex,

@@ -26,11 +26,25 @@ LaneShape laneShapeOf(uint64_t columns, uint32_t outputBlocks);
 
 // Bytes of the packed weights of the direct kernels.
 uint64_t directWeightBytes(const ConvFacts &facts);
+// [outputBlock][ky][source, block][kx][8 inputs][8 outputs]
+void packDirect(const Graph &graph, const Op &op, const std::vector<uint32_t> &shape,
+                const uint16_t *canonical, uint16_t *packed);
+
+// Of shaders/conv2d_interface.glsl; the texel buffers of a kernel that has them are all that is read.
+constexpr uint32_t kConvBindings = 7, kConvPushWords = 20, kConvTexelBindings = 0x1f;
+
+struct ConvGrid {
+    uint32_t tiles; // sets of statistics, per image and output block
+    uint32_t segmentsPerRow;
+    uint64_t groups;                   // workgroups
+    uint64_t firstWeight, weightBytes; // in bytes, of the packed weights
+};
+// The one dispatch of a kernel of that interface.
+Result<std::vector<Dispatch>> buildConvDispatch(const OpView &view, const ConvFacts &facts,
+                                                const OpKernel &kernel, const OpBuffers &buffers,
+                                                const ConvGrid &grid, bool statistics, const Traits &traits);
 
 // ---- winograd.cpp
-float floatFromHalf(uint16_t half);
-uint16_t halfFromFloat(float value); // as halfBits in shaders/lanes.glsl
-
 // Whether weights for Winograd follow those for the direct kernels: of the op and the device alone, so that
 // weights are packed alike for all sizes.
 bool winogradSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
@@ -57,10 +71,9 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
 uint64_t secondWeightOffset(const ConvFacts &facts); // bytes from the first weight
 // Whether the device has room for so many bytes of both.
 bool fitsBothWeights(const Traits &traits, uint64_t bytes);
-bool maybeHeld(const Model &model, const Op &op); // whose weights there may be
-uint32_t heldOutputs(uint32_t terms);             // that are made at a time
-bool heldIsFaster(
-    const ConvFacts &facts); // than the kernels for any channels, by enough for a pipeline of its own
+uint32_t heldOutputs(uint32_t terms); // that are made at a time
+// Than the kernels for any channels, by enough for a pipeline of its own.
+bool heldIsFaster(const ConvFacts &facts);
 bool heldSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
 uint64_t heldWeightBytes(const ConvFacts &facts);
 void packHeld(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
@@ -89,5 +102,12 @@ void fewOutputsKernel(const ConvFacts &facts, OpKernel &kernel);
 Result<std::vector<Dispatch>> buildFewOutputs(const OpView &view, const ConvFacts &facts,
                                               const OpKernel &kernel, const OpBuffers &buffers,
                                               const Traits &traits);
+
+// ---- conv2d_folded.cpp
+// A 3x3 kernel on a doubled map as four of 2x2 on the map itself; conv2d.comp with FOLDED, which says how.
+bool foldedSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
+uint64_t foldedWeightBytes(const ConvFacts &facts); // from secondWeightOffset on
+void packFolded(const Graph &graph, const Op &op, const std::vector<uint32_t> &shape,
+                const uint16_t *canonical, uint16_t *packed);
 
 } // namespace mote::kernels

@@ -7,11 +7,10 @@ namespace mote::kernels {
 namespace {
 
 constexpr uint32_t kPixels = 62, kMostOutputs = 4;
-constexpr uint32_t kBindings = 7, kPushWords = 20, kTexelBindings = 0x1f;
 
 gpu::PipelineDescription pipelineFor(const ConvFacts &facts) {
-    return pipelineOf(ShaderId::Conv2dFewOutputs, {3, 3, 1, 0, 1, 0, 1, 0, facts.output.c, 8}, kBindings,
-                      kPushWords, kTexelBindings);
+    return pipelineOf(ShaderId::Conv2dFewOutputs, {3, 3, 1, 0, 1, 0, 1, 0, facts.output.c, 8}, kConvBindings,
+                      kConvPushWords, kConvTexelBindings);
 }
 
 } // namespace
@@ -36,30 +35,11 @@ void fewOutputsKernel(const ConvFacts &facts, OpKernel &kernel) {
 Result<std::vector<Dispatch>> buildFewOutputs(const OpView &view, const ConvFacts &facts,
                                               const OpKernel &kernel, const OpBuffers &buffers,
                                               const Traits &traits) {
-    const uint64_t tiles = divideUp(planeOf(facts.output), kPixels);
-    const TableRow bias = tableRow(rowsOf(view, view.op.bias), buffers, 2 * facts.outputBlocks);
-    PushWords push;
-    push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,
-              facts.outputBlocks, facts.blocks0, facts.blocks1, tiles, 1, 0, view.op.padTop, view.op.padLeft,
-              bias.index, bias.stride});
-    push.addFloat(outputFactor(view.op, buffers.row));
-    push.add({0, 0});
-    BufferRange weights = buffers.weights;
-    weights.begin += secondWeightOffset(facts);
-    const Binding none = unused(weights);
-    MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    makeDispatch(view.op.name + " (" + kernel.name + ")", pipelineFor(facts),
-                                 {{buffers.inputs[0], Access::Read},
-                                  none,
-                                  {weights, Access::Read},
-                                  {buffers.bias, Access::Read},
-                                  none,
-                                  {buffers.output, Access::Write},
-                                  none},
-                                 std::move(push), facts.output.n * divideUp(tiles, kLocalSize / 8), traits));
-    dispatch.operations = view.shapes.costs[view.index].operations;
-    dispatch.bytes = view.shapes.costs[view.index].bytes;
-    return std::vector<Dispatch>{std::move(dispatch)};
+    const auto tiles = static_cast<uint32_t>(divideUp(planeOf(facts.output), kPixels));
+    return buildConvDispatch(view, facts, kernel, buffers,
+                             {tiles, 0, facts.output.n * divideUp(tiles, kLocalSize / 8),
+                              secondWeightOffset(facts), fewOutputsWeightBytes(facts)},
+                             false, traits);
 }
 
 // [3 rows][block][columns 0 and 1, column 2][8 inputs][column][4 outputs]

@@ -10,7 +10,6 @@ namespace {
 
 constexpr uint32_t kPixels = 4; // of an invocation
 constexpr uint32_t kMostTerms = 288, kMostQuads = 16;
-constexpr uint32_t kBindings = 7, kPushWords = 20, kTexelBindings = 0x1f;
 
 // Channels of the sources as terms count them.
 uint32_t channels0Of(const ConvFacts &facts) {
@@ -35,18 +34,19 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts,
                        view.op.inputResample == Resample::NearestUp2 ? 1u : 0u, facts.blocks1 != 0 ? 2u : 1u,
                        view.op.residual != kNone ? 1u : 0u, 0, statistics ? 1u : 0u, channels0Of(facts),
                        8 * facts.blocks1, kPixels, heldOutputs(termsOf(facts)), quadsOf(facts)},
-                      kBindings, kPushWords, kTexelBindings);
+                      kConvBindings, kConvPushWords, kConvTexelBindings);
+}
+
+// Not where Winograd or tiles may be.
+bool maybeHeld(const Model &model, const Op &op) {
+    const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
+    return shape[1] != 3 || shape[2] != 3 || op.stride != 1;
 }
 
 } // namespace
 
 uint32_t heldOutputs(uint32_t terms) {
     return terms <= 112 ? 4 : terms <= 224 ? 2 : 1;
-}
-
-bool maybeHeld(const Model &model, const Op &op) {
-    const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
-    return shape[1] != 3 || shape[2] != 3 || op.stride != 1;
 }
 
 uint64_t secondWeightOffset(const ConvFacts &facts) {
@@ -92,32 +92,11 @@ uint32_t heldStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel) {
 Result<std::vector<Dispatch>> buildHeld(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
                                         const OpBuffers &buffers, bool statistics, const Traits &traits) {
     const uint32_t tiles = tilesOf(facts, kernel.tileLoops);
-    const TableRow bias = tableRow(rowsOf(view, view.op.bias), buffers, 2 * facts.outputBlocks);
-    PushWords push;
-    push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,
-              facts.outputBlocks, facts.blocks0, facts.blocks1, tiles, kernel.tileLoops, 0, view.op.padTop,
-              view.op.padLeft, bias.index, bias.stride});
-    push.addFloat(outputFactor(view.op, buffers.row));
-    push.add({0, 0});
-    BufferRange weights = buffers.weights;
-    weights.begin += secondWeightOffset(facts);
-    const Binding none = unused(weights);
     const uint64_t groups =
         facts.output.n * divideUp(tiles, kLocalSize / 8) * divideUp(2 * facts.outputBlocks, quadsOf(facts));
-    MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    makeDispatch(view.op.name + " (" + kernel.name + ")",
-                                 pipelineFor(view, facts, statistics),
-                                 {{buffers.inputs[0], Access::Read},
-                                  facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
-                                  {weights, Access::Read},
-                                  {buffers.bias, Access::Read},
-                                  view.op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
-                                  {buffers.output, Access::Write},
-                                  statistics ? Binding{buffers.outputStatistics, Access::Write} : none},
-                                 std::move(push), groups, traits));
-    dispatch.operations = view.shapes.costs[view.index].operations;
-    dispatch.bytes = view.shapes.costs[view.index].bytes;
-    return std::vector<Dispatch>{std::move(dispatch)};
+    return buildConvDispatch(view, facts, kernel, buffers,
+                             {tiles, 0, groups, secondWeightOffset(facts), heldWeightBytes(facts)},
+                             statistics, traits);
 }
 
 // [outputs / O][sets][8 lanes][8 / O terms][O outputs]: term 64 / O * set + 8 t + lane

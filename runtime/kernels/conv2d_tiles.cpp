@@ -1,6 +1,7 @@
 // The 3x3 convolution by tiles held in registers, on software devices: when it suits, weight packing,
 // dispatch. See shaders/conv2d_tiles.comp.
 #include "kernels/conv2d.h"
+#include "kernels/half.h"
 
 #include <algorithm>
 
@@ -9,7 +10,6 @@ namespace mote::kernels {
 namespace {
 
 constexpr uint32_t kMostTerms = 576, kMostQuads = 16;
-constexpr uint32_t kBindings = 7, kPushWords = 20, kTexelBindings = 0x1f;
 
 // Of the transformed tile.
 uint32_t sideOf(const Op &op) {
@@ -64,7 +64,7 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts,
                       {3, 3, 1, shape.side == 3 ? 1u : 0u, facts.blocks1 != 0 ? 2u : 1u,
                        view.op.residual != kNone ? 1u : 0u, 0, statistics ? 1u : 0u, shape.channels.first,
                        shape.channels.second, shape.tiles, shape.outputs, shape.quads, shape.side},
-                      kBindings, kPushWords, kTexelBindings);
+                      kConvBindings, kConvPushWords, kConvTexelBindings);
 }
 
 } // namespace
@@ -107,33 +107,12 @@ Result<std::vector<Dispatch>> buildTiles(const OpView &view, const ConvFacts &fa
                                          const OpBuffers &buffers, bool statistics, const Traits &traits) {
     const TileShape shape = shapeOf(view);
     const uint32_t sets = setsOf(view, facts, kernel.tileLoops);
-    const TableRow bias = tableRow(rowsOf(view, view.op.bias), buffers, 2 * facts.outputBlocks);
-    PushWords push;
-    push.add({facts.input.h, facts.input.w, facts.output.h, facts.output.w, facts.output.c,
-              facts.outputBlocks, facts.blocks0, facts.blocks1, sets, kernel.tileLoops,
-              divideUp(facts.output.w, 2), view.op.padTop, view.op.padLeft, bias.index, bias.stride});
-    push.addFloat(outputFactor(view.op, buffers.row));
-    push.add({facts.residual.h, facts.residual.w});
-    BufferRange weights = buffers.weights;
-    weights.begin += secondWeightOffset(facts);
-    weights.end = weights.begin + tilesWeightBytes(view);
-    const Binding none = unused(weights);
     const uint64_t groups =
         facts.output.n * divideUp(sets, kLocalSize / 8) * divideUp(2 * facts.outputBlocks, shape.quads);
-    MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    makeDispatch(view.op.name + " (" + kernel.name + ")",
-                                 pipelineFor(view, facts, statistics),
-                                 {{buffers.inputs[0], Access::Read},
-                                  facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
-                                  {weights, Access::Read},
-                                  {buffers.bias, Access::Read},
-                                  view.op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
-                                  {buffers.output, Access::Write},
-                                  statistics ? Binding{buffers.outputStatistics, Access::Write} : none},
-                                 std::move(push), groups, traits));
-    dispatch.operations = view.shapes.costs[view.index].operations;
-    dispatch.bytes = view.shapes.costs[view.index].bytes;
-    return std::vector<Dispatch>{std::move(dispatch)};
+    return buildConvDispatch(view, facts, kernel, buffers,
+                             {sets, static_cast<uint32_t>(divideUp(facts.output.w, 2)), groups,
+                              secondWeightOffset(facts), tilesWeightBytes(view)},
+                             statistics, traits);
 }
 
 // [outputs / O][sets][8 lanes][8 / O terms][O outputs]: term 64 / O * set + 8 t + lane

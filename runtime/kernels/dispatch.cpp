@@ -22,7 +22,12 @@ std::array<uint32_t, 3> fold(uint32_t count, const uint32_t limits[3]) {
 } // namespace
 
 Traits traitsOf(const gpu::Device &device) {
-    return {device.caps(), device.info().type == VK_PHYSICAL_DEVICE_TYPE_CPU, {}};
+    constexpr uint32_t kBroadcom = 0x14e4;
+    Traits traits;
+    traits.caps = device.caps();
+    traits.cpu = device.info().type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    traits.fewRegisters = device.info().vendorId == kBroadcom;
+    return traits;
 }
 
 RecordEntry recordEntry(const Dispatch &dispatch) {

@@ -71,7 +71,8 @@ struct KernelChoices; // kernels/choices.h
 struct Traits {
     gpu::Caps caps;   // after the clamp
     bool cpu = false; // a software device: wide register tiles pay, dispatch overhead is a thread wake-up
-    std::string preferred; // for tests: the variant of this name goes first wherever it is a candidate
+    bool fewRegisters = false; // VideoCore: 64 an invocation, where others have 128 and more
+    std::string preferred;     // for tests: the variant of this name goes first wherever it is a candidate
     std::shared_ptr<const KernelChoices> choices =
         nullptr; // a tuner's, which go before the stated order; may be null
 };
@@ -86,16 +87,22 @@ struct TensorStatistics {
     uint32_t lastUse = 0; // the last op whose dispatches read them
 };
 
+// What a convolution's packed weights hold behind those of the direct kernels: of the op and the device
+// alone.
+enum class SecondWeights : uint8_t { None, Winograd, Held, FewOutputs, Tiles, Folded };
+
 struct OpKernel {
     std::string name; // of the variant, e.g. "conv2d row3 4x8"
     uint32_t variant = 0;
+    bool unlikely = false; // made for other devices than this one: not worth a tuner's time
     std::vector<gpu::PipelineDescription> pipelines; // all that buildDispatches may use for the op
     uint64_t weightBytes = 0;                        // packed
-    uint64_t biasBytes = 0;                          // whole table, all rows
-    uint64_t affineBytes = 0;                        // whole table, all rows
-    uint64_t projectionBytes = 0;                    // packed; 0: the op has none
-    uint64_t scratchBytes = 0;                       // needed while the op runs
-    uint32_t tileLoops = 1;                          // Conv2d: walks of one tile
+    SecondWeights second = SecondWeights::None;
+    uint64_t biasBytes = 0;       // whole table, all rows
+    uint64_t affineBytes = 0;     // whole table, all rows
+    uint64_t projectionBytes = 0; // packed; 0: the op has none
+    uint64_t scratchBytes = 0;    // needed while the op runs
+    uint32_t tileLoops = 1;       // Conv2d: walks of one tile
     // A GroupNorm may be made by the convolution that reads it: then the norm has no dispatch, and its output
     // no memory. Conv2d: the norm that its kernel makes; GroupNorm: the convolution that makes it.
     uint32_t norm = kNone, within = kNone;

@@ -61,7 +61,8 @@ Result<std::vector<Unit>> unitsOf(const LoadedModel &model, const GraphShapes &s
             MOTE_TRY_ASSIGN(const std::vector<OpKernel> candidates,
                             kernelCandidates(model.model(), graph, shapes, op, model.traits()));
             for (const OpKernel &kernel : candidates)
-                if (std::find(unit.variants.begin(), unit.variants.end(), kernel.name) == unit.variants.end())
+                if ((!kernel.unlikely || unit.variants.empty()) &&
+                    std::find(unit.variants.begin(), unit.variants.end(), kernel.name) == unit.variants.end())
                     unit.variants.push_back(kernel.name);
             units.push_back(std::move(unit));
         }

@@ -165,8 +165,13 @@ protected:
     void expectManyWalksGiveOneSetOfStatistics(ShaderId shader);
     void expectSlicesAndFoldsEqualTheWhole(ShaderId shader);
 
-    // |error| <= (K + 4) 2^-24 sum|terms| for a sum of K products in fp32, and half a unit in the last place
-    // of the value stored.
+    // Weights in steps of 1/64: sums of four of them are exact in fp16.
+    bool exactSums_ = false;
+    // What a weight may be off by, as a share of its size.
+    double weightRounding_ = 0;
+
+    // |error| <= (K + 4) 2^-24 sum|terms| for a sum of K products in fp32, the rounding of weights times that
+    // sum, and half a unit in the last place of the value stored.
     void expectClose(const Map &found, OpCase &c, uint32_t row, const std::string &kernel) {
         const OpCase one = atRow(c, row);
         const Map expected = one.reference(), magnitude = one.reference(true);
@@ -175,7 +180,7 @@ protected:
         const bool half = c.graph.tensors[c.op().output].kind == TensorKind::Activation;
         ASSERT_EQ(found.values.size(), expected.values.size());
         for (size_t i = 0; i < found.values.size(); ++i) {
-            const double sum = terms * 0x1p-24 * magnitude.values[i];
+            const double sum = (terms * 0x1p-24 + weightRounding_) * magnitude.values[i];
             const double store = half ? 0x1p-11 * (std::fabs(expected.values[i]) + sum) + 0x1p-25 : 0;
             const double fraction = std::fabs(found.values[i] - expected.values[i]) / (sum + store);
             ASSERT_LE(fraction, 1.0) << kernel << ", value " << i << ": " << found.values[i] << ", expected "
@@ -188,6 +193,9 @@ protected:
 void Conv2d::expectMatchesReference(const ConvCase &wanted, const std::vector<ShaderId> &shaders,
                                     int expectedVariants) {
     OpCase c = makeCase(wanted);
+    if (exactSums_)
+        for (double &value : c.tables[c.op().weight].values)
+            value = std::round(value * 64) / 64;
     const bool port = wanted.target == kPort;
     if (!port)
         c.wantStatistics();
@@ -214,14 +222,50 @@ void Conv2d::expectMatchesReference(const ConvCase &wanted, const std::vector<Sh
 class Conv2dShapes : public Conv2d, public testing::WithParamInterface<ConvCase> {};
 
 TEST_P(Conv2dShapes, EveryVariantMatchesReference) {
-    const bool row3 = GetParam().kernelWidth == 3 && GetParam().stride == 1;
-    expectMatchesReference(
-        GetParam(),
-        {ShaderId::Conv2dRow3, ShaderId::Conv2dRow3Wide, ShaderId::Conv2dAny, ShaderId::Conv2dAnyWide},
-        row3 ? 4 : 2);
+    const ConvCase &c = GetParam();
+    const bool row3 = c.kernelWidth == 3 && c.stride == 1;
+    const bool shared = c.kernelWidth == c.kernelHeight && c.kernelWidth <= 3 && c.stride == 1;
+    expectMatchesReference(c,
+                           {ShaderId::Conv2dRow3, ShaderId::Conv2dRow3Wide, ShaderId::Conv2dAny,
+                            ShaderId::Conv2dAnyWide, ShaderId::Conv2dSingle, ShaderId::Conv2dSingleEvery,
+                            ShaderId::Conv2dShared3, ShaderId::Conv2dShared1},
+                           4 + (row3 ? 2 : 0) + (shared ? 1 : 0));
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, Conv2dShapes, testing::ValuesIn(kCases),
+                         [](const auto &entry) { return std::string(entry.param.name); });
+
+// Kernels on doubled maps, folded into four of 2x2.
+const ConvCase kFoldedCases[] = {
+    {"OnePixel", {8}, 8, 1, 1, 1, 3, 3, 1, 1, 1, 1, 1, true},
+    {"OddSizeOddChannels", {5}, 13, 1, 5, 7, 3, 3, 1, 1, 1, 1, 1, true},
+    {"TwoSourcesBatchTwo", {3, 24}, 11, 2, 3, 6, 3, 3, 1, 1, 1, 1, 1, true},
+    {"NoPadding", {8}, 8, 1, 4, 5, 3, 3, 1, 0, 0, 0, 0, true},
+    {"UnevenPadding", {16}, 8, 1, 4, 5, 3, 3, 1, 2, 0, 1, 3, true},
+    {"OddOutputs", {8}, 8, 2, 3, 9, 3, 3, 1, 0, 1, 1, 0, true},
+    {"MorePaddingThanMap", {8}, 8, 1, 1, 2, 3, 3, 1, 4, 5, 3, 4, true},
+    {"ResidualAndScale", {16}, 24, 1, 6, 5, 3, 3, 1, 1, 1, 1, 1, true, 0, kActivation, 0.5f},
+    {"ResidualDoubled", {8}, 8, 1, 5, 6, 3, 3, 1, 1, 1, 1, 1, true, 1},
+    {"RowsOfBiasAndScale", {8}, 9, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, true, -1, kActivation, 1, 3},
+    {"SeveralWorkgroups", {8}, 16, 1, 20, 41, 3, 3, 1, 1, 1, 1, 1, true},
+    {"ToPort", {16}, 3, 2, 7, 5, 3, 3, 1, 1, 1, 1, 1, true, -1, kPort},
+};
+
+class FoldedShapes : public Conv2d, public testing::WithParamInterface<ConvCase> {};
+
+// The folded kernels are sums of up to four taps rounded to fp16: in exact arithmetic the same function,
+// borders included. Where the sums are numbers of fp16 nothing is rounded and the tolerance is any kernel's.
+TEST_P(FoldedShapes, EqualsTheUnfoldedReferenceWhereSumsOfTapsAreExact) {
+    exactSums_ = true;
+    expectMatchesReference(GetParam(), {ShaderId::Conv2dFolded, ShaderId::Conv2dFoldedEvery}, 2);
+}
+
+TEST_P(FoldedShapes, MatchesTheUnfoldedReferenceWithinTheRoundingOfSums) {
+    weightRounding_ = 0x1p-11;
+    expectMatchesReference(GetParam(), {ShaderId::Conv2dFolded, ShaderId::Conv2dFoldedEvery}, 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, FoldedShapes, testing::ValuesIn(kFoldedCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
 
 // What the variant with shuffles needs: a device that is not clamped. Where its subgroups are too small or
@@ -388,16 +432,21 @@ TEST_F(Conv2dWithSubgroups, SlicesAndFoldsEqualTheWholeToTheBit) {
 }
 
 TEST_F(Conv2d, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
-    expectManyWalksGiveOneSetOfStatistics(ShaderId::Conv2dRow3);
+    for (ShaderId shader : {ShaderId::Conv2dRow3, ShaderId::Conv2dSingleEvery, ShaderId::Conv2dShared3})
+        expectManyWalksGiveOneSetOfStatistics(shader);
 }
 
 TEST_F(Conv2d, SlicesAndFoldsEqualTheWholeToTheBit) {
-    expectSlicesAndFoldsEqualTheWhole(ShaderId::Conv2dRow3);
+    for (ShaderId shader : {ShaderId::Conv2dRow3, ShaderId::Conv2dSingleEvery, ShaderId::Conv2dFolded,
+                            ShaderId::Conv2dFoldedEvery, ShaderId::Conv2dShared3})
+        expectSlicesAndFoldsEqualTheWhole(shader);
 }
 
 void Conv2d::expectManyWalksGiveOneSetOfStatistics(ShaderId shader) {
     // 75,000 segments of 4 pixels, 586 times 512 pixels: a workgroup walks several times.
-    OpCase c = makeCase({"Large", {3}, 5, 1, 300, 1000, 1, 3, 1, 0, 1, 0, 1});
+    OpCase c = makeCase(shader == ShaderId::Conv2dShared3
+                            ? ConvCase{"Large", {3}, 5, 1, 300, 1000}
+                            : ConvCase{"Large", {3}, 5, 1, 300, 1000, 1, 3, 1, 0, 1, 0, 1});
     c.wantStatistics();
     const Result<GraphKernels> kernels = choose(c, shader);
     ASSERT_TRUE(kernels.ok()) << kernels.status().message;
@@ -412,9 +461,11 @@ void Conv2d::expectManyWalksGiveOneSetOfStatistics(ShaderId shader) {
 
 // Any cut into slices, and any folding of the grid, gives the bits of the whole.
 void Conv2d::expectSlicesAndFoldsEqualTheWhole(ShaderId shader) {
+    const bool doubled = shader == ShaderId::Conv2dFolded || shader == ShaderId::Conv2dFoldedEvery;
     const ConvCase square{"Split", {12}, 40, 2, 30, 110},
-        pointwise{"Split", {12}, 40, 2, 20, 70, 1, 1, 1, 0, 0, 0, 0};
-    OpCase c = makeCase(shader == ShaderId::Conv2dHeld ? pointwise : square);
+        pointwise{"Split", {12}, 40, 2, 20, 70, 1, 1, 1, 0, 0, 0, 0},
+        twice{"Split", {12}, 40, 2, 20, 35, 3, 3, 1, 1, 1, 1, 1, true};
+    OpCase c = makeCase(doubled ? twice : shader == ShaderId::Conv2dHeld ? pointwise : square);
     c.wantStatistics();
     const Result<GraphKernels> kernels = choose(c, shader);
     ASSERT_TRUE(kernels.ok()) << kernels.status().message;
@@ -536,6 +587,43 @@ TEST_F(Conv2d, RulesPreferShufflesAndTheWideTileOnSoftwareDevicesOnly) {
     EXPECT_EQ(chosen(plain, true, 8, 255), "conv2d shuffle"); // 256 pixels of 8 channels
     EXPECT_EQ(chosen(plain, true, 4), "conv2d row3 8x8");
     EXPECT_EQ(chosen(plain, false, 32), "conv2d row3 4x8");
+}
+
+TEST_F(Conv2d, RulesTakeOnePixelOnDevicesOfFewRegisters) {
+    const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
+    const auto chosen = [&](const ConvCase &wanted) {
+        const OpCase c = makeCase(wanted);
+        Traits with = traits();
+        with.cpu = false;
+        with.fewRegisters = true;
+        return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0].name;
+    };
+    EXPECT_EQ(chosen({"Plain", {8}, 8, 1, 16, 16}), "conv2d 1x8 every output");
+    EXPECT_EQ(chosen({"Small", {8}, 8, 1, 8, 16}), "conv2d 1x8");
+    EXPECT_EQ(chosen({"Strided", {8}, 8, 1, 32, 32, 3, 3, 2}), "conv2d 1x8 every output");
+    EXPECT_EQ(chosen({"Doubled", {8}, 8, 1, 16, 16, 3, 3, 1, 1, 1, 1, 1, true}),
+              "conv2d folded 1x8 every output");
+    EXPECT_EQ(chosen({"DoubledSmall", {8}, 8, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, true}), "conv2d 1x8");
+    // 64 blocks of outputs and as many of inputs: more loop iterations than a kernel may have.
+    EXPECT_EQ(chosen({"Deep", {512}, 512, 1, 16, 16}), "conv2d 1x8");
+}
+
+TEST_F(Conv2d, RulesFoldKernelsOnDoubledMapsWhereWinogradIsNot) {
+    const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
+    const auto chosen = [&](const ConvCase &wanted, bool cpu, uint32_t subgroupSize) {
+        const OpCase c = makeCase(wanted);
+        Traits with = traits();
+        with.cpu = cpu;
+        with.caps.subgroupSize = subgroupSize;
+        with.caps.maxTexelBufferElements = 1u << 27;
+        with.caps.subgroupOperations = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+        return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0].name;
+    };
+    const ConvCase doubled{"Doubled", {128}, 128, 1, 16, 16, 3, 3, 1, 1, 1, 1, 1, true};
+    EXPECT_EQ(chosen(doubled, false, 32), "conv2d folded 4x8");
+    EXPECT_EQ(chosen(doubled, true, 0), "conv2d folded 4x8");
+    EXPECT_EQ(chosen(doubled, true, 8), "conv2d winograd");
+    EXPECT_EQ(chosen({"FiveByFive", {8}, 8, 1, 16, 16, 5, 5, 1, 2, 2, 2, 2, true}, false, 32), "conv2d 4x8");
 }
 
 TEST_F(Conv2d, RefusesTablesOfTheWrongShapeByName) {
