@@ -1,6 +1,7 @@
 // Winograd convolution F(4x4, 3x3) (Lavin, Gray, "Fast algorithms for convolutional neural networks", 2015) in three
 // dispatches: winograd_input.comp (V = B^T d B of each tile of 6x6 pixels), winograd_product.comp (at each of the 36
-// positions a matrix product over channels, M = U V) and winograd_output.comp (Y = A^T M A, 4x4 pixels a tile).
+// positions a matrix product over channels, M = U V; or, in the same place, winograd_product_held.comp or
+// winograd_product_parts.comp) and winograd_output.comp (Y = A^T M A, 4x4 pixels a tile).
 //
 // Interpolation points 0, +-sqrt(1/2), +-sqrt(2), infinity: with U in fp16, V and M in fp32 the result is off by
 // 0.9e-3 (relative L2), with the usual 0, +-1, +-2 by 2.0e-3. Polynomials as in Toom-Cook:

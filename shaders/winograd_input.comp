@@ -3,7 +3,8 @@
 //   source0, source1  as in conv2d.comp; with NORMALISE as in groupnorm.comp, and so are affine and statistics
 //   target            V
 //
-// Eight neighbouring invocations make eight neighbouring tiles of one block of channels. Workgroup: eight such units;
+// Eight neighbouring invocations make eight neighbouring tiles of one block of channels; beyond the last tile of an image
+// nothing is stored. Workgroup: eight such units;
 // groups = ceil(columns / 8 * blocks / 8), tiles fastest. With NORMALISE each of them combines the statistics of its
 // block, unless the coefficients are there already; pixels beyond the map are zero after the norm.
 #version 450
@@ -154,7 +155,7 @@ void main() {
         [[unroll]] for (int i = 0; i < SIX; ++i)
             [[unroll]] for (int j = 0; j < SIX; ++j)
                 d[i][j] = UPSAMPLE != 0 ? h[(i + 1) >> 1][(j + 1) >> 1] : h[i][j];
-        transformAndStore(d, live, (2 * block + halfBlock) * pc.columns + eight * 8 + laneNumber(),
+        transformAndStore(d, live && tile.real, (2 * block + halfBlock) * pc.columns + eight * 8 + laneNumber(),
                           positionStep(pc.blocks, pc.columns));
     } while (++halfBlock < 2);
 }
@@ -197,7 +198,7 @@ void main() {
         vec4 d[6][6];
         [[unroll]] for (int i = 0; i < SIX; ++i) [[unroll]] for (int j = 0; j < SIX; ++j) d[i][j] =
             fourOf(words[i][j], halfBlock);
-        transformAndStore(d, live, (2 * block + halfBlock) * pc.columns + eight * 8 + laneNumber(),
+        transformAndStore(d, live && tile.real, (2 * block + halfBlock) * pc.columns + eight * 8 + laneNumber(),
                           positionStep(blocks, pc.columns));
     } while (++halfBlock < 2);
 }

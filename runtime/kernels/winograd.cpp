@@ -67,24 +67,60 @@ gpu::PipelineDescription normalisedPipeline(const OpView &view, const OpView &no
                       7, kNormalisedPush, 0x1f);
 }
 
-gpu::PipelineDescription productPipeline(const ConvFacts &facts, const Bands &bands) {
-    const LaneShape shape = laneShapeOf(bands.columns, facts.outputBlocks);
-    return pipelineOf(ShaderId::WinogradProduct, {shape.blocks, shape.columns}, 3, kProductPush, 3);
-}
+struct Product {
+    gpu::PipelineDescription pipeline;
+    PushWords push;
+    uint64_t units = 0; // of each position
+};
 
 // Of winograd_product_held.comp: as many outputs at a time as the cache of instructions can hold.
 constexpr uint32_t kHeldTiles = 4, kHeldBlocks = 32, kHeldGroupBlocks = 8;
+// Of winograd_product_parts.comp: inputs times quads of tiles that an invocation holds, of which a body makes
+// as many outputs as the cache of instructions can hold. Maps of more tiles go by it where a sum is long
+// enough to be worth adding its eight parts, and one fetch of weights serves sixteen tiles.
+constexpr uint32_t kPartsPlaces = 128, kPartsBlocks = 64, kPartsTiles = 16, kLongSum = 16;
 
-// Narrow maps waste half of what a unit of so many tiles makes: they keep the other kernel's narrow shape.
-bool productHolds(const ConvFacts &facts, const Bands &bands) {
-    return facts.blocks0 + facts.blocks1 <= kHeldBlocks &&
-           laneShapeOf(bands.columns, facts.outputBlocks).columns >= kHeldTiles;
+// Quads of tiles at a time; 0: for another kernel. Of one image, as an image of a batch has the bits of a
+// single run.
+uint32_t partsQuads(const ConvFacts &facts, uint64_t tiles) {
+    const uint32_t blocks = facts.blocks0 + facts.blocks1;
+    const bool all = 4 * blocks <= kPartsPlaces; // sixteen tiles
+    if (blocks > kPartsBlocks || (tiles > kPartsTiles && (blocks < kLongSum || !all)))
+        return 0;
+    return tiles <= 4 ? 1 : tiles <= 8 || !all ? 2 : 4;
 }
 
-gpu::PipelineDescription heldProductPipeline(const ConvFacts &facts) {
+// Of so many columns of a band.
+Product productOf(const ConvFacts &facts, const Bands &bands, uint32_t columns) {
     const uint32_t blocks = facts.blocks0 + facts.blocks1;
-    return pipelineOf(ShaderId::WinogradProductHeld, {blocks, kHeldTiles, heldOutputs(8 * blocks)}, 3,
-                      kProductPush + 1, 3);
+    const LaneShape shape = laneShapeOf(bands.columns, facts.outputBlocks);
+    Product product;
+    product.push.add({columns, blocks, facts.outputBlocks});
+    if (const uint32_t quads = partsQuads(facts, bands.tilesPerImage); quads != 0) {
+        const uint32_t tiles = std::min(bands.tilesPerImage, 4u), step = std::max(kLanes, 4 * quads);
+        const uint32_t room = kPartsPlaces / (blocks * quads), pairs = room >= 4 ? 4 : room >= 2 ? 2 : 1;
+        const uint64_t steps = divideUp(columns, step);
+        // Groups of outputs as large as leaves eighteen workgroups.
+        const uint64_t groupBlocks = divideUp(facts.outputBlocks, divideUp(4, steps));
+        product.pipeline =
+            pipelineOf(ShaderId::WinogradProductParts, {blocks, quads, tiles, pairs}, 3, kProductPush + 2, 3);
+        product.push.add({groupBlocks, step});
+        product.units = steps * divideUp(facts.outputBlocks, groupBlocks);
+        return product;
+    }
+    // Narrow maps waste half of what a unit of so many tiles makes: they keep the other kernel's narrow
+    // shape.
+    if (blocks <= kHeldBlocks && shape.columns >= kHeldTiles) {
+        product.pipeline = pipelineOf(ShaderId::WinogradProductHeld,
+                                      {blocks, kHeldTiles, heldOutputs(8 * blocks)}, 3, kProductPush + 1, 3);
+        product.push.add(kHeldGroupBlocks);
+        product.units = divideUp(columns, 8 * kHeldTiles) * divideUp(facts.outputBlocks, kHeldGroupBlocks);
+        return product;
+    }
+    product.pipeline =
+        pipelineOf(ShaderId::WinogradProduct, {shape.blocks, shape.columns}, 3, kProductPush, 3);
+    product.units = divideUp(columns, 8 * shape.columns) * divideUp(facts.outputBlocks, shape.blocks);
+    return product;
 }
 
 gpu::PipelineDescription outputPipeline(const OpView &view, bool statistics) {
@@ -104,11 +140,14 @@ struct Costs {
 Costs costsOf(const ConvFacts &facts) {
     const uint64_t k = facts.blocks0 + facts.blocks1, n = facts.outputBlocks;
     const uint64_t tiles = divideUp(facts.output.h, 4) * divideUp(facts.output.w, 4);
+    const uint64_t columns = divideUp(tiles, kLanes) * kLanes;
     Costs costs;
     costs.direct = laneShapeOf(planeOf(facts.output), facts.outputBlocks).padded * n * (38 * k + 13);
-    costs.input = tiles * 16 * 34 * k;
-    costs.product = laneShapeOf(tiles, facts.outputBlocks).padded * 16 * n * (9 * k + 32);
-    costs.output = tiles * 16 * 22 * n;
+    costs.input = columns * 16 * 34 * k;
+    costs.product = tiles <= kPartsTiles && partsQuads(facts, tiles) != 0
+                        ? n * k * (500 + 100 * tiles)
+                        : laneShapeOf(tiles, facts.outputBlocks).padded * 16 * n * (9 * k + 32);
+    costs.output = columns * 16 * 22 * n;
     return costs;
 }
 
@@ -163,7 +202,10 @@ bool winogradSuits(const OpView &view, const ConvFacts &facts, const Traits &tra
 
 bool winogradIsFaster(const ConvFacts &facts) {
     const Costs costs = costsOf(facts);
-    return worthwhile(costs.input + costs.product + costs.output, costs.direct);
+    const uint64_t winograd = costs.input + costs.product + costs.output;
+    // Of the smallest maps all of it is little time: then half of that.
+    const bool small = planeOf(facts.output) <= 64;
+    return small ? 2 * winograd < costs.direct : worthwhile(winograd, costs.direct);
 }
 
 bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &traits, bool statistics,
@@ -177,9 +219,7 @@ bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &tr
     if (uint64_t{kernel.tileLoops} * 2 > kMaxLoopIterations || !fitsTexels(traits, kernel.scratchBytes) ||
         kernel.scratchBytes > std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes))
         return false;
-    kernel.pipelines = {inputPipeline(view, facts),
-                        productHolds(facts, bands) ? heldProductPipeline(facts)
-                                                   : productPipeline(facts, bands),
+    kernel.pipelines = {inputPipeline(view, facts), productOf(facts, bands, bands.columns).pipeline,
                         outputPipeline(view, statistics)};
     return true;
 }
@@ -220,7 +260,6 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
     const OpKernel &kernel = kernels.ops[view.index];
     const uint32_t blocks = facts.blocks0 + facts.blocks1;
     const Bands bands = bandsOf(facts, kernel.tileLoops);
-    const LaneShape shape = laneShapeOf(bands.columns, facts.outputBlocks);
     const Costs costs = costsOf(facts);
     const double sum = static_cast<double>(costs.input + costs.product + costs.output);
     const TableRow bias = tableRow(rowsOf(view, op.bias), buffers, 2 * facts.outputBlocks);
@@ -286,18 +325,10 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                          normBindings(from, source, {v, Access::Write}), std::move(input),
                          uint64_t{columns} / kLanes * blocks, costs.input));
         }
-        PushWords product;
-        product.add({columns, blocks, facts.outputBlocks});
-        if (productHolds(facts, bands))
-            product.add(kHeldGroupBlocks);
-        const uint64_t units =
-            productHolds(facts, bands)
-                ? divideUp(columns, 8 * kHeldTiles) * divideUp(facts.outputBlocks, kHeldGroupBlocks)
-                : divideUp(columns, 8 * shape.columns) * divideUp(facts.outputBlocks, shape.blocks);
-        MOTE_TRY(add("product",
-                     productHolds(facts, bands) ? heldProductPipeline(facts) : productPipeline(facts, bands),
-                     {{v, Access::Read}, {u, Access::Read}, {m, Access::Write}}, std::move(product),
-                     kPositions * units, costs.product));
+        Product product = productOf(facts, bands, columns);
+        MOTE_TRY(add("product", std::move(product.pipeline),
+                     {{v, Access::Read}, {u, Access::Read}, {m, Access::Write}}, std::move(product.push),
+                     kPositions * product.units, costs.product));
         PushWords output;
         output.add({facts.output.h, facts.output.w, facts.outputBlocks, bands.tilesPerRow,
                     bands.tilesPerImage, bands.entriesPerImage, kernel.tileLoops, entry, columns, bias.index,

@@ -310,6 +310,16 @@ const ConvCase kWinogradCases[] = {
     {"ResidualDoubled", {64}, 35, 1, 6, 10, 3, 3, 1, 1, 1, 1, 1, false, 1},
     {"RowsOfBiasAndScale", {64}, 33, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
     {"SeveralBands", {128}, 128, 1, 66, 70},
+    // Each product's shapes: one tile, four and eight of an image at a time or sixteen, the last sixteen not full, many
+    // inputs for few of them; too many inputs for that; sources held; and what is left, wide and narrow.
+    {"OneTile", {64}, 264, 2, 4, 3},
+    {"FourTilesManyChannels", {512}, 40, 2, 8, 8},
+    {"EightTiles", {96}, 32, 2, 8, 16},
+    {"SixteenTiles", {256}, 264, 1, 16, 15},
+    {"TwentyTilesBatchTwo", {200}, 72, 2, 20, 13},
+    {"ManyChannels", {272}, 24, 1, 18, 22},
+    {"SeveralBandsFewerChannels", {64}, 64, 1, 45, 50},
+    {"NarrowMap", {40}, 32, 1, 16, 36},
 };
 
 // And the tables of the kernel that holds its tiles: few channels.
@@ -383,7 +393,7 @@ void Winograd::expectMatchesReference(ShaderId shader, const char *kernel, doubl
         const Result<std::vector<Dispatch>> dispatches =
             buildDispatches(kernels.value(), c.model, c.graph, c.shapes, 0, buffers, traits());
         run(dispatches);
-        EXPECT_EQ(dispatches->size() > 3, std::string(wanted.name) == "SeveralBands");
+        EXPECT_EQ(dispatches->size() > 3, std::string(wanted.name).find("SeveralBands") == 0);
         const Map found = readActivation(buffers.output, c.shapes.tensors[output]);
         expectNear(kernel, tolerance, found, atRow(c, row).reference());
         if (statistics)
@@ -412,6 +422,8 @@ TEST_F(Conv2dWithSubgroups, WinogradIsChosenWhereThereAreChannelsAndTilesEnough)
     // Of the same packed weights, whatever is chosen.
     const OpKernel small = chosen({"Small", {128}, 128, 1, 4, 4});
     EXPECT_EQ(chosen({"Sixteen", {128}, 128, 1, 16, 16}).name, "conv2d winograd");
+    EXPECT_EQ(chosen({"Eight", {256}, 256, 1, 8, 8}).name, "conv2d winograd");
+    EXPECT_EQ(chosen({"EightFewer", {96}, 96, 1, 8, 8}).name, "conv2d texels");
     EXPECT_EQ(small.name, "conv2d texels");
     EXPECT_EQ(small.weightBytes, large.weightBytes);
     EXPECT_EQ(chosen({"Thin", {9}, 8, 1, 64, 64}).name, "conv2d tiles");
