@@ -19,7 +19,7 @@ layout(local_size_x = LOCAL_SIZE) in;
 
 // Loops end at constants that only the driver knows: unrolled there, the module stays small.
 layout(constant_id = 0) const int BLOCKS = 4; // pc.blocks, at most 64
-layout(constant_id = 1) const int QUADS = 1;  // of tiles, at most 4
+layout(constant_id = 1) const int QUADS = 1;  // of tiles, at most 8
 layout(constant_id = 2) const int TILES = 4;  // of a quad
 layout(constant_id = 3) const int PAIRS = 4;  // 1, 2 or 4: of outputs, n and n + 4, made at a time
 
@@ -56,12 +56,12 @@ void main() {
     // Fetched and stored: of tile `lane & 3` of a quad the low or high four channels of a block. Quads beyond the last make
     // the last again.
     uint first = (positionColumn - position * columnGroups) * pc.columnStep;
-    uint places[4];
+    uint places[8];
     [[unroll]] for (int q = 0; q < QUADS; ++q) places[q] =
         min(first + 4 * q, pc.columns - 4) + (lane >> 2) * pc.columns + (lane & 3);
     bool live = number < pc.groupCount && position < 36;
 
-    float inputs[64][16]; // [block][tile], of channel `lane`
+    float inputs[64][32]; // [block][tile], of channel `lane`
     [[unroll]] for (int q = 0; q < QUADS; ++q) {
         uint place = live ? position * positionStep(pc.blocks, pc.columns) + places[q] : 0;
         [[unroll]] for (int b = 0; b < BLOCKS; ++b) {
@@ -82,12 +82,12 @@ void main() {
             uvec4 own[64]; // of input `lane` of each block
             [[unroll]] for (int b = 0; b < BLOCKS; ++b) own[b] = FETCH(weights, weightPlace + b * 8);
             weightPlace += BLOCKS * 8;
-            float values[4][4]; // [output & 3][quad]
+            float values[4][8]; // [output & 3][quad]
             [[unroll]] for (int o = 0; o < 4; ++o) [[unroll]] for (int q = 0; q < QUADS; ++q) values[o][q] =
                 0;
             int part = 0;
             do {
-                float made[4][4];
+                float made[4][8];
                 [[unroll]] for (int q = 0; q < QUADS; ++q) {
                     [[unroll]] for (int o = 0; o < PAIRS; ++o) {
                         float sums[2][4]; // [output / 4][tile]

@@ -77,17 +77,20 @@ struct Product {
 constexpr uint32_t kHeldTiles = 4, kHeldBlocks = 32, kHeldGroupBlocks = 8;
 // Of winograd_product_parts.comp: inputs times quads of tiles that an invocation holds, of which a body makes
 // as many outputs as the cache of instructions can hold. Maps of more tiles go by it where a sum is long
-// enough to be worth adding its eight parts, and one fetch of weights serves sixteen tiles.
+// enough to be worth adding its eight parts, and one fetch of weights serves sixteen tiles or more.
 constexpr uint32_t kPartsPlaces = 128, kPartsBlocks = 64, kPartsTiles = 16, kLongSum = 16;
 
 // Quads of tiles at a time; 0: for another kernel. Of one image, as an image of a batch has the bits of a
 // single run.
 uint32_t partsQuads(const ConvFacts &facts, uint64_t tiles) {
     const uint32_t blocks = facts.blocks0 + facts.blocks1;
-    const bool all = 4 * blocks <= kPartsPlaces; // sixteen tiles
-    if (blocks > kPartsBlocks || (tiles > kPartsTiles && (blocks < kLongSum || !all)))
+    const uint32_t room = kPartsPlaces / blocks;
+    if (blocks > kPartsBlocks || (tiles > kPartsTiles && (blocks < kLongSum || room < 4)))
         return 0;
-    return tiles <= 4 ? 1 : tiles <= 8 || !all ? 2 : 4;
+    uint32_t quads = 1;
+    while (quads < 8 && 4 * quads < tiles && 2 * quads <= room)
+        quads *= 2;
+    return quads;
 }
 
 // Of so many columns of a band.

@@ -311,12 +311,13 @@ const ConvCase kWinogradCases[] = {
     {"RowsOfBiasAndScale", {64}, 33, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
     {"SeveralBands", {128}, 128, 1, 66, 70},
     // Each product's shapes: one tile, four and eight of an image at a time or sixteen, the last sixteen not full, many
-    // inputs for few of them; too many inputs for that; sources held; and what is left, wide and narrow.
+    // inputs for few of them; thirty-two tiles of fewer; too many inputs for that; sources held; and what is left, wide and narrow.
     {"OneTile", {64}, 264, 2, 4, 3},
     {"FourTilesManyChannels", {512}, 40, 2, 8, 8},
     {"EightTiles", {96}, 32, 2, 8, 16},
     {"SixteenTiles", {256}, 264, 1, 16, 15},
     {"TwentyTilesBatchTwo", {200}, 72, 2, 20, 13},
+    {"TwentyTilesFewerChannels", {128}, 24, 2, 20, 13},
     {"ManyChannels", {272}, 24, 1, 18, 22},
     {"SeveralBandsFewerChannels", {64}, 64, 1, 45, 50},
     {"NarrowMap", {40}, 32, 1, 16, 36},
