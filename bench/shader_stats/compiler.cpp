@@ -1,9 +1,14 @@
 #include "compiler.h"
 
+#include "shaderdb.h"
+
 #include <cstring>
+#include <optional>
 
 namespace mote::bench {
 namespace {
+
+constexpr uint32_t kBroadcom = 0x14e4, kArm = 0x13b5;
 
 // Vulkan functions have no user pointer.
 PFN_vkCreateComputePipelines driverCreate = nullptr;
@@ -49,14 +54,28 @@ constexpr Meaning kMeanings[] = {
     {&Compiled::spills, "STP Count"},
     {&Compiled::spills, "LDP Count"},
     {&Compiled::spills, "Spill Size"},
+    {&Compiled::spills, "spills"},
+    {&Compiled::spills, "fills"},
     {&Compiled::instructions, "Instructions"},
     {&Compiled::instructions, "Instruction Count"},
+    {&Compiled::instructions, "inst"},
     {&Compiled::waves, "Subgroups per SIMD"},
     {&Compiled::waves, "Max Waves Per Core"},
     {&Compiled::waves, "Thread Count"},
+    {&Compiled::waves, "threads"},
     {&Compiled::codeBytes, "Code size"},
     {&Compiled::codeBytes, "Code Size"},
 };
+
+void add(Compiled &compiled, const std::string &name, double value) {
+    compiled.all.emplace_back(name, value);
+    for (const Meaning &meaning : kMeanings) {
+        if (meaning.name != name)
+            continue;
+        double &sum = compiled.*meaning.what;
+        sum = sum < 0 ? value : sum + value;
+    }
+}
 
 bool offers(const gpu::Instance &instance, VkPhysicalDevice device, const char *extension) {
     uint32_t count = 0;
@@ -135,7 +154,6 @@ Result<std::unique_ptr<Compiler>> Compiler::open(const char *nameContains) {
 }
 
 Compiler::~Compiler() {
-    constexpr uint32_t kBroadcom = 0x14e4;
     const bool keep = device_ && device_->info().vendorId == kBroadcom;
     device_.reset();
     // v3dv over a kernel driver that does nothing falls over when a device is closed, one that was only
@@ -147,13 +165,21 @@ Compiler::~Compiler() {
 }
 
 Result<Compiled> Compiler::compile(const gpu::PipelineDescription &description) {
+    std::optional<StandardErrorCapture> capture;
+    if (device_->info().vendorId == kArm)
+        capture.emplace();
     MOTE_TRY_ASSIGN(const gpu::Pipeline *pipeline, device_->pipelines().get(description));
+    Compiled compiled;
+    if (capture)
+        for (const std::string &line : capture->lines())
+            for (const auto &[name, value] : shaderDbStatistics(line))
+                add(compiled, name, value);
+    capture.reset();
     VkPipelineInfoKHR info = {};
     info.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR;
     info.pipeline = pipeline->handle;
     uint32_t count = 0;
     executables_(device_->handle(), &info, &count, nullptr);
-    Compiled compiled;
     for (uint32_t index = 0; index < count; ++index) {
         VkPipelineExecutableInfoKHR executable = {};
         executable.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR;
@@ -165,16 +191,8 @@ Result<Compiled> Compiler::compile(const gpu::PipelineDescription &description) 
         empty.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR;
         std::vector<VkPipelineExecutableStatisticKHR> list(size, empty);
         statistics_(device_->handle(), &executable, &size, list.data());
-        for (const VkPipelineExecutableStatisticKHR &statistic : list) {
-            const double value = valueOf(statistic);
-            compiled.all.emplace_back(statistic.name, value);
-            for (const Meaning &meaning : kMeanings) {
-                if (std::strcmp(meaning.name, statistic.name) != 0)
-                    continue;
-                double &sum = compiled.*meaning.what;
-                sum = sum < 0 ? value : sum + value;
-            }
-        }
+        for (const VkPipelineExecutableStatisticKHR &statistic : list)
+            add(compiled, statistic.name, valueOf(statistic));
     }
     if (compiled.spills < 0)
         return makeStatus(StatusCode::Internal, "the driver says nothing of spills of %s",

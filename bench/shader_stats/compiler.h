@@ -18,7 +18,7 @@ struct Compiled {
     double registers = -1; // of an invocation: vector registers of RADV, full registers (vec4) of turnip
     double spills = -1;    // whatever the driver calls so, summed: registers, stores and loads, bytes
     double instructions = -1;
-    double waves = -1; // resident subgroups: a SIMD's on AMD, a core's on Adreno, threads on V3D
+    double waves = -1; // resident subgroups: a SIMD's on AMD, a core's on Adreno, threads on V3D and Mali
     double codeBytes = -1;
     std::vector<std::pair<std::string, double>> all; // as the driver names them
 };

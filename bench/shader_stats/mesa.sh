@@ -1,5 +1,5 @@
 #!/bin/bash
-# usage: mesa.sh freedreno|broadcom WORK_FOLDER
+# usage: mesa.sh freedreno|broadcom|panfrost WORK_FOLDER
 # Builds Mesa's Vulkan driver for a GPU that is not here, and the library that stands in for its kernel driver
 # (drm-shim), from Debian's source package. Leaves WORK_FOLDER/DRIVER/{icd.json,shim.so}; does nothing where they
 # are. Needs the packages below; what only this build needs (the source, a newer meson) is fetched into the work
@@ -10,7 +10,8 @@ work=$(mkdir -p "$2" && cd "$2" && pwd)
 case $driver in
 freedreno) icd=libvulkan_freedreno.so shim=libfreedreno_noop_drm_shim.so ;;
 broadcom) icd=libvulkan_broadcom.so shim=libv3d_noop_drm_shim.so ;;
-*) echo "mesa.sh: found driver '$driver', expected freedreno or broadcom" >&2; exit 2 ;;
+panfrost) icd=libvulkan_panfrost.so shim=libpanfrost_noop_drm_shim.so ;;
+*) echo "mesa.sh: found driver '$driver', expected freedreno, broadcom or panfrost" >&2; exit 2 ;;
 esac
 [ -e "$work/$driver/icd.json" ] && exit
 

@@ -1,4 +1,5 @@
-// What RADV's compiler makes of the shaders, for GPUs that are not there.
+// What RADV's compiler makes of the shaders, for GPUs that are not there, and how Mali's is listened to.
+#include "../../bench/shader_stats/shaderdb.h"
 #include "command/process.h"
 #include "gpu/caps.h"
 #include "shaders/embedded.h"
@@ -72,6 +73,43 @@ TEST(ShaderStats, SaysWhichDevicesThereAre) {
     EXPECT_EQ(result.exitCode, 3);
     EXPECT_NE(result.err.find("nothing like it"), std::string::npos) << result.err;
     EXPECT_NE(result.err.find("llvmpipe"), std::string::npos) << result.err;
+}
+
+// What Mesa 25.0.7 prints of a convolution for G52 and for G610.
+TEST(ShaderDb, ReadsWhatIsPrintedForBifrostAndValhall) {
+    const bench::Statistics bifrost = bench::shaderDbStatistics(
+        "SHADER-DB: MESA_SHADER_COMPUTE shader: 1404 inst, 1136 tuples, 259 clauses, 149.000000 cycles, "
+        "42.041668 arith, 0.000000 texture, 0.000000 vary, 149.000000 ldst, 1019 quadwords, 1 threads, "
+        "0 preloads, 4 loops, 7:38 spills:fills");
+    ASSERT_EQ(bifrost.size(), 14u);
+    EXPECT_EQ(bifrost[0], std::pair(std::string("inst"), 1404.0));
+    EXPECT_EQ(bifrost[4], std::pair(std::string("arith"), 42.041668));
+    EXPECT_EQ(bifrost[9], std::pair(std::string("threads"), 1.0));
+    EXPECT_EQ(bifrost[11], std::pair(std::string("loops"), 4.0));
+    const bench::Statistics valhall = bench::shaderDbStatistics(
+        "SHADER-DB: MESA_SHADER_COMPUTE shader: 1654 inst, 135.000000 cycles, 7.500000 fma, 14.359375 cvt, "
+        "7.062500 sfu, 0.000000 v, 0.000000 t, 135.000000 ls, 832 quadwords, 1 threads, 4 loops, "
+        "6:28 spills:fills");
+    ASSERT_EQ(valhall.size(), 13u);
+    EXPECT_EQ(valhall[0], std::pair(std::string("inst"), 1654.0));
+    EXPECT_EQ(valhall[11], std::pair(std::string("spills"), 6.0));
+    EXPECT_EQ(valhall[12], std::pair(std::string("fills"), 28.0));
+}
+
+TEST(ShaderDb, TakesNothingFromOtherLines) {
+    for (const char *line : {"", "SHADER-DB: ", "a shader: 143 inst", "MESA: warning: 3:4 spills:fills"})
+        EXPECT_TRUE(bench::shaderDbStatistics(line).empty()) << line;
+}
+
+TEST(ShaderDb, CapturesStandardErrorForAWhile) {
+    testing::internal::CaptureStderr();
+    {
+        bench::StandardErrorCapture capture;
+        std::fprintf(stderr, "one\ntwo\nhalf");
+        EXPECT_EQ(capture.lines(), (std::vector<std::string>{"one", "two", "half"}));
+    }
+    std::fprintf(stderr, "after");
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "after");
 }
 
 } // namespace
