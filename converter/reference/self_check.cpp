@@ -61,8 +61,10 @@ Statistics compare(const Array<float> &stored, const Array<double> &exact) {
 float toleranceOf(const Statistics &s) {
     if (s.rms == 0)
         return 1e-3f; // an output of zeros is checked to be zeros
+    // The interpreter rounds to the nearest; drivers may round to fp16 towards zero (Mesa's software driver
+    // does), which is twice as far and always the same way, so that errors of layer after layer add up.
     constexpr double kUnitInTheLastPlace = 0x1p-10;
-    return static_cast<float>(std::max(4 * s.difference, 2 * kUnitInTheLastPlace * s.largest) / s.rms);
+    return static_cast<float>(std::max(8 * s.difference, 4 * kUnitInTheLastPlace * s.largest) / s.rms);
 }
 
 std::vector<uint32_t> samplePositions(size_t size, uint32_t count, Numbers &numbers) {

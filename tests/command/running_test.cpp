@@ -259,6 +259,16 @@ TEST_F(Running, TheSelfCheckPassesAndRunsRepeatToTheBit) {
     EXPECT_NE(result.out.find("equal to the bit"), std::string::npos) << result.out;
 }
 
+TEST_F(Running, TheSelfChecksOfAllModelsThatShipPass) {
+    int models = 0;
+    for (const auto &file : std::filesystem::directory_iterator(MOTE_BINARY_DIR "/models")) {
+        const ProcessResult result = runMote({"check", file.path().string()});
+        EXPECT_EQ(result.exitCode, 0) << file.path() << result.err;
+        ++models;
+    }
+    EXPECT_EQ(models, 4);
+}
+
 TEST_F(Running, TheBenchTellsTimesAndMemory) {
     const ProcessResult result =
         runMote({"bench", shippedModel(), "--size", "64x48", "--steps", "2", "--runs", "2", "--json"});
