@@ -278,8 +278,12 @@ Result<TrialResult> OpTrial::run(TrialVariant &variant) {
     MOTE_TRY_ASSIGN(gpu::Fence fence, gpu::Fence::create(device()));
     MOTE_TRY(clear.begin());
     clear.barrier();
+    uint32_t filled = kNone;
     for (const Command &command : variant.commands) {
-        const BufferRange made = tensorRange(plan, variant.buffers, model_.graph().ops[command.op].output);
+        if (command.op == filled) // a kernel of several dispatches
+            continue;
+        filled = command.op;
+        const BufferRange made = tensorRange(plan, variant.buffers, model_.graph().ops[filled].output);
         MOTE_TRY(clear.fill(table_.bound(made), 0xffffffffu));
     }
     const BufferRange statistics = statisticsRange(plan, variant.buffers, output);
