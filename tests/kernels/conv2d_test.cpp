@@ -310,8 +310,9 @@ const ConvCase kWinogradCases[] = {
     {"ResidualDoubled", {64}, 35, 1, 6, 10, 3, 3, 1, 1, 1, 1, 1, false, 1},
     {"RowsOfBiasAndScale", {64}, 33, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
     {"SeveralBands", {128}, 128, 1, 66, 70},
-    // Each product's shapes: one tile, four and eight of an image at a time or sixteen, the last sixteen not full, many
-    // inputs for few of them; thirty-two tiles of fewer; too many inputs for that; sources held; and what is left, wide and narrow.
+    // Each product's shapes: one tile, four and eight of an image at a time or sixteen, the last sixteen not
+    // full, many inputs for few of them; thirty-two tiles of fewer; too many inputs for that; sources held;
+    // and what is left, wide and narrow.
     {"OneTile", {64}, 264, 2, 4, 3},
     {"FourTilesManyChannels", {512}, 40, 2, 8, 8},
     {"EightTiles", {96}, 32, 2, 8, 16},
