@@ -9,7 +9,8 @@ import torch
 
 from distill import config as configuration
 from distill import safetensors_file
-from distill.distilling import distilRun, distillationLoss, guidedX0, halvedTarget, roundTimesteps
+from distill.distilling import (Round, distilRun, distillationLoss, drawWeights, guidedX0, halvedTarget,
+                                roundTimesteps)
 from distill.diffusion import Diffusion, recipe
 from distill.evaluate import tiled
 from distill.export import loadExported
@@ -53,6 +54,16 @@ class Toy(unittest.TestCase):
         self.assertEqual(roundTimesteps(4).tolist(), [[999, 874, 749], [749, 624, 499], [499, 374, 249], [249, 124, -1]])
         for steps in (1, 2, 4, 8):
             self.assertEqual(roundTimesteps(steps)[:, 0].tolist(), recipe(steps))
+
+    def testTheStepFromNoiseIsTrainedMostAndGuidanceEverywhereAlike(self):
+        guided = drawWeights(Round("guided-4", 4, True))
+        self.assertEqual(guided.tolist(), [0.25] * 4)
+        for steps in (1, 2, 8):
+            often = drawWeights(Round("%d" % steps, steps, False))
+            self.assertAlmostEqual(often.sum().item(), 1)
+            self.assertEqual(often.tolist(), sorted(often.tolist(), reverse=True))
+            self.assertGreaterEqual(often[0].item(), 0.5)
+            self.assertGreaterEqual(often[-1].item(), 0.25 / steps)
 
     def testAStudentThatAgreesHasNoLossInEitherPrediction(self):
         for prediction in ("v", "x0"):
