@@ -9,31 +9,31 @@
 namespace mote::bench {
 namespace {
 
-const uint32_t kMultiplyAddWords[] = {
+const uint16_t kMultiplyAdd[] = {
 #include "MultiplyAdd.inc"
 };
-const uint32_t kMultiplyAddStoreWords[] = {
+const uint16_t kMultiplyAddStore[] = {
 #include "MultiplyAddStore.inc"
 };
-const uint32_t kExponentialWords[] = {
+const uint16_t kExponential[] = {
 #include "Exponential.inc"
 };
-const uint32_t kRegisterTileWords[] = {
+const uint16_t kRegisterTile[] = {
 #include "RegisterTile.inc"
 };
-const uint32_t kCopyWords[] = {
+const uint16_t kCopy[] = {
 #include "Copy.inc"
 };
-const uint32_t kCopyTexelsWords[] = {
+const uint16_t kCopyTexels[] = {
 #include "CopyTexels.inc"
 };
-const uint32_t kLoadWords[] = {
+const uint16_t kLoad[] = {
 #include "Load.inc"
 };
-const uint32_t kLoadTexelsWords[] = {
+const uint16_t kLoadTexels[] = {
 #include "LoadTexels.inc"
 };
-const uint32_t kStoreWords[] = {
+const uint16_t kStore[] = {
 #include "Store.inc"
 };
 
@@ -52,10 +52,10 @@ struct Push {
 };
 
 template <size_t Count>
-gpu::PipelineDescription pipeline(uint32_t id, const char *name, const uint32_t (&words)[Count],
+gpu::PipelineDescription pipeline(uint32_t id, const char *name, const uint16_t (&packed)[Count],
                                   uint32_t bindings, uint32_t pushBytes) {
     gpu::PipelineDescription description;
-    description.shader = {kFirstId + id, name, words, Count};
+    description.shader = {kFirstId + id, name, packed, Count};
     description.bindings = bindings;
     description.pushBytes = pushBytes;
     return description;
@@ -131,16 +131,16 @@ double measureDispatch(gpu::Device &device, const gpu::PipelineDescription &desc
 } // namespace
 
 Ceilings measureCeilings(gpu::Device &device) {
-    const auto multiplyAdd = pipeline(0, "multiply_add", kMultiplyAddWords, 1, sizeof(Push));
-    const auto both = pipeline(1, "multiply_add_store", kMultiplyAddStoreWords, 2, sizeof(Push));
-    const auto exponential = pipeline(2, "exponential", kExponentialWords, 1, sizeof(Push));
-    auto tile = pipeline(3, "register_tile", kRegisterTileWords, 1, sizeof(Push));
+    const auto multiplyAdd = pipeline(0, "multiply_add", kMultiplyAdd, 1, sizeof(Push));
+    const auto both = pipeline(1, "multiply_add_store", kMultiplyAddStore, 2, sizeof(Push));
+    const auto exponential = pipeline(2, "exponential", kExponential, 1, sizeof(Push));
+    auto tile = pipeline(3, "register_tile", kRegisterTile, 1, sizeof(Push));
     tile.constants = {32, 8};
-    const auto copy = pipeline(4, "copy", kCopyWords, 2, 4);
-    const auto copyTexels = pipeline(5, "copy_texels", kCopyTexelsWords, 2, 4);
-    const auto load = pipeline(6, "load", kLoadWords, 2, 4);
-    const auto loadTexels = pipeline(7, "load_texels", kLoadTexelsWords, 2, 4);
-    const auto store = pipeline(8, "store", kStoreWords, 2, 4);
+    const auto copy = pipeline(4, "copy", kCopy, 2, 4);
+    const auto copyTexels = pipeline(5, "copy_texels", kCopyTexels, 2, 4);
+    const auto load = pipeline(6, "load", kLoad, 2, 4);
+    const auto loadTexels = pipeline(7, "load_texels", kLoadTexels, 2, 4);
+    const auto store = pipeline(8, "store", kStore, 2, 4);
 
     Ceilings found;
     const double steps = measureSteps(device, multiplyAdd, kSteps, 0.999f);

@@ -1,5 +1,6 @@
 // mote-shader-stats: what a device's compiler makes of every shader that Mote has.
 #include "compiler.h"
+#include "gpu/packed_spirv.h"
 #include "gpu/spirv_info.h"
 #include "variants.h"
 
@@ -131,8 +132,9 @@ int run(const std::string &device, bool json, bool check, bool defaults) {
             continue;
         Row row;
         const gpu::ShaderCode &code = variant.pipeline.shader;
+        const std::vector<uint32_t> words = gpu::unpackSpirv(code.packed, code.packedCount);
         const Result<gpu::SpirvInfo> info =
-            gpu::inspectSpirv(code.words, code.wordCount, variant.pipeline.constants);
+            gpu::inspectSpirv(words.data(), words.size(), variant.pipeline.constants);
         if (!info.ok())
             throw std::runtime_error(info.status().message);
         row.invocations = info->workgroupSize[0] * info->workgroupSize[1] * info->workgroupSize[2];

@@ -1,6 +1,7 @@
 #include "variants.h"
 
 #include "convert.h"
+#include "gpu/packed_spirv.h"
 #include "gpu/spirv_info.h"
 #include "graph/shapes.h"
 #include "shaders/embedded.h"
@@ -81,11 +82,11 @@ std::vector<std::vector<uint32_t>> constantsOf(ShaderId id) {
 
 void addModule(std::vector<Variant> &variants, ShaderId id) {
     const ShaderModule &module = shaderModule(id);
+    const std::vector<uint32_t> words = gpu::unpackSpirv(module.packed, module.packedCount);
     for (std::vector<uint32_t> &constants : constantsOf(id)) {
-        const gpu::SpirvInfo info =
-            valueOrThrow(gpu::inspectSpirv(module.words, module.wordCount, constants));
+        const gpu::SpirvInfo info = valueOrThrow(gpu::inspectSpirv(words.data(), words.size(), constants));
         gpu::PipelineDescription pipeline;
-        pipeline.shader = {static_cast<uint32_t>(id), module.name, module.words, module.wordCount};
+        pipeline.shader = {static_cast<uint32_t>(id), module.name, module.packed, module.packedCount};
         pipeline.constants = std::move(constants);
         pipeline.bindings = info.bindings;
         pipeline.texelBindings = info.texelBindings;

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "gpu/cache_file.h"
+#include "gpu/packed_spirv.h"
 #include "gpu/spirv_info.h"
 
 namespace mote::gpu {
@@ -76,7 +77,7 @@ PipelineCache::~PipelineCache() {
 
 Result<const Pipeline *> PipelineCache::get(const PipelineDescription &description) {
     MOTE_TRY(device_.alive());
-    const uint64_t address = reinterpret_cast<uintptr_t>(description.shader.words);
+    const uint64_t address = reinterpret_cast<uintptr_t>(description.shader.packed);
     Key key = {description.shader.id,
                static_cast<uint32_t>(address),
                static_cast<uint32_t>(address >> 32),
@@ -240,8 +241,8 @@ Status checkLimits(const PipelineDescription &description, const SpirvInfo &info
 
 Status PipelineCache::make(const PipelineDescription &description, Pipeline &pipeline) {
     const ShaderCode &shader = description.shader;
-    MOTE_TRY_ASSIGN(const SpirvInfo info,
-                    inspectSpirv(shader.words, shader.wordCount, description.constants));
+    const std::vector<uint32_t> words = unpackSpirv(shader.packed, shader.packedCount);
+    MOTE_TRY_ASSIGN(const SpirvInfo info, inspectSpirv(words.data(), words.size(), description.constants));
     MOTE_TRY(checkCapabilities(info, device_.caps()));
     MOTE_TRY(checkLimits(description, info, device_.caps()));
     MOTE_TRY_ASSIGN(const Layout layout, layoutFor(description));
@@ -259,8 +260,8 @@ Status PipelineCache::make(const PipelineDescription &description, Pipeline &pip
     DeviceTable &vk = device_.vk();
     VkShaderModuleCreateInfo moduleInfo = {};
     moduleInfo.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO;
-    moduleInfo.codeSize = shader.wordCount * 4;
-    moduleInfo.pCode = shader.words;
+    moduleInfo.codeSize = words.size() * 4;
+    moduleInfo.pCode = words.data();
     VkShaderModule module = VK_NULL_HANDLE;
     MOTE_TRY(device_.check(vk.vkCreateShaderModule(device_.handle(), &moduleInfo, nullptr, &module),
                            "vkCreateShaderModule"));

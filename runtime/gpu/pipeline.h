@@ -12,13 +12,13 @@
 
 namespace mote::gpu {
 
-// A SPIR-V module, entry point "main", all its buffers in descriptor set 0. The words must outlive the
-// Device.
+// A SPIR-V module, entry point "main", all its buffers in descriptor set 0, packed as packed_spirv.h
+// says. The units must outlive the Device.
 struct ShaderCode {
     uint32_t id = 0;       // distinguishes modules in the cache; any stable number, e.g. the ShaderId
     const char *name = ""; // for messages
-    const uint32_t *words = nullptr;
-    size_t wordCount = 0;
+    const uint16_t *packed = nullptr;
+    size_t packedCount = 0;
 };
 
 struct PipelineDescription {

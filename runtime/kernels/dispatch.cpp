@@ -81,7 +81,7 @@ gpu::PipelineDescription pipelineOf(ShaderId id, std::vector<uint32_t> constants
                                     uint32_t pushWords, uint32_t texelBindings) {
     const ShaderModule &module = shaderModule(id);
     gpu::PipelineDescription description;
-    description.shader = {static_cast<uint32_t>(id), module.name, module.words, module.wordCount};
+    description.shader = {static_cast<uint32_t>(id), module.name, module.packed, module.packedCount};
     description.constants = std::move(constants);
     description.bindings = bindings;
     description.texelBindings = texelBindings;

@@ -6,31 +6,31 @@
 namespace mote::test {
 namespace {
 
-const uint32_t kScaleWords[] = {
+const uint16_t kScale[] = {
 #include "shaders/scale.inc"
 };
-const uint32_t kScaleTexelsWords[] = {
+const uint16_t kScaleTexels[] = {
 #include "shaders/scale_texels.inc"
 };
-const uint32_t kSharedSumWords[] = {
+const uint16_t kSharedSum[] = {
 #include "shaders/shared_sum.inc"
 };
 
-const uint32_t kNeedsShuffleWords[] = {
+const uint16_t kNeedsShuffle[] = {
 #include "shaders/needs_SHUFFLE.inc"
 };
-const uint32_t kNeedsFloat16Words[] = {
+const uint16_t kNeedsFloat16[] = {
 #include "shaders/needs_FLOAT16.inc"
 };
-const uint32_t kNeedsStorage16Words[] = {
+const uint16_t kNeedsStorage16[] = {
 #include "shaders/needs_STORAGE16.inc"
 };
-const uint32_t kNeedsFloat64Words[] = {
+const uint16_t kNeedsFloat64[] = {
 #include "shaders/needs_FLOAT64.inc"
 };
 
-template <size_t size> gpu::ShaderCode shader(uint32_t id, const char *name, const uint32_t (&words)[size]) {
-    return {id, name, words, size};
+template <size_t size> gpu::ShaderCode shader(uint32_t id, const char *name, const uint16_t (&packed)[size]) {
+    return {id, name, packed, size};
 }
 
 } // namespace
@@ -47,28 +47,28 @@ testing::AssertionResult failed(const Status &status, StatusCode code, const std
 }
 
 gpu::ShaderCode scaleShader() {
-    return shader(1, "scale", kScaleWords);
+    return shader(1, "scale", kScale);
 }
 
 gpu::ShaderCode scaleTexelsShader() {
-    return shader(7, "scale_texels", kScaleTexelsWords);
+    return shader(7, "scale_texels", kScaleTexels);
 }
 
 gpu::ShaderCode sharedSumShader() {
-    return shader(2, "shared_sum", kSharedSumWords);
+    return shader(2, "shared_sum", kSharedSum);
 }
 
 gpu::ShaderCode needsShader(const std::string &feature) {
     if (feature == "SHUFFLE") {
-        return shader(3, "needs_shuffle", kNeedsShuffleWords);
+        return shader(3, "needs_shuffle", kNeedsShuffle);
     }
     if (feature == "FLOAT16") {
-        return shader(4, "needs_float16", kNeedsFloat16Words);
+        return shader(4, "needs_float16", kNeedsFloat16);
     }
     if (feature == "STORAGE16") {
-        return shader(5, "needs_storage16", kNeedsStorage16Words);
+        return shader(5, "needs_storage16", kNeedsStorage16);
     }
-    return shader(6, "needs_float64", kNeedsFloat64Words);
+    return shader(6, "needs_float64", kNeedsFloat64);
 }
 
 gpu::PipelineDescription scaleDescription(uint32_t offset) {

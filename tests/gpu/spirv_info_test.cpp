@@ -1,12 +1,14 @@
 #include "gpu/spirv_info.h"
 
 #include "gpu/gpu_test.h"
+#include "gpu/packed_spirv.h"
 
 namespace mote::test {
 namespace {
 
 Result<gpu::SpirvInfo> inspect(const gpu::ShaderCode &shader, const std::vector<uint32_t> &constants) {
-    return gpu::inspectSpirv(shader.words, shader.wordCount, constants);
+    const std::vector<uint32_t> words = gpu::unpackSpirv(shader.packed, shader.packedCount);
+    return gpu::inspectSpirv(words.data(), words.size(), constants);
 }
 
 TEST(SpirvInfo, ReadsInterfaceAndSpecialisedWorkgroup) {
@@ -59,7 +61,7 @@ class DamagedModule : public testing::TestWithParam<gpu::ShaderCode (*)()> {};
 
 TEST_P(DamagedModule, SurvivesEveryTruncationAndEveryChangedWord) {
     const gpu::ShaderCode shader = GetParam()();
-    const std::vector<uint32_t> whole(shader.words, shader.words + shader.wordCount);
+    const std::vector<uint32_t> whole = gpu::unpackSpirv(shader.packed, shader.packedCount);
     size_t refused = 0;
     for (size_t length = 0; length < whole.size(); ++length) {
         const std::vector<uint32_t> part(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
