@@ -11,8 +11,9 @@ namespace mote::pipeline {
 
 void DistinctDispatches::add(const Command &command) {
     const Dispatch &dispatch = command.dispatch;
-    const auto [found, first] =
-        seen_.try_emplace({dispatch.name, dispatch.groupCount, keyOf(dispatch.pipeline)}, commands.size());
+    const auto [found, first] = seen_.try_emplace(
+        {dispatch.operations, dispatch.bytes, dispatch.groupCount, keyOf(dispatch.pipeline)},
+        commands.size());
     if (first)
         commands.push_back(command);
     indices.push_back(found->second);

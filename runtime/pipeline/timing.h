@@ -14,7 +14,7 @@
 
 namespace mote::pipeline {
 
-// Dispatches of which those that are alike need to be timed once: an op may go over its map in many bands.
+// Dispatches of which those that are alike need to be timed once: bands of an op, and ops of the same shape.
 struct DistinctDispatches {
     std::vector<Command> commands; // one of each
     std::vector<size_t> indices;   // into commands, of each that was added
@@ -22,7 +22,8 @@ struct DistinctDispatches {
     void add(const Command &command);
 
 private:
-    std::map<std::tuple<std::string, uint32_t, PipelineKey>, size_t> seen_; // name, workgroups, pipeline
+    std::map<std::tuple<uint64_t, uint64_t, uint32_t, PipelineKey>, size_t>
+        seen_; // operations, bytes, workgroups, pipeline
 };
 
 // Runs the dispatches one after the other, each between barriers, and gives the milliseconds of each. Where
