@@ -227,12 +227,13 @@ def images(folder):
         if not passes:
             continue
 
-        def least(what):
+        def least(what, figure="real_time"):
             found = folder.entries("%s/%s" % (what, benched))
-            return best(found)["real_time"] if found else None
+            return best(found)[figure] if found else None
         fastest, lasting = best(passes), folder.entries("sustained/" + benched)
         short = readIf(folder.out, "bench.%s.json" % name)  # what `mote bench` says of it
-        row = {"work": work, "load_ms": least("load"), "first_ms": least("first image"), "next_ms": least("next image"),
+        row = {"work": work, "load_ms": least("load"), "first_ms": least("first image"),
+               "create_ms": least("first image", "create_ms"), "next_ms": least("next image"),
                "pass_ms": fastest["real_time"], "pass_median_ms": median(passes), "pass_wall_ms": fastest["wall_ms"],
                "floor_ms": floorOf(passes), "gflops": fastest["GFLOP/s"], "percent": fastest["%arithmetic"],
                "dispatches": fastest["dispatches"], "sustained": lasting[0] if lasting else None,

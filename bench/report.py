@@ -73,11 +73,11 @@ def peerTable(rows):
 
 
 def imageTable(rows):
-    head = ["model", "load", "first image", "next image", "pass, device", "median", "pass, host", "floor", "GFLOP/s",
-            "% of multiply-add", "dispatches", "pipelines", "submissions", "sustained"]
-    return table(head, [[row["work"], number(row["load_ms"]), number(row["first_ms"]), number(row["next_ms"]),
-                         number(row["pass_ms"]), number(row["pass_median_ms"]), number(row["pass_wall_ms"]),
-                         number(row["floor_ms"]), number(row["gflops"]), "%.0f" % row["percent"],
+    head = ["model", "load", "first image", "of it the session", "next image", "pass, device", "median", "pass, host",
+            "floor", "GFLOP/s", "% of multiply-add", "dispatches", "pipelines", "submissions", "sustained"]
+    return table(head, [[row["work"], number(row["load_ms"]), number(row["first_ms"]), number(row["create_ms"]),
+                         number(row["next_ms"]), number(row["pass_ms"]), number(row["pass_median_ms"]),
+                         number(row["pass_wall_ms"]), number(row["floor_ms"]), number(row["gflops"]), "%.0f" % row["percent"],
                          "%d" % row["dispatches"], row["pipelines"] or "", row["submissions"] or "",
                          "%s at first, %s at last, slowest %s of %d images" % (
                              number(row["sustained"]["first_tenth_ms"]), number(row["sustained"]["last_tenth_ms"]),
@@ -143,7 +143,9 @@ def sections(folder, rows):
              [name, number(taken), shapes, timed, changed, number(rules), number(tuned)]
              for name, taken, shapes, timed, changed, rules, tuned in figures.tuning(folder)])
          if figures.tuning(folder) else ""),
-        ("Images", "Milliseconds.", imageTable(models) if models else ""),
+        ("Images", "Milliseconds. The first image is everything from opening the device on, with what the driver and Mote keep "
+         "on disk; making its session is nearly all the driver's, in vkCreateComputePipelines.",
+         imageTable(models) if models else ""),
         ("Memory", "The process's peak resident size and what Mote allocated of it on the device, with one model.",
          memoryTable(models) if any(row["resident"] for row in models) else ""),
         ("Host", "Microseconds of a step outside of Vulkan's functions, in the median, at most %d for edge at 128x128; and in vkQueueSubmit."
