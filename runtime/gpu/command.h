@@ -7,7 +7,7 @@
 //   MOTE_TRY(commands.dispatch(*pipeline, ranges, 2, &push, sizeof push, groupsX, groupsY, groupsZ));
 //   commands.barrierToHost();                             // where the host reads a Readback allocation
 //   MOTE_TRY(commands.end());
-//   MOTE_TRY(device.queue().submit(&commands, 1, fence));
+//   MOTE_TRY(device.queue().submit(commands, fence));
 //   MOTE_TRY(fence.wait());
 //
 // Nothing is inserted automatically: two commands of one queue may overlap, also across submissions, until a

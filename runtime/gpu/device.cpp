@@ -182,17 +182,13 @@ Device::~Device() {
         table_.vkDestroyDevice(handle_, nullptr);
 }
 
-Status Device::alive() const {
-    if (!lost())
-        return {};
+Status Device::lostStatus() const {
     return makeStatus(StatusCode::DeviceLost, "the device '%s' is lost", info_.name.c_str());
 }
 
-Status Device::check(VkResult result, const char *call) {
+Status Device::failure(VkResult result, const char *call) {
     StatusCode code = StatusCode::Internal;
     switch (result) {
-    case VK_SUCCESS:
-        return {};
     case VK_NOT_READY:
     case VK_TIMEOUT:
         code = StatusCode::NotReady;

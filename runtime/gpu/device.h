@@ -103,11 +103,13 @@ public:
 
     bool lost() const { return lost_.load(std::memory_order_acquire); }
     // Ok, or DeviceLost where the device is lost. Called first by what would otherwise use a dead device.
-    Status alive() const;
+    Status alive() const { return lost() ? lostStatus() : Status(); }
 
     // Turns the result of `call` (the function's name) into a status; ok for VK_SUCCESS only. Notes device
     // loss.
-    Status check(VkResult result, const char *call);
+    Status check(VkResult result, const char *call) {
+        return result == VK_SUCCESS ? Status() : failure(result, call);
+    }
 
     // Unsigned so that all callers compare in bytes. liveBytes counts what the driver was asked for.
     MemoryUse memoryUse() const;
@@ -135,6 +137,8 @@ private:
     Status openOwn(const DeviceOptions &options);
     Status openLent(const DeviceOptions &options);
     Status createOwnDevice();
+    Status lostStatus() const;
+    Status failure(VkResult result, const char *call);
 
     std::unique_ptr<Instance> instance_;
     DeviceInfo info_;

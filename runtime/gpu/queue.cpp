@@ -51,74 +51,44 @@ void Fence::destroy() {
     pending_ = false;
 }
 
-Status Fence::wait(uint64_t timeoutNanoseconds) {
-    if (!pending_)
+Status Fence::reset(Fence *fences, size_t count) {
+    std::vector<VkFence> handles;
+    for (size_t i = 0; i < count; ++i)
+        if (fences[i].signalled_)
+            handles.push_back(fences[i].handle_);
+    if (handles.empty())
         return {};
-    MOTE_TRY(device_->alive());
-    const VkResult result =
-        timeoutNanoseconds == 0
-            ? device_->vk().vkGetFenceStatus(device_->handle(), handle_)
-            : device_->vk().vkWaitForFences(device_->handle(), 1, &handle_, VK_TRUE, timeoutNanoseconds);
-    MOTE_TRY(device_->check(result, timeoutNanoseconds == 0 ? "vkGetFenceStatus" : "vkWaitForFences"));
-    pending_ = false;
-    signalled_ = true;
+    Device &device = *fences->device_;
+    MOTE_TRY(device.alive());
+    MOTE_TRY(device.check(
+        device.vk().vkResetFences(device.handle(), static_cast<uint32_t>(handles.size()), handles.data()),
+        "vkResetFences"));
+    for (size_t i = 0; i < count; ++i)
+        fences[i].signalled_ = false;
     return {};
 }
 
-// The app's lock around a lent queue, our own otherwise.
-class Queue::Guard {
-public:
-    explicit Guard(Queue &queue) : queue_(queue) {
-        queue_.mutex_.lock();
-        if (queue_.lock_ != nullptr)
-            queue_.lock_(queue_.user_);
-    }
-    Guard(const Guard &) = delete;
-    Guard &operator=(const Guard &) = delete;
-    ~Guard() {
-        if (queue_.unlock_ != nullptr)
-            queue_.unlock_(queue_.user_);
-        queue_.mutex_.unlock();
-    }
-
-private:
-    Queue &queue_;
-};
-
-Status Queue::submit(const CommandBuffer *const *commands, size_t count, Fence &fence) {
-    MOTE_TRY(device_.alive());
-    if (fence.handle_ == VK_NULL_HANDLE || fence.pending_)
-        return makeStatus(StatusCode::InvalidArgument, "submit: the fence is %s",
-                          fence.pending_ ? "still pending" : "empty");
-    std::vector<VkCommandBuffer> handles(count);
+Result<Batch> Batch::of(const CommandBuffer *const *commands, size_t count) {
+    Batch batch;
+    batch.handles_.resize(count);
     for (size_t i = 0; i < count; ++i) {
         if (!commands[i]->recorded())
             return makeStatus(StatusCode::InvalidArgument,
                               "submit: command buffer %zu of %zu is not recorded", i, count);
-        handles[i] = commands[i]->handle();
+        batch.handles_[i] = commands[i]->handle();
     }
-    if (fence.signalled_) {
-        MOTE_TRY(
-            device_.check(device_.vk().vkResetFences(device_.handle(), 1, &fence.handle_), "vkResetFences"));
-        fence.signalled_ = false;
-    }
-    VkSubmitInfo info = {};
-    info.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO;
-    info.commandBufferCount = static_cast<uint32_t>(count);
-    info.pCommandBuffers = handles.data();
-    VkResult result = VK_SUCCESS;
-    {
-        const Guard guard(*this);
-        result = device_.vk().vkQueueSubmit(handle_, 1, &info, fence.handle_);
-    }
-    MOTE_TRY(device_.check(result, "vkQueueSubmit"));
-    fence.pending_ = true;
-    return {};
+    return batch;
+}
+
+Status Queue::refused(const Fence &fence) {
+    return makeStatus(StatusCode::InvalidArgument, "submit: the fence is %s",
+                      fence.pending_ ? "still pending" : "empty");
 }
 
 Status Queue::submit(const CommandBuffer &commands, Fence &fence) {
     const CommandBuffer *const list[] = {&commands};
-    return submit(list, 1, fence);
+    MOTE_TRY_ASSIGN(const Batch batch, Batch::of(list, 1));
+    return submit(batch, fence);
 }
 
 Status Queue::waitIdle() {

@@ -10,20 +10,22 @@ namespace mote::pipeline {
 // In submissions of at most the budget each.
 Status Session::submitItems(const std::vector<Item> &items) {
     std::vector<double> milliseconds;
-    for (const Item &item : items)
+    std::vector<const gpu::CommandBuffer *> commands;
+    for (const Item &item : items) {
         milliseconds.push_back(item.recorded->milliseconds);
+        commands.push_back(&item.recorded->commands);
+    }
+    // All before the first, so that nothing is left to do between two.
+    std::vector<Submission> submissions;
     size_t first = 0;
     for (size_t end : cutSubmissions(milliseconds, budgetMilliseconds_)) {
-        std::vector<const gpu::CommandBuffer *> commands;
-        double sum = 0;
-        for (size_t i = first; i < end; ++i) {
-            commands.push_back(&items[i].recorded->commands);
-            sum += milliseconds[i];
-        }
-        MOTE_TRY(submitter_->submit(commands, sum));
-        first = end;
+        Submission submission;
+        MOTE_TRY_ASSIGN(submission.batch, gpu::Batch::of(&commands[first], end - first));
+        for (; first < end; ++first)
+            submission.milliseconds += milliseconds[first];
+        submissions.push_back(std::move(submission));
     }
-    return {};
+    return submitter_->submit(submissions);
 }
 
 // Before row `step`, in the scheduler's own scale.
@@ -186,11 +188,13 @@ Status Session::run(const RunOptions &options, const std::atomic<bool> *cancel) 
     double total = 0, done = 0;
     for (const Item &item : runItems())
         total += item.recorded->milliseconds;
-    submitter_->start(cancel, [&](double milliseconds) {
-        done += milliseconds;
-        if (options.progress && total > 0)
+    std::function<void(double)> completed;
+    if (options.progress && total > 0)
+        completed = [&](double milliseconds) {
+            done += milliseconds;
             options.progress(static_cast<float>(done < total ? done / total : 1.0), "running");
-    });
+        };
+    submitter_->start(cancel, std::move(completed));
     // The submitter must not keep the references above, whichever way this ends.
     struct Forget {
         Submitter &submitter;

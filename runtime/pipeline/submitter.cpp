@@ -7,8 +7,9 @@ namespace mote::pipeline {
 Result<Submitter> Submitter::create(gpu::Device &device) {
     Submitter submitter;
     submitter.device_ = &device;
-    for (Slot &slot : submitter.slots_) {
-        MOTE_TRY_ASSIGN(slot.fence, gpu::Fence::create(device));
+    submitter.fences_.resize(kFences);
+    for (gpu::Fence &fence : submitter.fences_) {
+        MOTE_TRY_ASSIGN(fence, gpu::Fence::create(device));
     }
     return submitter;
 }
@@ -18,31 +19,36 @@ void Submitter::start(const std::atomic<bool> *cancel, std::function<void(double
     completed_ = std::move(completed);
 }
 
-Status Submitter::await(Slot &slot) {
-    MOTE_TRY(slot.fence.wait());
-    if (!slot.counted) {
-        slot.counted = true;
-        if (completed_)
-            completed_(slot.milliseconds);
+inline Status Submitter::awaitOldest() {
+    const size_t oldest = (next_ + kFences - inFlight_) % kFences;
+    MOTE_TRY(fences_[oldest].wait());
+    --inFlight_;
+    if (completed_)
+        completed_(milliseconds_[oldest]);
+    return {};
+}
+
+Status Submitter::submit(const std::vector<Submission> &submissions) {
+    gpu::Queue &queue = device_->queue();
+    for (const Submission &submission : submissions) {
+        if (inFlight_ == kMostInFlight)
+            MOTE_TRY(awaitOldest());
+        if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed))
+            return makeStatus(StatusCode::Cancelled, "the run was cancelled");
+        if (next_ % (kFences / 2) == 0)
+            MOTE_TRY(gpu::Fence::reset(&fences_[next_], kFences / 2));
+        MOTE_TRY(queue.submit(submission.batch, fences_[next_]));
+        milliseconds_[next_] = submission.milliseconds;
+        next_ = (next_ + 1) % kFences;
+        ++inFlight_;
     }
     return {};
 }
 
-Status Submitter::submit(const std::vector<const gpu::CommandBuffer *> &commands, double milliseconds) {
-    Slot &slot = slots_[next_];
-    MOTE_TRY(await(slot));
-    if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed))
-        return makeStatus(StatusCode::Cancelled, "the run was cancelled");
-    MOTE_TRY(device_->queue().submit(commands.data(), commands.size(), slot.fence));
-    slot.milliseconds = milliseconds;
-    slot.counted = false;
-    next_ = 1 - next_;
-    return {};
-}
-
 Status Submitter::drain() {
-    MOTE_TRY(await(slots_[next_])); // the older one first
-    return await(slots_[1 - next_]);
+    while (inFlight_ > 0)
+        MOTE_TRY(awaitOldest());
+    return {};
 }
 
 } // namespace mote::pipeline

@@ -6,10 +6,16 @@
 #include "model/status.h"
 
 #include <atomic>
+#include <cstddef>
 #include <functional>
 #include <vector>
 
 namespace mote::pipeline {
+
+struct Submission {
+    gpu::Batch batch;
+    double milliseconds = 0; // as estimated
+};
 
 class Submitter {
 public:
@@ -19,24 +25,24 @@ public:
     // `completed` (may be empty) is called with the milliseconds of each submission that completes.
     void start(const std::atomic<bool> *cancel, std::function<void(double)> completed);
 
-    // Waits until fewer than two submissions are in flight, then submits. Cancelled: nothing was submitted.
-    Status submit(const std::vector<const gpu::CommandBuffer *> &commands, double milliseconds);
+    // One after the other, each when fewer than two are in flight. Cancelled: what was not submitted stays
+    // so.
+    Status submit(const std::vector<Submission> &submissions);
     // Waits for all.
     Status drain();
 
 private:
-    struct Slot {
-        gpu::Fence fence;
-        double milliseconds = 0;
-        bool counted = true; // completed() was called for it
-    };
+    // Reset by halves: a half is free when the first of it is due.
+    static constexpr size_t kFences = 32, kMostInFlight = 2;
 
     Submitter() = default;
-    Status await(Slot &slot);
+    Status awaitOldest();
 
     gpu::Device *device_ = nullptr;
-    Slot slots_[2];
-    int next_ = 0; // the older one
+    std::vector<gpu::Fence> fences_;
+    double milliseconds_[kFences] = {}; // of the submission with each fence
+    size_t next_ = 0;                   // the fence of the next submission
+    size_t inFlight_ = 0;               // the submissions before it that nobody has waited for
     const std::atomic<bool> *cancel_ = nullptr;
     std::function<void(double)> completed_;
 };

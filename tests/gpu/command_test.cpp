@@ -96,7 +96,9 @@ TEST_F(Gpu, RecordingIsReplayedAndMayBePendingTwice) {
     ASSERT_TRUE(succeeded(second.wait()));
     ASSERT_TRUE(succeeded(first.wait()));
     const gpu::CommandBuffer *const both[] = {&commands, &commands};
-    ASSERT_TRUE(succeeded(device().queue().submit(both, 2, first)));
+    const Result<gpu::Batch> batch = gpu::Batch::of(both, 2);
+    ASSERT_TRUE(succeeded(batch));
+    ASSERT_TRUE(succeeded(device().queue().submit(batch.value(), first)));
     ASSERT_TRUE(succeeded(first.wait()));
     EXPECT_EQ(floatsOf(values)[3], 4 * 16.0f);
 }
