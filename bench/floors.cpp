@@ -84,7 +84,7 @@ public:
             const double tokens = static_cast<double>(output.h) * output.w;
             work.operations = 4 * elementsOf(output) * tokens;
             work.exponentials = output.n * op.heads * tokens * tokens;
-            work.tileStored = 4 * work.exponentials;
+            work.tileStored = 2.5 * work.exponentials; // weights of 16 bits, a float for each eight
             work.tileLoaded = work.tileStored + work.operations / 2 * operandBytes(2, 64);
         } else {
             const double inputs = elementsOf(shapes_.tensors[op.inputs[0]]);

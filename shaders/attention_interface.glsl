@@ -1,16 +1,21 @@
-// Attention for software devices in two dispatches, each the product of conv2d_shuffle.comp: a running softmax needs its
-// sums at hand, more than registers hold, and there an array cannot be indexed at run time.
+// Attention for software devices in two dispatches: a running softmax needs its sums at hand, more than registers hold,
+// and there an array cannot be indexed at run time.
 //
-//   attention_scores.comp   scores[key][query] = q k^T / sqrt(d), LOWEST for keys that pad the last sixteen; the highest
-//                           score of each query within ranges of keys (attention_scores_few.comp: of small heads)
-//   attention_values.comp   out = exp(scores - highest) v / sum of exp(scores - highest)
+//   attention_scores.comp   weights of the softmax: of eight keys together, relative to the highest score of these eight,
+//                           so that no second pass over the scores is needed; that score; the highest of a range
+//   attention_values.comp   out = sum of weights v / sum of weights, each eight's times 2^(its highest - the highest)
+//
+// Scores are log2(e) q k^T / sqrt(d), LOWEST for keys that pad the last eight, and e^x is made as 2^x.
 //
 // They work on a band that is small enough for the caches: `slots` pairs of image and head from firstSlot on, and of
-// each `columns` queries from firstQuery on.
+// each `columns` queries from firstQuery on, GROUP at a time.
 //
 //   qkv      as in attention.comp, d a multiple of 8
-//   scores   [slots][4 keyGroups][columns] vec4 (four keys)
-//   highest  [slots][ranges][columns] floats
+//   weights  [slots][groups][eights][5][8 lanes] uvec4; of lane n 0..3 are for query n, 8 + n, 16 + n, 24 + n: eight
+//            keys in steps of 1 / WEIGHT_ONE, 16 bits each; 4 has the highest scores for these queries, bits of floats
+//   highest  [slots][groups][ranges][8 lanes] uvec4, likewise, of RANGE_EIGHTS eights
+//
+// Weights in these steps are within 2^-17 of their eight's largest: halfs would be within 2^-12.
 //
 // Workgroup: eight units, each made by eight neighbouring invocations. Features: subgroup operations basic and shuffle,
 // subgroups of exactly 8. What is read comes through texel buffers.
@@ -19,10 +24,10 @@
 
 layout(local_size_x = LOCAL_SIZE) in;
 
-// Loops over queries end at a constant that only the driver knows: unrolled there, the modules stay small.
-layout(constant_id = 0) const int EIGHT = 8;
-
 #define LOWEST -3.0e38
+#define GROUP 32
+#define RANGE_EIGHTS 16
+#define WEIGHT_ONE 65535.0
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
@@ -30,11 +35,12 @@ layout(push_constant) uniform Push {
     uint headBlocks; // d / 8
     uint heads;
     uint inputBlocks, outputBlocks; // of qkv, of the result
-    uint keyGroups;                 // ceil(tokens / 16)
+    uint eights;                    // ceil(tokens / 8)
     uint firstSlot, slots;
     uint firstQuery, columns;
-    uint ranges; // of keys with one highest score
-    float scale; // 1 / sqrt(d)
+    uint groups; // of queries, ceil(columns / GROUP)
+    uint ranges;
+    float scale; // log2(e) / sqrt(d)
 } pc;
 
 // First block of a slot's q (part 0), k (1) or v (2) as texels of qkv.

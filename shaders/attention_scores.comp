@@ -1,5 +1,6 @@
-// The scores of a band, see attention_interface.glsl. A unit makes 16 keys for 64 queries; key groups fastest:
-// groups = ceil(slots * ceil(columns / 64) * keyGroups / 8).
+// The softmax's weights of a band, see attention_interface.glsl. The queries stay in registers while all keys of a range
+// go by, as the source of conv2d_held.comp does. A unit makes a range of keys for a group of queries, KEYS at a time;
+// ranges fastest: workgroups = ceil(slots * groups * ranges / 8).
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -9,71 +10,108 @@
 #include "lanes.glsl"
 #include "attention_interface.glsl"
 
+layout(constant_id = 0) const int BLOCKS = 8; // pc.headBlocks, at most 64
+layout(constant_id = 1) const int KEYS = 2;   // 1, 2 or 4
+layout(constant_id = 2) const int FOUR = 4;   // for loops that the driver unrolls, which keeps the module small
+
 TENSOR(0, qkv)
-layout(binding = 1, std430) writeonly buffer Target { vec4 target[]; };
-layout(binding = 2, std430) writeonly buffer Highest { float highest[]; }; // a range is a key group
+layout(binding = 1, std430) writeonly buffer Target { uvec4 target[]; };
+layout(binding = 2, std430) writeonly buffer Highest { uvec4 highest[]; };
+
+// 2^x in steps of 1 / WEIGHT_ONE, in the low 16 bits. x is not above 0. 2^x = 2^n 2^f as in quickSilu of
+// winograd_input.comp, the polynomial within 3e-6, exact where x is whole, and times WEIGHT_ONE / 2^16.
+uint weightBits(float x) {
+    float t = (x > -20.0 ? x : -20.0) + 16.0;
+    precise float shifted = t + 12582912.0;
+    precise float f = t - (shifted - 12582912.0);
+    const float one = WEIGHT_ONE / 65536.0;
+    float power = (((0.00958285 * one * f + 0.05590642 * one) * f + 0.24024099 * one) * f + 0.69312419 * one) * f + one;
+    precise float steps = uintBitsToFloat(floatBitsToUint(power) + (floatBitsToUint(shifted) << 23)) + 8388608.0;
+    return floatBitsToUint(steps);
+}
+
+uint pairOfWeights(float low, float high) { return (weightBits(low) & 0xffffu) | weightBits(high) << 16; }
+
+// max() asks which of the two is a NaN.
+float higher(float a, float b) { return a > b ? a : b; }
 
 void main() {
     uint lane = laneNumber();
     uint number = dispatchGroup();
     uint unit = (pc.firstGroup + number) * 8 + eightNumber();
-    uint queryGroups = (pc.columns + 63) >> 6;
-    uint slotQuery = unit / pc.keyGroups;
-    uint keyGroup = unit - slotQuery * pc.keyGroups;
-    uint slot = slotQuery / queryGroups;
-    uint first = (slotQuery - slot * queryGroups) * 64 + lane; // column
+    uint slotGroup = unit / pc.ranges;
+    uint range = unit - slotGroup * pc.ranges;
+    uint slot = slotGroup / pc.groups;
+    uint first = (slotGroup - slot * pc.groups) * GROUP + lane; // column
     bool live = number < pc.groupCount && slot < pc.slots;
+    slot = live ? slot : 0;
     uint keyBase = partBase(pc.firstSlot + slot, 1), queryBase = partBase(pc.firstSlot + slot, 0);
 
-    float sums[2][8][8]; // [eight keys][key][query]
-    [[unroll]] for (int c = 0; c < 2; ++c)
-        [[unroll]] for (int o = 0; o < 8; ++o)
-            [[unroll]] for (int p = 0; p < EIGHT; ++p)
-                sums[c][o][p] = 0;
-    uint places[8];
-    [[unroll]] for (int p = 0; p < EIGHT; ++p)
-        places[p] = queryBase + pc.firstQuery + min(first + 8 * p, pc.columns - 1);
-    uint block = 0;
-    if (live) do {
-        float inputs[8][8]; // [query][channel]
-        [[unroll]] for (int p = 0; p < EIGHT; ++p) {
-            Eight q = unpackEight(FETCH(qkv, places[p] + block * pc.tokens));
-            [[unroll]] for (int i = 0; i < 4; ++i) {
-                inputs[p][i] = q.low[i];
-                inputs[p][i + 4] = q.high[i];
-            }
-        }
-        [[unroll]] for (int c = 0; c < 2; ++c) {
-            // Of key `lane` of these eight.
-            uint key = min(keyGroup * 16 + 8 * c + lane, pc.tokens - 1);
-            Eight own = unpackEight(FETCH(qkv, keyBase + block * pc.tokens + key));
-            [[unroll]] for (int i = 0; i < 8; ++i) {
-                float ownChannel = i < 4 ? own.low[i & 3] : own.high[i & 3];
-                [[unroll]] for (int o = 0; o < 8; ++o) {
-                    float k = subgroupShuffle(ownChannel, o);
-                    [[unroll]] for (int p = 0; p < EIGHT; ++p)
-                        sums[c][o][p] += k * inputs[p][i];
-                }
-            }
-        }
-    } while (++block < pc.headBlocks);
-
-    float most[8]; // [query]
-    [[unroll]] for (int p = 0; p < EIGHT; ++p)
-        most[p] = LOWEST;
-    [[unroll]] for (int quad = 0; quad < 4; ++quad) {
-        bvec4 real = lessThan(16 * keyGroup + 4 * quad + uvec4(0, 1, 2, 3), uvec4(pc.tokens));
-        uint place = ((slot * pc.keyGroups + keyGroup) * 4 + quad) * pc.columns + first;
-        int c = quad >> 1, o = 4 * (quad & 1);
-        [[unroll]] for (int p = 0; p < EIGHT; ++p) {
-            vec4 scores = vec4(sums[c][o][p], sums[c][o + 1][p], sums[c][o + 2][p], sums[c][o + 3][p]) * pc.scale;
-            scores = mix(vec4(LOWEST), scores, real);
-            most[p] = max(most[p], max(max(scores.x, scores.y), max(scores.z, scores.w)));
-            if (live && first + 8 * p < pc.columns)
-                target[place + 8 * p] = scores;
+    float inputs[512][4]; // [channel][query]
+    [[unroll]] for (int p = 0; p < FOUR; ++p) {
+        uint place = queryBase + pc.firstQuery + min(first + 8 * p, pc.columns - 1);
+        [[unroll]] for (int block = 0; block < BLOCKS; ++block) {
+            Eight q = unpackEight(FETCH(qkv, place + block * pc.tokens));
+            [[unroll]] for (int i = 0; i < 8; ++i)
+                inputs[8 * block + i][p] = (i < 4 ? q.low[i & 3] : q.high[i & 3]) * pc.scale;
         }
     }
-    [[unroll]] for (int p = 0; p < EIGHT; ++p)
-        if (live && first + 8 * p < pc.columns)
-            highest[(slot * pc.ranges + keyGroup) * pc.columns + first + 8 * p] = most[p];
+
+    const int blocksAtATime = 8 / KEYS;
+    const int fetches = (BLOCKS + blocksAtATime - 1) / blocksAtATime;
+    float most[4]; // [query]
+    [[unroll]] for (int p = 0; p < FOUR; ++p)
+        most[p] = LOWEST;
+    uint eight = range * RANGE_EIGHTS;
+    uint end = min(eight + RANGE_EIGHTS, pc.eights);
+    if (live) do {
+        float scores[8][4]; // [key][query]
+        [[unroll]] for (int o = 0; o < 8; ++o)
+            [[unroll]] for (int p = 0; p < FOUR; ++p)
+                scores[o][p] = 0;
+        uint part = 0; // of the eight
+        do {
+            // Of key n % KEYS lane n has the blocks whose numbers are n / KEYS modulo blocksAtATime.
+            uint key = keyBase + min(8 * eight + KEYS * part + lane % KEYS, pc.tokens - 1);
+            uvec4 own[64];
+            [[unroll]] for (int set = 0; set < fetches; ++set)
+                own[set] = FETCH(qkv, key + min(blocksAtATime * set + lane / KEYS, BLOCKS - 1) * pc.tokens);
+            float sums[4][4]; // [key][query]
+            [[unroll]] for (int o = 0; o < KEYS; ++o)
+                [[unroll]] for (int p = 0; p < FOUR; ++p)
+                    sums[o][p] = 0;
+            [[unroll]] for (int k = 0; k < 8 * BLOCKS; ++k) {
+                vec2 pair = unpackHalf2x16(own[k / 8 / blocksAtATime][k / 2 % 4]);
+                [[unroll]] for (int o = 0; o < KEYS; ++o) {
+                    float channel = subgroupShuffle(pair[k % 2], k / 8 % blocksAtATime * KEYS + o);
+                    [[unroll]] for (int p = 0; p < FOUR; ++p)
+                        sums[o][p] += channel * inputs[k][p];
+                }
+            }
+            [[unroll]] for (int o = 0; o < 8; ++o)
+                [[unroll]] for (int p = 0; p < FOUR; ++p)
+                    scores[o][p] = o + KEYS < 8 ? scores[min(o + KEYS, 7)][p] : sums[max(o + KEYS - 8, 0)][p];
+        } while (++part < 8 / KEYS);
+
+        uint place = (slotGroup * pc.eights + eight) * 40 + lane;
+        float tops[4];
+        [[unroll]] for (int p = 0; p < FOUR; ++p) {
+            [[unroll]] for (int o = 1; o < 8; ++o)
+                scores[o][p] = 8 * eight + o < pc.tokens ? scores[o][p] : LOWEST;
+            float top = higher(higher(higher(scores[0][p], scores[1][p]), higher(scores[2][p], scores[3][p])),
+                               higher(higher(scores[4][p], scores[5][p]), higher(scores[6][p], scores[7][p])));
+            most[p] = higher(most[p], top);
+            tops[p] = top;
+            uvec4 words = uvec4(pairOfWeights(scores[0][p] - top, scores[1][p] - top),
+                                pairOfWeights(scores[2][p] - top, scores[3][p] - top),
+                                pairOfWeights(scores[4][p] - top, scores[5][p] - top),
+                                pairOfWeights(scores[6][p] - top, scores[7][p] - top));
+            // Each stores what its neighbour made, see fromNeighbour.
+            target[(place ^ 1) + 8 * p] = uvec4(fromNeighbour(words.x), fromNeighbour(words.y), fromNeighbour(words.z),
+                                                fromNeighbour(words.w));
+        }
+        target[place + 32] = floatBitsToUint(vec4(tops[0], tops[1], tops[2], tops[3]));
+    } while (++eight < end);
+    if (live)
+        highest[(slotGroup * pc.ranges + range) * 8 + lane] = floatBitsToUint(vec4(most[0], most[1], most[2], most[3]));
 }

@@ -10,12 +10,15 @@ namespace {
 
 constexpr uint32_t kBindings = 2, kPushWords = 11;
 constexpr uint32_t kAligned = 0, kAny = 1, kBands = 2; // variants
-constexpr uint32_t kLanes = 8, kBandPush = 14;
-constexpr uint32_t kFewBlocks = 8,
-                   kFewQueries = 4; // of attention_scores_few.comp: of a head; of an invocation
-// What the scores of a band may take: well within the second caches of two cores. 4 MB take a twentieth
-// longer, 8 a quarter.
-constexpr uint64_t kBandBytes = 2u << 20;
+constexpr uint32_t kLanes = 8, kBandPush = 15;
+constexpr double kLog2E = 1.44269504088896340736;
+constexpr uint32_t kGroup = 32, kRangeEights = 16; // of shaders/attention_interface.glsl
+constexpr uint32_t kHeldBlocks = 64;               // of a head's channels, at most, in attention_scores.comp
+// Groups of queries of a band come in fours, so that two cores share those of heads of 64 channels and more.
+constexpr uint32_t kGroupsTogether = 4;
+// What the weights of a band may take: two cores have them in their second caches, and 1024 or 4096 tokens of
+// one head fill it evenly. Half of it and twice as much take 3 and 10 % longer at 4096 tokens.
+constexpr uint64_t kBandBytes = 5u << 19;
 
 uint32_t headChannels(const OpView &view) {
     return view.output().c / view.op.heads;
@@ -37,41 +40,43 @@ gpu::PipelineDescription pipelineFor(uint32_t variant, uint32_t channels, const 
 
 // The variant in two dispatches: what it works on at a time.
 struct Band {
-    uint32_t keyGroups = 0;          // of 16 keys
+    uint32_t eights = 0, ranges = 0; // of keys
     uint32_t slots = 0, columns = 0; // pairs of image and head; queries of each
-    bool few = false;                // the kernel of the scores
-    uint32_t ranges = 0;             // of keys with one highest score
-    uint64_t scoreBytes = 0, highestBytes = 0;
+    uint32_t groups = 0;             // of those queries
+    uint64_t weightBytes = 0, highestBytes = 0;
 
-    uint64_t highestOffset() const { return divideUp(scoreBytes, 256) * 256; }
+    uint64_t highestOffset() const { return divideUp(weightBytes, 256) * 256; }
     uint64_t scratchBytes() const { return highestOffset() + highestBytes; }
 };
 
 Band bandOf(const OpView &view) {
     const auto tokens = static_cast<uint32_t>(planeOf(view.output()));
+    const uint64_t slots = uint64_t{view.output().n} * view.op.heads;
     Band band;
-    band.keyGroups = static_cast<uint32_t>(divideUp(tokens, 16));
-    const uint64_t columnBytes = uint64_t{band.keyGroups} * 4 * 16;
-    const uint64_t fitting = kBandBytes / columnBytes;
-    band.columns = fitting >= tokens ? tokens : std::max(static_cast<uint32_t>(fitting / 64 * 64), 64u);
-    band.slots = static_cast<uint32_t>(
-        std::clamp<uint64_t>(fitting / tokens, 1, uint64_t{view.output().n} * view.op.heads));
-    const uint64_t columns = uint64_t{band.slots} * band.columns;
-    band.scoreBytes = columns * band.keyGroups * 4 * 16;
-    band.few = headChannels(view) / 8 <= kFewBlocks;
-    band.ranges = band.few ? static_cast<uint32_t>(divideUp(band.keyGroups, 8)) : band.keyGroups;
-    band.highestBytes = columns * band.ranges * 4;
+    band.eights = static_cast<uint32_t>(divideUp(tokens, 8));
+    band.ranges = static_cast<uint32_t>(divideUp(band.eights, kRangeEights));
+    const uint64_t groupBytes = uint64_t{band.eights} * 5 * 8 * 16, all = divideUp(tokens, kGroup);
+    const uint64_t fitting = std::max<uint64_t>(kBandBytes / groupBytes, 1);
+    const uint64_t even = divideUp(divideUp(all, divideUp(all, fitting)), kGroupsTogether) * kGroupsTogether;
+    band.groups = static_cast<uint32_t>(std::min(all, even));
+    band.columns = std::min(band.groups * kGroup, tokens);
+    band.slots = static_cast<uint32_t>(std::clamp<uint64_t>(fitting / all, 1, slots));
+    band.weightBytes = uint64_t{band.slots} * band.groups * groupBytes;
+    band.highestBytes = uint64_t{band.slots} * band.groups * band.ranges * 8 * 16;
     return band;
 }
 
+// Of attention_scores.comp: keys at a time, so that a turn has up to 1024 multiply-adds, which the cache of
+// decoded instructions holds.
+uint32_t keysOf(uint32_t channels) {
+    return channels <= 32 ? 4 : channels <= 128 ? 2 : 1;
+}
 gpu::PipelineDescription scoresPipeline(const OpView &view) {
-    const uint32_t blocks = headChannels(view) / 8;
-    if (blocks <= kFewBlocks)
-        return pipelineOf(ShaderId::AttentionScoresFew, {kLanes, blocks, kFewQueries}, 3, kBandPush, 1);
-    return pipelineOf(ShaderId::AttentionScores, {kLanes}, 3, kBandPush, 1);
+    const uint32_t d = headChannels(view);
+    return pipelineOf(ShaderId::AttentionScores, {d / 8, keysOf(d), kGroup / kLanes}, 3, kBandPush, 1);
 }
 
-// Of attention_values.comp: as even a cut of the head as eight blocks allow, and queries so that sums are 128
+// Of attention_values.comp: as even a cut of the head as four blocks allow, and queries so that sums are 128
 // at most.
 struct ValueShape {
     uint32_t blocks = 0, queries = 0;
@@ -79,13 +84,13 @@ struct ValueShape {
 ValueShape valueShape(const OpView &view) {
     const uint32_t blocks = headChannels(view) / 8;
     ValueShape shape;
-    shape.blocks = static_cast<uint32_t>(divideUp(blocks, divideUp(blocks, 8)));
-    shape.queries = std::min(16 / shape.blocks, 8u);
+    shape.blocks = static_cast<uint32_t>(divideUp(blocks, divideUp(blocks, 4)));
+    shape.queries = shape.blocks <= 2 ? 8 : 4;
     return shape;
 }
 gpu::PipelineDescription valuesPipeline(const OpView &view) {
     const ValueShape shape = valueShape(view);
-    return pipelineOf(ShaderId::AttentionValues, {kLanes, shape.blocks, shape.queries}, 4, kBandPush, 3);
+    return pipelineOf(ShaderId::AttentionValues, {shape.blocks, shape.queries}, 4, kBandPush, 7);
 }
 
 bool canBand(const OpView &view, const Traits &traits) {
@@ -93,9 +98,10 @@ bool canBand(const OpView &view, const Traits &traits) {
     const Band band = bandOf(view);
     const uint64_t scratch = band.scratchBytes();
     return traits.cpu && canShuffle(traits.caps) && traits.caps.subgroupSize == kLanes &&
-           headChannels(view) % 8 == 0 && fitsTexels(traits, std::max(input, scratch)) &&
+           headChannels(view) % 8 == 0 && headChannels(view) / 8 <= kHeldBlocks &&
+           fitsTexels(traits, std::max(input, scratch)) &&
            scratch <= std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes) &&
-           4 * (uint64_t{band.keyGroups} + 1) + headChannels(view) / 8 <= kMaxLoopIterations;
+           2 * (uint64_t{band.eights} + kRangeEights) <= kMaxLoopIterations;
 }
 
 Result<std::vector<Dispatch>> buildBands(const OpView &view, const OpBuffers &buffers, const Traits &traits) {
@@ -104,8 +110,8 @@ Result<std::vector<Dispatch>> buildBands(const OpView &view, const OpBuffers &bu
     const auto tokens = static_cast<uint32_t>(planeOf(view.output()));
     const uint32_t d = headChannels(view), slots = view.output().n * op.heads;
     const ValueShape shape = valueShape(view);
-    BufferRange scores = buffers.scratch, highest = scores;
-    scores.end = scores.begin + band.scoreBytes;
+    BufferRange weights = buffers.scratch, highest = weights;
+    weights.end = weights.begin + band.weightBytes;
     highest.begin += band.highestOffset();
     highest.end = highest.begin + band.highestBytes;
 
@@ -114,13 +120,14 @@ Result<std::vector<Dispatch>> buildBands(const OpView &view, const OpBuffers &bu
         for (uint32_t query = 0; query < tokens; query += band.columns) {
             const uint32_t slotCount = std::min(band.slots, slots - slot);
             const uint32_t columns = std::min(band.columns, tokens - query);
+            const auto groups = static_cast<uint32_t>(divideUp(columns, kGroup));
             // The shares are those measured on lavapipe.
             const auto add = [&](const char *part, gpu::PipelineDescription pipeline,
                                  std::vector<Binding> bindings, uint64_t units, double share) -> Status {
                 PushWords push;
                 push.add({tokens, d / 8, op.heads, blocksOf(view.input(0).c), blocksOf(view.output().c),
-                          band.keyGroups, slot, slotCount, query, columns, band.ranges});
-                push.addFloat(static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))));
+                          band.eights, slot, slotCount, query, columns, groups, band.ranges});
+                push.addFloat(static_cast<float>(kLog2E / std::sqrt(static_cast<double>(d))));
                 MOTE_TRY_ASSIGN(Dispatch dispatch,
                                 makeDispatch(op.name + " (attention " + part + ")", std::move(pipeline),
                                              std::move(bindings), std::move(push),
@@ -134,11 +141,11 @@ Result<std::vector<Dispatch>> buildBands(const OpView &view, const OpBuffers &bu
             };
             MOTE_TRY(
                 add("scores", scoresPipeline(view),
-                    {{buffers.inputs[0], Access::Read}, {scores, Access::Write}, {highest, Access::Write}},
-                    divideUp(columns, band.few ? kFewQueries * kLanes : 64) * band.ranges, 0.48));
+                    {{buffers.inputs[0], Access::Read}, {weights, Access::Write}, {highest, Access::Write}},
+                    uint64_t{groups} * band.ranges, 0.48));
             MOTE_TRY(add("values", valuesPipeline(view),
                          {{buffers.inputs[0], Access::Read},
-                          {scores, Access::Read},
+                          {weights, Access::Read},
                           {highest, Access::Read},
                           {buffers.output, Access::Write}},
                          divideUp(columns, shape.queries * kLanes) * divideUp(d / 8, shape.blocks), 0.52));
