@@ -1,7 +1,7 @@
 // out = (conv(resample(concat(source0, source1))) + bias + resample(residual)) * outputScale
 //
-// Register-tiled direct convolution: an invocation makes 8 output channels of PIXELS neighbouring pixels of
-// one row (a segment). No subgroups; shared memory only to reduce the statistics.
+// Register-tiled direct convolution: an invocation makes 8 output channels of LIVE neighbouring pixels of one
+// row (a segment). No subgroups; shared memory only to reduce the statistics.
 //
 //   source0, source1  [N][blocks][H][W] uvec4      each source is padded to its own blocks of 8 channels
 //   weights           [outputBlock][ky][source, block][kx][8 inputs] uvec4 of 8 outputs
@@ -12,13 +12,19 @@
 //   values
 //
 // Workgroup: 64 segments x tileLoops of one image for one output block; groups = N * tiles * outputBlocks,
-// output block fastest. Dead segments run no loop iteration. EVERY_OUTPUT: for all output blocks (and phases)
-// in turn. Features: none.
+// output block fastest. Dead segments run no loop iteration. Features: none.
 //
-// Variants, by defines:
-//   PIXELS        4 (default), 8 (wide: software devices) or 1 (single: devices of few registers)
+// Variants, by constants:
+//   LIVE          pixels of an invocation, at most PIXELS. Nothing depends on the others, so compilers drop
+//                 them, with their loads: 1 and 2 for devices of few registers
+//   EVERY_OUTPUT  1: a workgroup makes all output blocks (and phases) in turn; groups = N * tiles of a phase.
+//                 Addresses of weights depend on push constants and loops alone: then VideoCore reads them
+//                 once for sixteen invocations. (It takes workgroups' numbers for different ones.)
+//
+// by defines:
+//   PIXELS        4 (default), 8 (wide: software devices) or 1
 //   ROW           3 or 2: the kernel's columns, stride 1: pixels of a kernel row are loaded once for all its
-//                 taps. 0: any kernel and stride
+//                 taps, LIVE is PIXELS. 0: any kernel and stride
 //   FOLDED        a 3x3 kernel on a map doubled by nearest neighbour, as four kernels of 2x2 on the map
 //                 itself. Output row y reads rows y - padTop + (0, 1, 2) of the doubled map, which are rows
 //                 r = floor((y - padTop) / 2) and r + 1 of the map: the sums of taps (0+1, 2) where
@@ -27,9 +33,6 @@
 //                 of rows and columns: 2 (y & 1) + (x & 1). A segment's pixels are every second one of a row;
 //                 a tile is in one phase: tiles = 4 * tiles of a phase, phase fastest.
 //                 weights: [parity][outputBlock]... with a parity's number as a phase's
-//   EVERY_OUTPUT  groups = N * tiles of a phase. Addresses of weights depend on push constants and loops
-//                 alone: then VideoCore reads them once for sixteen invocations. (It takes workgroups'
-//                 numbers for different ones.)
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "numeric.glsl"
@@ -40,11 +43,11 @@
 
 #include "pixel_statistics.glsl"
 
+layout(constant_id = 8) const int LIVE = PIXELS;
+layout(constant_id = 9) const int EVERY_OUTPUT = 0;
+
 #ifndef FOLDED
 #define FOLDED 0
-#endif
-#ifndef EVERY_OUTPUT
-#define EVERY_OUTPUT 0
 #endif
 #if FOLDED
 #define PHASES 4
@@ -81,7 +84,7 @@ void makeTile(uint local, bool groupLive, uint image, uint tile, uint phase, uin
     for (uint tileLoop = 0; tileLoop < pc.tileLoops; ++tileLoop) {
         uint segment = (tile * pc.tileLoops + tileLoop) * LOCAL_SIZE + local;
         uint y = segment / pc.segmentsPerRow;
-        uint x0 = (segment - y * pc.segmentsPerRow) * PIXELS;
+        uint x0 = (segment - y * pc.segmentsPerRow) * LIVE;
         bool live = segment < segments && (FOLDED == 0 || x0 < phaseColumns);
 
         Eight sums[PIXELS];
@@ -152,14 +155,14 @@ void makeTile(uint local, bool groupLive, uint image, uint tile, uint phase, uin
             y = 2 * y + (phase >> 1);
 #endif
             uvec4 stored[PIXELS];
-            uint count = PIXELS == 1 ? 1 : min(PIXELS, phaseColumns - x0);
+            uint count = LIVE == 1 ? 1 : min(LIVE, phaseColumns - x0);
             [[unroll]] for (uint p = 0; p < PIXELS; ++p) {
                 uint x = x0 + p;
 #if FOLDED
                 x = 2 * x + (phase & 1);
 #endif
                 stored[p] = uvec4(0);
-                if (p < count)
+                if (p < LIVE && p < count)
                     stored[p] = storeOutput(image, outputBlock, y, x, sums[p]);
             }
             if (STATISTICS != 0)
@@ -180,19 +183,24 @@ void main() {
     uint number = dispatchGroup();
     bool groupLive = number < pc.groupCount;
     uint group = pc.firstGroup + number;
-#if EVERY_OUTPUT
-    uint tiles = pc.tiles / PHASES;
+    // All phases and output blocks, or those of the workgroup.
+    uint tiles = pc.tiles / PHASES, phase = 0, outputBlock = 0;
+    if (EVERY_OUTPUT == 0) {
+        outputBlock = group % pc.outputBlocks;
+        group /= pc.outputBlocks;
+        phase = group % PHASES;
+        group /= PHASES;
+    }
     uint image = group / tiles;
-    for (uint phase = 0; phase < PHASES; ++phase) {
-        for (uint outputBlock = 0; outputBlock < pc.outputBlocks; ++outputBlock) {
+    for (; phase < PHASES; ++phase) {
+        for (; outputBlock < pc.outputBlocks; ++outputBlock) {
             makeTile(local, groupLive, image, group - image * tiles, phase, outputBlock);
+            if (EVERY_OUTPUT == 0)
+                break;
             barrier(); // the statistics have been read
         }
+        if (EVERY_OUTPUT == 0)
+            break;
+        outputBlock = 0;
     }
-#else
-    uint imageTile = group / pc.outputBlocks;
-    uint image = imageTile / pc.tiles;
-    uint tile = imageTile - image * pc.tiles;
-    makeTile(local, groupLive, image, tile / PHASES, tile % PHASES, group - imageTile * pc.outputBlocks);
-#endif
 }

@@ -28,7 +28,7 @@ uint32_t headChannels(const OpView &view) {
 // are registers for no more.
 uint32_t sliceOf(uint32_t channels, const Traits &traits) {
     const uint32_t blocks = channels / 8;
-    const uint64_t slices = divideUp(blocks, traits.fewRegisters ? 2 : 4);
+    const uint64_t slices = divideUp(blocks, traits.tiles == RegisterTiles::Large ? 4 : 2);
     return static_cast<uint32_t>(divideUp(blocks, slices));
 }
 

@@ -29,8 +29,8 @@ constexpr Variant registerTiled(const char *name, ShaderId shader, uint32_t pixe
 constexpr Variant shuffled(const char *name, ShaderId shader, bool texels) {
     return {name, shader, 8, false, true, texels};
 }
-constexpr Variant everyOutput(const char *name, ShaderId shader, bool folded) {
-    return {name, shader, 1, false, false, false, folded, true};
+constexpr Variant folded(const char *name, ShaderId shader, uint32_t pixels, bool everyOutput = false) {
+    return {name, shader, pixels, false, false, false, true, everyOutput};
 }
 constexpr Variant kVariants[] = {
     registerTiled("conv2d row3 4x8", ShaderId::Conv2dRow3, 4, true),
@@ -39,16 +39,19 @@ constexpr Variant kVariants[] = {
     registerTiled("conv2d 8x8", ShaderId::Conv2dAnyWide, 8),
     shuffled("conv2d shuffle", ShaderId::Conv2dShuffle, false),
     shuffled("conv2d texels", ShaderId::Conv2dTexels, true),
-    registerTiled("conv2d 1x8", ShaderId::Conv2dSingle, 1),
-    everyOutput("conv2d 1x8 every output", ShaderId::Conv2dSingleEvery, false),
-    {"conv2d folded 4x8", ShaderId::Conv2dFolded, 4, false, false, false, true},
-    everyOutput("conv2d folded 1x8 every output", ShaderId::Conv2dFoldedEvery, true),
+    registerTiled("conv2d 2x8", ShaderId::Conv2dAny, 2),
+    registerTiled("conv2d 1x8", ShaderId::Conv2dAny, 1),
+    {"conv2d 1x8 every output", ShaderId::Conv2dAny, 1, false, false, false, false, true},
+    folded("conv2d folded 4x8", ShaderId::Conv2dFolded, 4),
+    folded("conv2d folded 1x8", ShaderId::Conv2dFoldedSingle, 1),
+    folded("conv2d folded 1x8 every output", ShaderId::Conv2dFoldedSingle, 1, true),
     {"conv2d shared 3x3", ShaderId::Conv2dShared3, 4, false, false, false, false, false, 3, 8, 8},
     {"conv2d shared 1x1", ShaderId::Conv2dShared1, 4, false, false, false, false, false, 1, 1, 64},
 };
-constexpr uint32_t kRow3 = 0, kRow3Wide = 1, kAny = 2, kAnyWide = 3, kShuffle = 4, kTexels = 5, kSingle = 6,
-                   kSingleEvery = 7, kFolded = 8, kFoldedEvery = 9, kShared3 = 10, kShared1 = 11;
-constexpr uint32_t kWinograd = 12, kHeld = 13, kFewOutputs = 14, kTiles = 15; // elsewhere
+constexpr uint32_t kRow3 = 0, kRow3Wide = 1, kAny = 2, kAnyWide = 3, kShuffle = 4, kTexels = 5, kTwo = 6,
+                   kSingle = 7, kSingleEvery = 8, kFolded = 9, kFoldedSingle = 10, kFoldedEvery = 11,
+                   kShared3 = 12, kShared1 = 13;
+constexpr uint32_t kWinograd = 14, kHeld = 15, kFewOutputs = 16, kTiles = 17; // elsewhere
 constexpr uint32_t kSharedOutputs = 4; // blocks of a workgroup, of sharedKernel
 // A workgroup that makes every output keeps four subgroups of VideoCore busy; it has room for sixteen.
 constexpr uint64_t kEveryOutputWalks = 4;
@@ -105,6 +108,9 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts,
         const LaneShape shape = laneShapeOf(planeOf(facts.output), facts.outputBlocks);
         constants.push_back(shape.blocks);
         constants.push_back(shape.columns);
+    } else if (variant.sharedKernel == 0) {
+        constants.push_back(variant.pixels);
+        constants.push_back(variant.everyOutput ? 1 : 0);
     }
     return pipelineOf(variant.shader, std::move(constants), kConvBindings, kConvPushWords,
                       variant.texels ? kConvTexelBindings : 0);
@@ -218,25 +224,28 @@ uint64_t secondWeightBytes(const OpView &view, const ConvFacts &facts, SecondWei
 // In order. On software devices, whose loads cost more than anything: Winograd where it pays (where it does
 // not, last of all), the kernels that hold their tiles or, likewise, their sources and for few outputs, the
 // shuffle variants // where there are subgroups, through texel buffers where they fit, then the wide tile,
-// unless rows are so short that it would idle. Devices of few registers: one pixel an invocation, and every
-// output where there are workgroups enough. A folded kernel before those that it saves 5 of 9 multiplications
-// of, the row kernel before the general one. After what the device prefers, everything else that could run.
+// unless rows are so short that it would idle. On VideoCore one pixel an invocation, and every output where
+// there are workgroups enough; on Mali two, or one of a folded kernel, loaded tap by tap. A folded kernel
+// before those that it saves 5 of 9 multiplications of, the row kernel before the general one. After what the
+// device prefers, everything else that could run.
 std::vector<uint32_t> orderOf(const ConvFacts &facts, const Traits &traits) {
     const uint64_t wideWork = divideUp(facts.output.w, 8) * 8, narrowWork = divideUp(facts.output.w, 4) * 4;
     std::vector<uint32_t> order;
     if (traits.cpu && canShuffle(traits.caps))
         order = {kTexels, kShuffle};
-    if (traits.fewRegisters) {
+    if (traits.tiles == RegisterTiles::VideoCore) {
         for (uint32_t every : {kFoldedEvery, kSingleEvery})
             if (geometryOf(facts, kVariants[every], 1).walks >= kEveryOutputWalks)
                 order.push_back(every);
         order.push_back(kSingle);
     }
+    if (traits.tiles == RegisterTiles::Mali)
+        order = {kFoldedSingle, kTwo};
     if (traits.cpu && 4 * wideWork <= 5 * narrowWork)
         order.insert(order.end(), {kFolded, kRow3Wide, kRow3, kAnyWide, kAny});
     else
         order.insert(order.end(), {kFolded, kRow3, kAny, kRow3Wide, kAnyWide});
-    for (uint32_t last : {kShared3, kShared1, kSingle, kSingleEvery, kFoldedEvery})
+    for (uint32_t last : {kShared3, kShared1, kTwo, kSingle, kSingleEvery, kFoldedSingle, kFoldedEvery})
         if (std::find(order.begin(), order.end(), last) == order.end())
             order.push_back(last);
     return order;
@@ -311,7 +320,7 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         OpKernel kernel = common;
         kernel.name = variant.name;
         kernel.variant = index;
-        kernel.unlikely = traits.cpu && (variant.folded || variant.pixels == 1 || variant.sharedKernel != 0);
+        kernel.unlikely = traits.cpu && (variant.folded || variant.pixels < 4 || variant.sharedKernel != 0);
         const uint64_t walks = phasesOf(variant) * geometryOf(facts, variant, 1).walks;
         const uint64_t wanted = statistics ? divideUp(walks, kStatisticsTiles) : 1;
         kernel.tileLoops =

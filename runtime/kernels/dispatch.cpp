@@ -22,11 +22,14 @@ std::array<uint32_t, 3> fold(uint32_t count, const uint32_t limits[3]) {
 } // namespace
 
 Traits traitsOf(const gpu::Device &device) {
-    constexpr uint32_t kBroadcom = 0x14e4;
+    constexpr uint32_t kBroadcom = 0x14e4, kArm = 0x13b5; // of Mali, whoever wrote the driver
     Traits traits;
     traits.caps = device.caps();
     traits.cpu = device.info().type == VK_PHYSICAL_DEVICE_TYPE_CPU;
-    traits.fewRegisters = device.info().vendorId == kBroadcom;
+    const uint32_t vendor = device.info().vendorId;
+    traits.tiles = vendor == kBroadcom ? RegisterTiles::VideoCore
+                   : vendor == kArm    ? RegisterTiles::Mali
+                                       : RegisterTiles::Large;
     return traits;
 }
 

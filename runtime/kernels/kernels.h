@@ -67,12 +67,16 @@ std::vector<Dispatch> split(const Dispatch &whole, uint64_t maxOperations, const
 // --------------------------------------------------------------------------------------------------- device
 struct KernelChoices; // kernels/choices.h
 
+// What an invocation has registers for. Large: 128 and more. The other two have 64 and different ways to
+// load.
+enum class RegisterTiles : uint8_t { Large, VideoCore, Mali };
+
 // What the choice of kernels depends on.
 struct Traits {
     gpu::Caps caps;   // after the clamp
     bool cpu = false; // a software device: wide register tiles pay, dispatch overhead is a thread wake-up
-    bool fewRegisters = false; // VideoCore: 64 an invocation, where others have 128 and more
-    std::string preferred;     // for tests: the variant of this name goes first wherever it is a candidate
+    RegisterTiles tiles = RegisterTiles::Large;
+    std::string preferred; // for tests: the variant of this name goes first wherever it is a candidate
     std::shared_ptr<const KernelChoices> choices =
         nullptr; // a tuner's, which go before the stated order; may be null
 };

@@ -2,7 +2,6 @@
 #include "kernel_rig.h"
 
 #include "read/half.h"
-#include "shaders/embedded.h"
 
 #include <cmath>
 #include <cstring>
@@ -145,25 +144,25 @@ protected:
         return buffers;
     }
 
-    // The kernel of one shader, whatever the device prefers.
-    Result<GraphKernels> choose(const OpCase &c, ShaderId shader) {
-        const auto only = [shader](const gpu::PipelineDescription &pipeline) {
-            const bool conv = pipeline.shader.id <= static_cast<uint32_t>(ShaderId::WinogradOutput);
-            const bool part = shader == ShaderId::WinogradInput &&
-                              pipeline.shader.id >= static_cast<uint32_t>(ShaderId::WinogradInput);
-            return conv && !part && pipeline.shader.id != static_cast<uint32_t>(shader)
-                       ? makeStatus(StatusCode::Unsupported, "not asked for")
-                       : Status{};
-        };
+    // The kernel of one name, whatever the device prefers.
+    Result<GraphKernels> choose(const OpCase &c, const std::string &name) {
         Traits with = traits();
-        with.cpu = with.cpu || shader >= ShaderId::Conv2dShuffle;
-        return chooseKernels(c.model, c.graph, c.shapes, with, only);
+        with.cpu = with.cpu || software_;
+        with.preferred = name;
+        const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
+        Result<GraphKernels> kernels = chooseKernels(c.model, c.graph, c.shapes, with, all);
+        if (kernels.ok() && kernels->ops[0].name != name)
+            return makeStatus(StatusCode::Unsupported, "found %s, expected %s", kernels->ops[0].name.c_str(),
+                              name.c_str());
+        return kernels;
     }
 
-    void expectMatchesReference(const ConvCase &wanted, const std::vector<ShaderId> &shaders,
+    bool software_ = false; // kernels that only those have
+
+    void expectMatchesReference(const ConvCase &wanted, const std::vector<std::string> &names,
                                 int expectedVariants);
-    void expectManyWalksGiveOneSetOfStatistics(ShaderId shader);
-    void expectSlicesAndFoldsEqualTheWhole(ShaderId shader);
+    void expectManyWalksGiveOneSetOfStatistics(const std::string &kernel);
+    void expectSlicesAndFoldsEqualTheWhole(const std::string &kernel);
 
     // Weights in steps of 1/64: sums of four of them are exact in fp16.
     bool exactSums_ = false;
@@ -190,7 +189,7 @@ protected:
     }
 };
 
-void Conv2d::expectMatchesReference(const ConvCase &wanted, const std::vector<ShaderId> &shaders,
+void Conv2d::expectMatchesReference(const ConvCase &wanted, const std::vector<std::string> &names,
                                     int expectedVariants) {
     OpCase c = makeCase(wanted);
     if (exactSums_)
@@ -202,8 +201,8 @@ void Conv2d::expectMatchesReference(const ConvCase &wanted, const std::vector<Sh
     const uint32_t row = wanted.biasRows - 1;
     const TensorShape shape = c.shapes.tensors[c.op().output];
     int variants = 0;
-    for (ShaderId shader : shaders) {
-        const Result<GraphKernels> kernels = choose(c, shader);
+    for (const std::string &name : names) {
+        const Result<GraphKernels> kernels = choose(c, name);
         if (!kernels.ok())
             continue; // the row kernels do not take every shape
         ++variants;
@@ -226,16 +225,18 @@ TEST_P(Conv2dShapes, EveryVariantMatchesReference) {
     const bool row3 = c.kernelWidth == 3 && c.stride == 1;
     const bool shared = c.kernelWidth == c.kernelHeight && c.kernelWidth <= 3 && c.stride == 1;
     expectMatchesReference(c,
-                           {ShaderId::Conv2dRow3, ShaderId::Conv2dRow3Wide, ShaderId::Conv2dAny,
-                            ShaderId::Conv2dAnyWide, ShaderId::Conv2dSingle, ShaderId::Conv2dSingleEvery,
-                            ShaderId::Conv2dShared3, ShaderId::Conv2dShared1},
-                           4 + (row3 ? 2 : 0) + (shared ? 1 : 0));
+                           {"conv2d row3 4x8", "conv2d row3 8x8", "conv2d 4x8", "conv2d 8x8", "conv2d 2x8",
+                            "conv2d 1x8", "conv2d 1x8 every output", "conv2d shared 3x3",
+                            "conv2d shared 1x1"},
+                           5 + (row3 ? 2 : 0) + (shared ? 1 : 0));
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, Conv2dShapes, testing::ValuesIn(kCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
 
 // Kernels on doubled maps, folded into four of 2x2.
+const std::vector<std::string> kFoldedKernels = {"conv2d folded 4x8", "conv2d folded 1x8",
+                                                 "conv2d folded 1x8 every output"};
 const ConvCase kFoldedCases[] = {
     {"OnePixel", {8}, 8, 1, 1, 1, 3, 3, 1, 1, 1, 1, 1, true},
     {"OddSizeOddChannels", {5}, 13, 1, 5, 7, 3, 3, 1, 1, 1, 1, 1, true},
@@ -257,12 +258,12 @@ class FoldedShapes : public Conv2d, public testing::WithParamInterface<ConvCase>
 // borders included. Where the sums are numbers of fp16 nothing is rounded and the tolerance is any kernel's.
 TEST_P(FoldedShapes, EqualsTheUnfoldedReferenceWhereSumsOfTapsAreExact) {
     exactSums_ = true;
-    expectMatchesReference(GetParam(), {ShaderId::Conv2dFolded, ShaderId::Conv2dFoldedEvery}, 2);
+    expectMatchesReference(GetParam(), kFoldedKernels, 3);
 }
 
 TEST_P(FoldedShapes, MatchesTheUnfoldedReferenceWithinTheRoundingOfSums) {
     weightRounding_ = 0x1p-11;
-    expectMatchesReference(GetParam(), {ShaderId::Conv2dFolded, ShaderId::Conv2dFoldedEvery}, 2);
+    expectMatchesReference(GetParam(), kFoldedKernels, 3);
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, FoldedShapes, testing::ValuesIn(kFoldedCases),
@@ -273,6 +274,7 @@ INSTANTIATE_TEST_SUITE_P(Table, FoldedShapes, testing::ValuesIn(kFoldedCases),
 class Conv2dWithSubgroups : public Conv2d {
 protected:
     static void SetUpTestSuite() { openDevice(nullptr); }
+    Conv2dWithSubgroups() { software_ = true; }
     bool canShuffle() const {
         const VkSubgroupFeatureFlags needed = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
         const gpu::Caps caps = traits().caps;
@@ -286,10 +288,8 @@ TEST_P(Conv2dShuffleShapes, MatchesReference) {
     const bool held =
         c.target != kPort && c.residual <= 0 && (c.kernelHeight != 3 || c.kernelWidth != 3 || c.stride != 1);
     const bool fewOutputs = c.target == kPort; // all of them are for that kernel
-    expectMatchesReference(
-        c,
-        {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels, ShaderId::Conv2dHeld, ShaderId::Conv2dFewOutputs},
-        canShuffle() ? held || fewOutputs ? 3 : 2 : 0);
+    expectMatchesReference(c, {"conv2d shuffle", "conv2d texels", "conv2d held", "conv2d few outputs"},
+                           canShuffle() ? held || fewOutputs ? 3 : 2 : 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, Conv2dShuffleShapes, testing::ValuesIn(kCases),
@@ -364,33 +364,31 @@ protected:
         ErrorLog::note(kernel,
                        std::max(std::sqrt(error / norm) / tolerance, largest / rms / largestTolerance));
     }
-    void expectMatchesReference(ShaderId shader, const char *kernel, double tolerance, bool possible);
+    void expectMatchesReference(const char *kernel, double tolerance, bool possible);
 };
 
 TEST_P(Winograd, MatchesReference) {
-    expectMatchesReference(ShaderId::WinogradInput, "conv2d winograd", 1.5e-3,
-                           canShuffle() && traits().caps.subgroupSize == 8);
+    expectMatchesReference("conv2d winograd", 1.5e-3, canShuffle() && traits().caps.subgroupSize == 8);
 }
 
 // Of F(2x2) half of that: the elements of G g G^T are at most sums of nine weights.
 class Tiles : public Winograd {};
 
 TEST_P(Tiles, MatchesReference) {
-    expectMatchesReference(ShaderId::Conv2dTiles, "conv2d tiles", 0.75e-3, canShuffle());
+    expectMatchesReference("conv2d tiles", 0.75e-3, canShuffle());
 }
 
-void Winograd::expectMatchesReference(ShaderId shader, const char *kernel, double tolerance, bool possible) {
+void Winograd::expectMatchesReference(const char *kernel, double tolerance, bool possible) {
     const ConvCase &wanted = GetParam();
     for (const bool statistics : {false, true}) {
         OpCase c = makeCase(wanted);
         if (statistics)
             c.wantStatistics();
         const uint32_t row = wanted.biasRows - 1, output = c.op().output;
-        const Result<GraphKernels> kernels = choose(c, shader);
+        const Result<GraphKernels> kernels = choose(c, kernel);
         ASSERT_EQ(kernels.ok(), possible) << kernels.status().message;
         if (!kernels.ok())
             return;
-        ASSERT_EQ(kernels->ops[0].name, kernel);
         OpBuffers buffers = upload(c, kernels.value(), row);
         const Result<std::vector<Dispatch>> dispatches =
             buildDispatches(kernels.value(), c.model, c.graph, c.shapes, 0, buffers, traits());
@@ -433,36 +431,37 @@ TEST_F(Conv2dWithSubgroups, WinogradIsChosenWhereThereAreChannelsAndTilesEnough)
 }
 
 TEST_F(Conv2dWithSubgroups, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
-    for (ShaderId shader : {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels, ShaderId::Conv2dHeld})
+    for (const char *kernel : {"conv2d shuffle", "conv2d texels", "conv2d held"})
         if (canShuffle())
-            expectManyWalksGiveOneSetOfStatistics(shader);
+            expectManyWalksGiveOneSetOfStatistics(kernel);
 }
 
 TEST_F(Conv2dWithSubgroups, SlicesAndFoldsEqualTheWholeToTheBit) {
-    for (ShaderId shader :
-         {ShaderId::Conv2dShuffle, ShaderId::Conv2dTexels, ShaderId::Conv2dHeld, ShaderId::Conv2dTiles})
+    for (const char *kernel : {"conv2d shuffle", "conv2d texels", "conv2d held", "conv2d tiles"})
         if (canShuffle())
-            expectSlicesAndFoldsEqualTheWhole(shader);
+            expectSlicesAndFoldsEqualTheWhole(kernel);
 }
 
 TEST_F(Conv2d, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
-    for (ShaderId shader : {ShaderId::Conv2dRow3, ShaderId::Conv2dSingleEvery, ShaderId::Conv2dShared3})
-        expectManyWalksGiveOneSetOfStatistics(shader);
+    for (const char *kernel :
+         {"conv2d row3 4x8", "conv2d 2x8", "conv2d 1x8 every output", "conv2d shared 3x3"})
+        expectManyWalksGiveOneSetOfStatistics(kernel);
 }
 
 TEST_F(Conv2d, SlicesAndFoldsEqualTheWholeToTheBit) {
-    for (ShaderId shader : {ShaderId::Conv2dRow3, ShaderId::Conv2dSingleEvery, ShaderId::Conv2dFolded,
-                            ShaderId::Conv2dFoldedEvery, ShaderId::Conv2dShared3})
-        expectSlicesAndFoldsEqualTheWhole(shader);
+    for (const char *kernel :
+         {"conv2d row3 4x8", "conv2d 2x8", "conv2d 1x8 every output", "conv2d folded 4x8",
+          "conv2d folded 1x8", "conv2d folded 1x8 every output", "conv2d shared 3x3"})
+        expectSlicesAndFoldsEqualTheWhole(kernel);
 }
 
-void Conv2d::expectManyWalksGiveOneSetOfStatistics(ShaderId shader) {
+void Conv2d::expectManyWalksGiveOneSetOfStatistics(const std::string &kernel) {
     // 75,000 segments of 4 pixels, 586 times 512 pixels: a workgroup walks several times.
-    OpCase c = makeCase(shader == ShaderId::Conv2dShared3
+    OpCase c = makeCase(kernel == "conv2d shared 3x3"
                             ? ConvCase{"Large", {3}, 5, 1, 300, 1000}
                             : ConvCase{"Large", {3}, 5, 1, 300, 1000, 1, 3, 1, 0, 1, 0, 1});
     c.wantStatistics();
-    const Result<GraphKernels> kernels = choose(c, shader);
+    const Result<GraphKernels> kernels = choose(c, kernel);
     ASSERT_TRUE(kernels.ok()) << kernels.status().message;
     EXPECT_GE(kernels->ops[0].tileLoops, 4u);
     EXPECT_LE(kernels->statistics[c.op().output].tiles, 128u);
@@ -474,14 +473,14 @@ void Conv2d::expectManyWalksGiveOneSetOfStatistics(ShaderId shader) {
 }
 
 // Any cut into slices, and any folding of the grid, gives the bits of the whole.
-void Conv2d::expectSlicesAndFoldsEqualTheWhole(ShaderId shader) {
-    const bool doubled = shader == ShaderId::Conv2dFolded || shader == ShaderId::Conv2dFoldedEvery;
+void Conv2d::expectSlicesAndFoldsEqualTheWhole(const std::string &kernel) {
+    const bool doubled = kernel.find("folded") != std::string::npos;
     const ConvCase square{"Split", {12}, 40, 2, 30, 110},
         pointwise{"Split", {12}, 40, 2, 20, 70, 1, 1, 1, 0, 0, 0, 0},
         twice{"Split", {12}, 40, 2, 20, 35, 3, 3, 1, 1, 1, 1, 1, true};
-    OpCase c = makeCase(doubled ? twice : shader == ShaderId::Conv2dHeld ? pointwise : square);
+    OpCase c = makeCase(doubled ? twice : kernel == "conv2d held" ? pointwise : square);
     c.wantStatistics();
-    const Result<GraphKernels> kernels = choose(c, shader);
+    const Result<GraphKernels> kernels = choose(c, kernel);
     ASSERT_TRUE(kernels.ok()) << kernels.status().message;
     OpBuffers buffers = upload(c, kernels.value(), 0);
     const auto build = [&](const Traits &with) {
@@ -603,13 +602,13 @@ TEST_F(Conv2d, RulesPreferShufflesAndTheWideTileOnSoftwareDevicesOnly) {
     EXPECT_EQ(chosen(plain, false, 32), "conv2d row3 4x8");
 }
 
-TEST_F(Conv2d, RulesTakeOnePixelOnDevicesOfFewRegisters) {
+TEST_F(Conv2d, RulesTakeOnePixelOnVideoCore) {
     const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
     const auto chosen = [&](const ConvCase &wanted) {
         const OpCase c = makeCase(wanted);
         Traits with = traits();
         with.cpu = false;
-        with.fewRegisters = true;
+        with.tiles = RegisterTiles::VideoCore;
         return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0].name;
     };
     EXPECT_EQ(chosen({"Plain", {8}, 8, 1, 16, 16}), "conv2d 1x8 every output");
@@ -620,6 +619,22 @@ TEST_F(Conv2d, RulesTakeOnePixelOnDevicesOfFewRegisters) {
     EXPECT_EQ(chosen({"DoubledSmall", {8}, 8, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, true}), "conv2d 1x8");
     // 64 blocks of outputs and as many of inputs: more loop iterations than a kernel may have.
     EXPECT_EQ(chosen({"Deep", {512}, 512, 1, 16, 16}), "conv2d 1x8");
+}
+
+TEST_F(Conv2d, RulesTakeTwoPixelsTapByTapOnMaliAndOneOfFoldedKernels) {
+    const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
+    const auto chosen = [&](const ConvCase &wanted) {
+        const OpCase c = makeCase(wanted);
+        Traits with = traits();
+        with.cpu = false;
+        with.tiles = RegisterTiles::Mali;
+        return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0].name;
+    };
+    EXPECT_EQ(chosen({"Plain", {8}, 8, 1, 16, 16}), "conv2d 2x8");
+    EXPECT_EQ(chosen({"Strided", {8}, 8, 1, 32, 32, 3, 3, 2}), "conv2d 2x8");
+    EXPECT_EQ(chosen({"Pointwise", {64}, 64, 1, 8, 8, 1, 1, 1, 0, 0, 0, 0}), "conv2d 2x8");
+    EXPECT_EQ(chosen({"Doubled", {8}, 8, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, true}), "conv2d folded 1x8");
+    EXPECT_EQ(chosen({"ToPort", {64}, 3, 1, 16, 16, 3, 3, 1, 1, 1, 1, 1, false, -1, kPort}), "conv2d 2x8");
 }
 
 TEST_F(Conv2d, RulesFoldKernelsOnDoubledMapsWhereWinogradIsNot) {
