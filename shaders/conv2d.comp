@@ -16,13 +16,13 @@
 //
 // Variants, by constants:
 //   LIVE          pixels of an invocation, at most PIXELS. Nothing depends on the others, so compilers drop
-//                 them, with their loads: 1 and 2 for devices of few registers
+//                 them, with their loads: 2 of 4 on Mali. (v3dv keeps an array of those it stores.)
 //   EVERY_OUTPUT  1: a workgroup makes all output blocks (and phases) in turn; groups = N * tiles of a phase.
 //                 Addresses of weights depend on push constants and loops alone: then VideoCore reads them
 //                 once for sixteen invocations. (It takes workgroups' numbers for different ones.)
 //
 // by defines:
-//   PIXELS        4 (default), 8 (wide: software devices) or 1
+//   PIXELS        4 (default), 8 (wide: software devices) or 1 (single: VideoCore)
 //   ROW           3 or 2: the kernel's columns, stride 1: pixels of a kernel row are loaded once for all its
 //                 taps, LIVE is PIXELS. 0: any kernel and stride
 //   FOLDED        a 3x3 kernel on a map doubled by nearest neighbour, as four kernels of 2x2 on the map
