@@ -186,10 +186,10 @@ void main() {
     // All phases and output blocks, or those of the workgroup.
     uint tiles = pc.tiles / PHASES, phase = 0, outputBlock = 0;
     if (EVERY_OUTPUT == 0) {
-        outputBlock = group % pc.outputBlocks;
-        group /= pc.outputBlocks;
-        phase = group % PHASES;
-        group /= PHASES;
+        uint phaseTile = group / pc.outputBlocks;
+        outputBlock = group - phaseTile * pc.outputBlocks;
+        phase = phaseTile % PHASES;
+        group = phaseTile / PHASES;
     }
     uint image = group / tiles;
     for (; phase < PHASES; ++phase) {

@@ -2,17 +2,9 @@
 # usage: mali.sh BIN_FOLDER [WORK_FOLDER]
 # What Mesa's compiler for Mali makes of every shader: G52 (Bifrost) and G610 (Valhall), one table each. Fails where a
 # default variant spills. WORK_FOLDER as in adreno.sh.
-set -euo pipefail
-bin=$(cd "$1" && pwd)
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(realpath -m "${2:-$here/../../build/mesa}")
-"$here/mesa.sh" panfrost "$work"
-failed=0
+. "$(dirname "$0")/over_mesa.sh" panfrost "$@"
 # As the registers of the chips name themselves. Mesa serves Bifrost only where asked for, and as Vulkan 1.0.
 for gpu in 7212 a867; do
-    VK_ICD_FILENAMES="$work/panfrost/icd.json" LD_PRELOAD="$work/panfrost/shim.so" PAN_GPU_ID=$gpu \
-        PAN_I_WANT_A_BROKEN_VULKAN_DRIVER=1 MESA_VK_VERSION_OVERRIDE=1.1 BIFROST_MESA_DEBUG=shaderdb \
-        "$bin/mote-shader-stats" --check --defaults || failed=1
-    echo
+    table PAN_GPU_ID=$gpu PAN_I_WANT_A_BROKEN_VULKAN_DRIVER=1 MESA_VK_VERSION_OVERRIDE=1.1 BIFROST_MESA_DEBUG=shaderdb
 done
 exit $failed
