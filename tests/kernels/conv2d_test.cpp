@@ -157,6 +157,16 @@ protected:
         return kernels;
     }
 
+    // The kernel that the rules take on GPUs of such registers.
+    std::string chosenBy(RegisterTiles tiles, const ConvCase &wanted) {
+        const OpCase c = makeCase(wanted);
+        Traits with = traits();
+        with.cpu = false;
+        with.tiles = tiles;
+        const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
+        return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0].name;
+    }
+
     bool software_ = false; // kernels that only those have
 
     void expectMatchesReference(const ConvCase &wanted, const std::vector<std::string> &names,
@@ -603,14 +613,7 @@ TEST_F(Conv2d, RulesPreferShufflesAndTheWideTileOnSoftwareDevicesOnly) {
 }
 
 TEST_F(Conv2d, RulesTakeOnePixelOnVideoCore) {
-    const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
-    const auto chosen = [&](const ConvCase &wanted) {
-        const OpCase c = makeCase(wanted);
-        Traits with = traits();
-        with.cpu = false;
-        with.tiles = RegisterTiles::VideoCore;
-        return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0].name;
-    };
+    const auto chosen = [&](const ConvCase &wanted) { return chosenBy(RegisterTiles::VideoCore, wanted); };
     EXPECT_EQ(chosen({"Plain", {8}, 8, 1, 16, 16}), "conv2d 1x8 every output");
     EXPECT_EQ(chosen({"Small", {8}, 8, 1, 8, 16}), "conv2d 1x8");
     EXPECT_EQ(chosen({"Strided", {8}, 8, 1, 32, 32, 3, 3, 2}), "conv2d 1x8 every output");
@@ -622,14 +625,7 @@ TEST_F(Conv2d, RulesTakeOnePixelOnVideoCore) {
 }
 
 TEST_F(Conv2d, RulesTakeTwoPixelsTapByTapOnMaliAndOneOfFoldedKernels) {
-    const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
-    const auto chosen = [&](const ConvCase &wanted) {
-        const OpCase c = makeCase(wanted);
-        Traits with = traits();
-        with.cpu = false;
-        with.tiles = RegisterTiles::Mali;
-        return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0].name;
-    };
+    const auto chosen = [&](const ConvCase &wanted) { return chosenBy(RegisterTiles::Mali, wanted); };
     EXPECT_EQ(chosen({"Plain", {8}, 8, 1, 16, 16}), "conv2d 2x8");
     EXPECT_EQ(chosen({"Strided", {8}, 8, 1, 32, 32, 3, 3, 2}), "conv2d 2x8");
     EXPECT_EQ(chosen({"Pointwise", {64}, 64, 1, 8, 8, 1, 1, 1, 0, 0, 0, 0}), "conv2d 2x8");
