@@ -196,7 +196,7 @@ def opRow(folder, singles, work, name, ncnn, target):
     if host:
         row.update(onednn_ms=host["real_time"], onednn_error=host["error"], onednn=host["label"])
     if name in singles:
-        row.update(ncnnOf(singles[name]))
+        row.update(ncnnOf(singles[name]), mote_beside_ncnn_ms=singles[name]["mote"]["ms"]["min"])
     return row
 
 

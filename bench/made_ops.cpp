@@ -7,6 +7,7 @@
 #include "lower/random_weights.h"
 #include "model/writer.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -16,6 +17,9 @@ namespace mote::bench {
 namespace {
 
 using convert::Builder;
+
+// What stands around an op: picture to channels, and channels to the model's output.
+constexpr const char *kStem = "stem", *kHead = "head", *kInput = "input";
 
 // One folder for the program's files.
 class Files {
@@ -117,6 +121,19 @@ std::vector<MadeOp> makeOps() {
         {"GroupNorm+SiLU 128 at 128x128", {}, norm, 128, 128},
         {"conv1x1 256->256 at 32x32", {}, widerConvolution(256, 1), 32, 32},
     };
+}
+
+Unit unitOf(const MadeOp &made, const Subject &subject) {
+    Unit unit;
+    unit.name = made.name;
+    for (uint32_t i = 0; i < subject.graph().ops.size(); ++i) {
+        const std::string &name = subject.graph().ops[i].name;
+        const bool around = name == kStem || name == kHead || name == kInput;
+        const bool meant = std::find(made.ops.begin(), made.ops.end(), name) != made.ops.end();
+        if (made.ops.empty() ? !around : meant)
+            unit.ops.push_back(i);
+    }
+    return unit;
 }
 
 } // namespace mote::bench

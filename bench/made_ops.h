@@ -2,6 +2,8 @@
 // shapes on which Mote is held against its peers.
 #pragma once
 
+#include "ops.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,10 +17,10 @@ struct MadeOp {
     uint32_t width = 0, height = 0;
 };
 
-// Of what stands around the op: picture to channels, and channels to the model's output.
-inline constexpr const char *kStem = "stem", *kHead = "head", *kInput = "input";
-
 // Throws std::runtime_error.
 std::vector<MadeOp> makeOps();
+
+// What of the model is meant.
+Unit unitOf(const MadeOp &made, const Subject &subject);
 
 } // namespace mote::bench

@@ -1,4 +1,5 @@
 // mote-bench [--device NAME] [--sustain SECONDS] [MODEL.mote@WxH ...] [Google Benchmark's options]
+// mote-bench [--device NAME] --serve SHAPE
 //
 // Kernels and models with the time that the device's own clock gives, the host's beside it, and the share of
 // two ceilings measured first, on the same device. Without a model: ops of the shapes on which Mote is held
@@ -10,6 +11,7 @@
 #include "mote/mote.h"
 #include "ops.h"
 #include "passes.h"
+#include "serve.h"
 #include "subject.h"
 
 #include <benchmark/benchmark.h>
@@ -26,11 +28,13 @@ using namespace mote;
 using namespace mote::bench;
 
 constexpr const char *kUsage =
-    "usage: mote-bench [--device NAME] [--sustain SECONDS] [MODEL.mote@WxH ...] [--benchmark_...]\n";
+    "usage: mote-bench [--device NAME] [--sustain SECONDS] [MODEL.mote@WxH ...] [--benchmark_...]\n"
+    "       mote-bench [--device NAME] --serve SHAPE\n";
 
 struct Arguments {
     std::string device;
     double sustain = 0;
+    std::string serve; // a single shape: answers peers.py instead of measuring on its own
     std::vector<std::string> models;
 };
 
@@ -46,6 +50,8 @@ bool parseArguments(int count, char **arguments, Arguments &result) {
             result.device = arguments[++i];
         else if (argument == "--sustain" && i + 1 < count && parse(arguments[i + 1], result.sustain))
             ++i;
+        else if (argument == "--serve" && i + 1 < count)
+            result.serve = arguments[++i];
         else if (argument[0] != '-')
             result.models.push_back(argument);
         else
@@ -106,15 +112,7 @@ void registerCeilings(const std::shared_ptr<gpu::Device> &device, const std::sha
 void registerMadeOps(const std::shared_ptr<gpu::Device> &device, const std::shared_ptr<Ceilings> &ceilings) {
     for (const MadeOp &made : makeOps()) {
         const auto subject = std::make_shared<Subject>(device, made.name, made.path, made.width, made.height);
-        Unit unit;
-        unit.name = made.name;
-        for (uint32_t i = 0; i < subject->graph().ops.size(); ++i) {
-            const std::string &name = subject->graph().ops[i].name;
-            const bool around = name == kStem || name == kHead || name == kInput;
-            const bool meant = std::find(made.ops.begin(), made.ops.end(), name) != made.ops.end();
-            if (made.ops.empty() ? !around : meant)
-                unit.ops.push_back(i);
-        }
+        const Unit unit = unitOf(made, *subject);
         registerUnits("op", subject, {unit}, ceilings);
         registerOneDnnFor("op/" + made.name, *subject, unit);
     }
@@ -134,6 +132,8 @@ void run(const Arguments &arguments) {
     gpu::DeviceOptions options;
     options.nameContains = arguments.device.empty() ? nullptr : arguments.device.c_str();
     const std::shared_ptr<gpu::Device> device = expect(gpu::Device::create(options));
+    if (!arguments.serve.empty())
+        return serve(device, arguments.serve);
     const auto ceilings = std::make_shared<Ceilings>(measureCeilings(*device));
     benchmark::AddCustomContext("device", device->info().name);
     benchmark::AddCustomContext("driver", device->info().driverName + " " + device->info().driverInfo);

@@ -276,16 +276,6 @@ struct Units {
     std::vector<std::unique_ptr<DeviceTimer>> timers;
 };
 
-std::vector<pipeline::Command> commandsOf(pipeline::Session &session, const Unit &unit) {
-    std::vector<pipeline::Command> commands;
-    for (std::vector<pipeline::Command> &list : expect(session.recordedStep(0)))
-        for (pipeline::Command &command : list)
-            if (command.kind != pipeline::CommandKind::Barrier &&
-                std::find(unit.ops.begin(), unit.ops.end(), command.op) != unit.ops.end())
-                commands.push_back(std::move(command));
-    return commands;
-}
-
 void timeUnit(benchmark::State &state, const std::shared_ptr<Units> &all, size_t index) {
     Subject &subject = *all->subject;
     const Unit &unit = all->units[index];
@@ -335,6 +325,16 @@ void timeUnit(benchmark::State &state, const std::shared_ptr<Units> &all, size_t
 }
 
 } // namespace
+
+std::vector<pipeline::Command> commandsOf(pipeline::Session &session, const Unit &unit) {
+    std::vector<pipeline::Command> commands;
+    for (std::vector<pipeline::Command> &list : expect(session.recordedStep(0)))
+        for (pipeline::Command &command : list)
+            if (command.kind != pipeline::CommandKind::Barrier &&
+                std::find(unit.ops.begin(), unit.ops.end(), command.op) != unit.ops.end())
+                commands.push_back(std::move(command));
+    return commands;
+}
 
 void addFloor(benchmark::State &state, const Floor &floor) {
     state.counters["floor_ms"] = 1e3 * floor.seconds;

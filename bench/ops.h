@@ -3,6 +3,7 @@
 
 #include "ceilings.h"
 #include "floors.h"
+#include "pipeline/commands.h"
 #include "subject.h"
 
 #include <benchmark/benchmark.h>
@@ -26,6 +27,9 @@ std::vector<Unit> distinctOps(const Subject &subject);
 // The relative L2 error of each unit's output, held against the same ops in double on the inputs that the
 // device had. Of large maps a convolution's first rows alone.
 std::vector<double> errorsOf(Subject &subject, const std::vector<Unit> &units);
+
+// What a session recorded for a unit; nothing where it is fused into another op.
+std::vector<pipeline::Command> commandsOf(pipeline::Session &session, const Unit &unit);
 
 // As counters of what is being timed.
 void addFloor(benchmark::State &state, const Floor &floor);

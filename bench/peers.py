@@ -3,7 +3,7 @@
 
     peers.py reference OUT MODEL_DIR [NAME...]    fp64 outputs, once: slow, and not timed
     peers.py time      OUT MODEL_DIR [NAME...]    runs in turn; writes OUT/peers.NAME.json, with --ncnn .ncnn.json
-    peers.py singles   OUT MODEL_DIR --ncnn ...   single shapes through ncnn; writes OUT/singles.ncnn.json
+    peers.py singles   OUT MODEL_DIR --ncnn ...   single shapes, ncnn and Mote in turn; writes OUT/singles.ncnn.json
 
 NAME is one of the models below. OUT keeps the inputs and references; MODEL_DIR has NAME's .mote file with a single
 step, made by `mote-convert --timesteps 500` (of random weights: with `--random-weights 1`). Both programs run on two
@@ -142,7 +142,14 @@ def spread(values):
     return {"min": min(values), "median": statistics.median(values), "runs": len(values)}
 
 
-class PyTorch:
+class Contestant:
+    """Has run() for the milliseconds of a run, and evaluate() for the output, or an error of its own."""
+
+    def error(self, exact):
+        return relative(self.evaluate(), exact)
+
+
+class PyTorch(Contestant):
     """In this process, traced and frozen."""
 
     def __init__(self, unet, x, condition):
@@ -165,7 +172,7 @@ class PyTorch:
         pass
 
 
-class Mote:
+class Mote(Contestant):
     def __init__(self, library, model, x, condition, device, tuned=False):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
@@ -190,7 +197,33 @@ class Mote:
         self.process.join()
 
 
-class Ncnn:
+class Asked:
+    """A program that answers each word on a line with a number on one."""
+
+    def __init__(self, arguments):
+        self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True, bufsize=1)
+
+    def run(self, word="run"):
+        self.process.stdin.write(word + "\n")
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit("%s ended with %d" % (self.process.args[0], self.process.wait()))
+        return float(answer)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class MoteShape(Asked):
+    """One of mote-bench's single shapes, which knows its error itself."""
+
+    def error(self, _):
+        return self.run("error")
+
+
+class Ncnn(Asked, Contestant):
     """`write(path)` writes path.param and path.bin."""
 
     def __init__(self, program, write, x, outputShape, storage):
@@ -200,16 +233,7 @@ class Ncnn:
         with open(path + ".in", "wb") as file:
             file.write(np.array(x.shape[1:], "<u4").tobytes() + x.numpy().astype("<f4").tobytes())
         self.output = path + ".out"
-        self.process = subprocess.Popen(
-            [program, path + ".param", path + ".bin", path + ".in", self.output, storage], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
-
-    def run(self, word="run"):
-        self.process.stdin.write(word + "\n")
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit("ncnn-peer ended with %d" % self.process.wait())
-        return float(answer)
+        super().__init__([program, path + ".param", path + ".bin", path + ".in", self.output, storage])
 
     def evaluate(self):
         self.run("evaluate")
@@ -221,14 +245,13 @@ class Ncnn:
             return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 
     def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+        super().close()
         self.folder.cleanup()
 
 
 def alternate(contestants, exact, seconds, rounds):
     """Runs in turn, a turn being what fits in half a second, so that it is warm: {name: {"ms", "error"}}."""
-    result = {name: {"error": relative(each.evaluate(), exact), "ms": []} for name, each in contestants.items()}
+    result = {name: {"error": each.error(exact), "ms": []} for name, each in contestants.items()}
     start, done = time.perf_counter(), 0
     while done < rounds or time.perf_counter() - start < seconds:
         for name, each in contestants.items():
@@ -283,7 +306,7 @@ def measure(options, name):
 
 
 def measureSingles(options):
-    """Single shapes through ncnn; mote-bench has them through Mote."""
+    """Single shapes, both by the host's clock."""
     results = {}
     for name, kind, channels, outputs, size in ncnn_model.SINGLES:
         torch.manual_seed(SEED)
@@ -291,7 +314,9 @@ def measureSingles(options):
         x = torch.randn(1, channels, size, size)
         exact = single.double()(x.double()).numpy()
         single.float()
-        contestants = ncnnOf(options, lambda path: single.write(size, path), x, exact.shape)
+        device = ["--device", options.device] if options.device else []
+        contestants = {"mote": MoteShape([options.mote_bench, *device, "--serve", name]),
+                       **ncnnOf(options, lambda path: single.write(size, path), x, exact.shape)}
         results[name] = alternate(contestants, exact, options.seconds, 1)
         report(name, results[name])
     writeJson(os.path.join(options.out, "singles.ncnn.json"), results)
@@ -304,6 +329,7 @@ def main():
     parser.add_argument("models")
     parser.add_argument("names", nargs="*", default=list(MODELS))
     parser.add_argument("--library", help="libmote.so; with time")
+    parser.add_argument("--mote-bench", help="the program mote-bench; with singles")
     parser.add_argument("--ncnn", help="the program ncnn-peer: against it instead of PyTorch")
     parser.add_argument("--seconds", type=float, default=10, help="of alternating runs for each model")
     parser.add_argument("--device", help="a part of the Vulkan device's name")

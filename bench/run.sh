@@ -12,7 +12,7 @@
 #   ddpm32 edge128 edge256 shipped512
 #               each: PyTorch, Mote and Mote with tuned kernels in turn
 #   NAME.ncnn   of each of these: ncnn and Mote in turn, where ncnn is installed (CMake finds it; CMAKE_PREFIX_PATH
-#               helps); ops.ncnn: the single shapes
+#               helps); ops.ncnn: the single shapes, likewise
 #   NAME.passes of each of these: load, first and next image, a pass, memory; tuned, too
 #   NAME.ops    of each of these: every distinct op, beside oneDNN
 #   host        what a step costs the host
@@ -108,7 +108,7 @@ run_part() {
             if [ ! -x "$out/build/bin/ncnn-peer" ]; then
                 echo "no ncnn"
             elif [ "$1" = ops.ncnn ]; then
-                peers singles 2 --ncnn "$out/build/bin/ncnn-peer"
+                peers singles 10 --ncnn "$out/build/bin/ncnn-peer" --mote-bench "$out/build/bin/mote-bench"
             else
                 peers time 10 "${1%.ncnn}" --ncnn "$out/build/bin/ncnn-peer"
             fi
