@@ -59,10 +59,12 @@ def targetTable(rows):
 
 def peerTable(rows):
     def times(row, who):
-        found, asked = row.get("times_" + who), row.get("times_%s_asked" % who)
-        return "" if found is None else "%s of %s" % (number(found), number(asked)) if asked else number(found)
+        found, asked, medians = (row.get("times_" + who + suffix) for suffix in ("", "_asked", "_medians"))
+        if found is None:
+            return ""
+        return number(found) + (" (%s)" % number(medians) if medians else "") + (" of %s" % number(asked) if asked else "")
 
-    head = ["work", "Mote (error)", "ncnn fp32 (error)", "ncnn fp16 (error)", "ncnn then", "times ncnn, of asked",
+    head = ["work", "Mote (error)", "ncnn fp32 (error)", "ncnn fp16 (error)", "ncnn then", "times ncnn (by medians), of asked",
             "PyTorch (error)", "PyTorch then", "times PyTorch, of asked", "oneDNN (error)"]
     return table(head, [[row["work"], withError(row.get("mote_beside_ncnn_ms", row["mote_ms"]), row["error"]),
                          withError(row.get("ncnn_fp32_ms"), row.get("ncnn_fp32_error")),

@@ -179,7 +179,13 @@ private:
     // session_prepare.cpp
     Result<std::vector<Command>> usedCommands() const; // each kind of command that a run needs, at least once
     Status warmUp(const Progress &progress, float from, float to, const std::atomic<bool> *cancel);
+    // Milliseconds of each.
+    Result<std::vector<double>> measure(const std::vector<Command> &commands, const Progress &progress,
+                                        float from, float to, const std::atomic<bool> *cancel);
     Status calibrate(const Progress &progress, float from, float to, const std::atomic<bool> *cancel);
+    // Whether a run's milliseconds are near enough to the estimate, where that was kept from an earlier
+    // process: the device may have been throttled or busy then, or be so now.
+    bool timesHold(double estimated, double elapsed) const;
 
     // session_bindings.cpp
     std::vector<Input> appInputs() const; // of the graph, then of the recipe
@@ -244,6 +250,7 @@ private:
     ForwardBuffers forward_;
     std::vector<double> wholeMilliseconds_[2]; // by passes; measured, by Command::whole; empty: not yet
     double bytesPerMillisecond_ = kAssumedBytesPerMillisecond; // of what moves whole images
+    bool timesKept_ = false, timesStale_ = false;              // see timesHold
 
     Pieces start_;
     // With one pass and with two, recorded where a row can have them.

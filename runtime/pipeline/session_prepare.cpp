@@ -1,5 +1,6 @@
 // Making the first run as fast as the next: pipelines compiled by using each once, dispatches timed so that
 // submissions are cut where they should be.
+#include "pipeline/dispatch_times.h"
 #include "pipeline/self_check.h"
 #include "pipeline/session.h"
 #include "pipeline/timing.h"
@@ -87,6 +88,28 @@ Status Session::warmUp(const Progress &progress, float from, float to, const std
     return {};
 }
 
+Result<std::vector<double>> Session::measure(const std::vector<Command> &commands, const Progress &progress,
+                                             float from, float to, const std::atomic<bool> *cancel) {
+    std::vector<double> milliseconds(commands.size(), INFINITY);
+    // Twice: memory that nobody has touched yet is given at its first use, which takes longer than most
+    // dispatches.
+    for (size_t round = 0; round < 2 && !commands.empty(); ++round) {
+        const auto advance = [&](size_t done) {
+            const float share =
+                static_cast<float>(round * commands.size() + done) / static_cast<float>(2 * commands.size());
+            if (progress)
+                progress(from + (to - from) * share, "measuring");
+        };
+        MOTE_TRY_ASSIGN(const std::vector<double> measured,
+                        timeDispatches(device(), device().pipelines(), table_, commands, model_->traits(),
+                                       kSampleMilliseconds, budgetMilliseconds_, cancel, advance));
+        for (size_t i = 0; i < measured.size(); ++i)
+            milliseconds[i] = std::min(milliseconds[i], measured[i]);
+    }
+    return milliseconds;
+}
+
+// What the cache directory has is not measured again, unless a run has shown that it no longer holds.
 Status Session::calibrate(const Progress &progress, float from, float to, const std::atomic<bool> *cancel) {
     DistinctDispatches dispatches;
     size_t ends[2] = {0, 0}; // of the dispatches of one pass, and of two
@@ -101,31 +124,32 @@ Status Session::calibrate(const Progress &progress, float from, float to, const 
     MOTE_TRY_ASSIGN(std::vector<Command> sampler, samplerCommands(0, false));
     const double samplerBytes = static_cast<double>(sampler.back().dispatch.bytes);
     dispatches.commands.push_back(std::move(sampler.back()));
-    // Twice: memory that nobody has touched yet is given at its first use, which takes longer than most
-    // dispatches.
-    std::vector<double> milliseconds(dispatches.commands.size(), INFINITY);
-    for (size_t round = 0; round < 2; ++round) {
-        const auto advance = [&](size_t done) {
-            const float share = static_cast<float>(round * dispatches.commands.size() + done) /
-                                static_cast<float>(2 * dispatches.commands.size());
-            if (progress)
-                progress(from + (to - from) * share, "measuring");
-        };
-        MOTE_TRY_ASSIGN(const std::vector<double> measured,
-                        timeDispatches(device(), device().pipelines(), table_, dispatches.commands,
-                                       model_->traits(), kSampleMilliseconds, budgetMilliseconds_, cancel,
-                                       advance));
-        for (size_t i = 0; i < measured.size(); ++i)
-            milliseconds[i] = std::min(milliseconds[i], measured[i]);
-    }
+    DispatchTimes times;
+    if (!timesStale_)
+        times = DispatchTimes::read(device());
+    std::vector<Command> unknown;
+    for (const Command &command : dispatches.commands)
+        if (!times.find(command))
+            unknown.push_back(command);
+    timesKept_ = unknown.size() < dispatches.commands.size();
+    MOTE_TRY_ASSIGN(const std::vector<double> measured, measure(unknown, progress, from, to, cancel));
+    for (size_t i = 0; i < unknown.size(); ++i)
+        times.set(unknown[i], measured[i]);
+    if (!unknown.empty())
+        times.write(device());
+    const auto timeOf = [&](size_t i) { return times.find(dispatches.commands[i]).value_or(0); };
     for (uint32_t passes = 1; passes <= plan_.passes; ++passes) {
-        std::vector<double> &times = wholeMilliseconds_[passes - 1];
-        times.clear();
+        std::vector<double> &milliseconds = wholeMilliseconds_[passes - 1];
+        milliseconds.clear();
         for (size_t i = passes > 1 ? ends[0] : 0; i < ends[passes - 1]; ++i)
-            times.push_back(milliseconds[dispatches.indices[i]]);
+            milliseconds.push_back(timeOf(dispatches.indices[i]));
     }
-    bytesPerMillisecond_ = samplerBytes / std::max(milliseconds.back(), 1e-6);
+    bytesPerMillisecond_ = samplerBytes / std::max(timeOf(dispatches.commands.size() - 1), 1e-6);
     return {};
+}
+
+bool Session::timesHold(double estimated, double elapsed) const {
+    return !timesKept_ || (elapsed < 3 * estimated + 20 && estimated < 3 * elapsed);
 }
 
 Status Session::prepare(const Progress &progress, bool selfCheck, const std::atomic<bool> *cancel) {

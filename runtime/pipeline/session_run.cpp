@@ -183,6 +183,11 @@ Status Session::run(const RunOptions &options, const std::atomic<bool> *cancel) 
                           static_cast<double>(options.mix));
     if (!prepared_)
         MOTE_TRY(prepare({}, false, cancel));
+    if (timesStale_) {
+        MOTE_TRY(calibrate({}, 0, 0, cancel));
+        MOTE_TRY(recordEverything());
+        timesStale_ = false;
+    }
     MOTE_TRY(uploadInputs(options));
 
     double total = 0, done = 0;
@@ -200,11 +205,14 @@ Status Session::run(const RunOptions &options, const std::atomic<bool> *cancel) 
         Submitter &submitter;
         ~Forget() { submitter.start(nullptr, {}); }
     } forget{*submitter_};
+    const double start = millisecondsNow();
     Status status = runSteps(options, cancel);
     if (!status.ok()) {
         (void)submitter_->drain(); // its failure would be the same again
         return status;
     }
+    if (!options.trace && !options.preview)
+        timesStale_ = !timesHold(total, millisecondsNow() - start);
     return writeOutputs();
 }
 

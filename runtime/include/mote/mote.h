@@ -138,7 +138,8 @@ typedef struct mote_device_desc {
     size_t struct_size;
     int32_t index; /* of mote_enumerate_devices; -1: by name, or the best (discrete, integrated, ..., CPU) */
     const char *name; /* a part of the device's name; NULL: any */
-    /* An existing directory for compiled pipelines and tuned kernels; NULL: nothing is read or written. */
+    /* An existing directory for compiled pipelines, tuned kernels and measured times; NULL: nothing is read or
+     * written. */
     const char *cache_directory;
     /* NULL: silent. May be called until the device and all that was made from it are destroyed. */
     mote_log_callback log;
@@ -284,8 +285,8 @@ typedef struct mote_prepare_desc {
     { sizeof(mote_prepare_desc), NULL, NULL, 0 }
 
 /* Makes the first run as fast as the next: compiles what is not compiled, measures this device to cut the
- * submissions, and plays the file's self-check (once per model). A run prepares by itself, without the
- * self-check, when this was not called. `desc` NULL: the defaults. */
+ * submissions (what the cache directory has is not measured again), and plays the file's self-check (once per
+ * model). A run prepares by itself, without the self-check, when this was not called. `desc` NULL: the defaults. */
 MOTE_API mote_status mote_session_prepare(mote_session *session, const mote_prepare_desc *desc);
 
 /* -------------------------------------------------------------------------------------- inputs, outputs */
