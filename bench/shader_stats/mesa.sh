@@ -5,6 +5,7 @@
 # are. Needs the packages below; what only this build needs (the source, a newer meson) is fetched into the work
 # folder through apt with lists of its own, so that neither root nor a change of the machine's lists is needed.
 set -euo pipefail
+. "$(dirname "$0")/../../platforms/linux/apt_beside.sh"
 driver=$1
 work=$(mkdir -p "$2" && cd "$2" && pwd)
 case $driver in
@@ -25,19 +26,9 @@ done
 cd "$work"
 if [ ! -d source ]; then
     # The newest Mesa for Debian 12: the one of bookworm itself knows no Adreno 7xx.
-    mkdir -p apt/lists/partial apt/cache/archives/partial
-    # From the mirror that the machine has its Debian 12 from.
-    mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' | sed -n 's/^bookworm //p' | sort -u | head -n 1)
-    [ -n "$mirror" ] || { echo "mesa.sh: apt knows no mirror of bookworm" >&2; exit 1; }
-    key=/usr/share/keyrings/debian-archive-keyring.gpg
-    for type in deb deb-src; do
-        echo "$type [signed-by=$key] $mirror bookworm-backports main"
-    done >apt/sources.list
-    apt="-o Dir::Etc::SourceList=$work/apt/sources.list -o Dir::Etc::SourceParts=- -o Dir::State::Lists=$work/apt/lists
-        -o Dir::Cache=$work/apt/cache -o APT::Sandbox::User="
-    apt-get -q $apt update >&2
-    apt-get -q $apt source --tar-only --download-only mesa/bookworm-backports >&2
-    apt-get -q $apt download meson/bookworm-backports >&2
+    apt_beside "$work/apt" bookworm-backports deb deb-src
+    apt_get source --tar-only --download-only mesa >&2
+    apt_get download meson >&2
     dpkg -x meson_*.deb meson
     mkdir source.part
     tar -xf mesa_*.orig.tar.xz -C source.part --strip-components=1

@@ -61,6 +61,11 @@ trap print_table EXIT
 jobs=$(nproc)
 begin_phase
 platforms/linux/install-dependencies.sh tests
+drivers=(swiftshader mesa-backports) # what the label's tests run on besides the installed one
+if [ "$label" = full ]; then
+    drivers+=(mesa-testing)
+fi
+tests/drivers/fetch.sh build/drivers "${drivers[@]}"
 begin_phase
 cmake -G Ninja -S . -B build -DMOTE_BUILD_TESTS=ON -DMOTE_BUILD_BENCH=ON
 begin_phase

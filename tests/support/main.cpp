@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <mutex>
 
 namespace mote::test {
@@ -50,5 +51,10 @@ size_t ExpectedMessages::count(const char *part) const {
 int main(int argumentCount, char **arguments) {
     testing::InitGoogleTest(&argumentCount, arguments);
     mote::test::setMessageHandler(mote::test::failTest);
-    return RUN_ALL_TESTS();
+    const int failed = RUN_ALL_TESTS();
+    if (testing::UnitTest::GetInstance()->test_to_run_count() == 0) {
+        std::fputs("no test has a name that the filter asks for\n", stderr);
+        return 1;
+    }
+    return failed;
 }

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace {
@@ -68,6 +69,35 @@ void addOnce(std::vector<const char *> &names, const char *name) {
     names.push_back(name);
 }
 
+// Ends the program where MOTE_TEST_DRIVER is set and a device is of a driver that begins otherwise: a test
+// meant for a driver must not pass on the one that happens to be installed. Names are no proof, Mesa's are
+// the same in all its versions.
+void expectDriver(VkInstance instance) {
+    const char *const expected = std::getenv("MOTE_TEST_DRIVER");
+    if (!expected) {
+        return;
+    }
+    const auto enumerate = real<PFN_vkEnumeratePhysicalDevices>(instance, "vkEnumeratePhysicalDevices");
+    uint32_t count = 0;
+    enumerate(instance, &count, nullptr);
+    std::vector<VkPhysicalDevice> devices(count);
+    enumerate(instance, &count, devices.data());
+    for (VkPhysicalDevice device : devices) {
+        VkPhysicalDeviceDriverProperties driver{};
+        driver.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES;
+        VkPhysicalDeviceProperties2 properties{};
+        properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
+        properties.pNext = &driver;
+        real<PFN_vkGetPhysicalDeviceProperties2>(instance, "vkGetPhysicalDeviceProperties2")(device,
+                                                                                             &properties);
+        const std::string found = driver.driverName + std::string(" ") + driver.driverInfo;
+        if (found.rfind(expected, 0) != 0) {
+            printAndAbort("tests",
+                          ("found a device of driver '" + found + "', expected '" + expected + "'").c_str());
+        }
+    }
+}
+
 VKAPI_ATTR VkResult VKAPI_CALL createInstance(const VkInstanceCreateInfo *info,
                                               const VkAllocationCallbacks *allocator, VkInstance *instance) {
     std::vector<const char *> layers(info->ppEnabledLayerNames,
@@ -117,6 +147,7 @@ VKAPI_ATTR VkResult VKAPI_CALL createInstance(const VkInstanceCreateInfo *info,
             *instance, &messenger, nullptr, &made) != VK_SUCCESS) {
         printAndAbort("tests", "no debug messenger can be made");
     }
+    expectDriver(*instance);
     const std::lock_guard lock(messengersMutex);
     messengers[*instance] = made;
     return VK_SUCCESS;
