@@ -1,6 +1,6 @@
 // Small files in the cache directory that are valid for one device, driver and Mote version only: the
-// pipeline cache, the tuner's choices, times of dispatches. Losing one costs time and nothing else, so whatever is wrong with it
-// is a miss.
+// pipeline cache, the tuner's choices, times of dispatches. Losing one costs time and nothing else, so
+// whatever is wrong with it is a miss.
 #pragma once
 
 #include <cstdint>

@@ -138,8 +138,8 @@ typedef struct mote_device_desc {
     size_t struct_size;
     int32_t index; /* of mote_enumerate_devices; -1: by name, or the best (discrete, integrated, ..., CPU) */
     const char *name; /* a part of the device's name; NULL: any */
-    /* An existing directory for compiled pipelines, tuned kernels and measured times; NULL: nothing is read or
-     * written. */
+    /* An existing directory for compiled pipelines, tuned kernels and measured times; NULL: nothing is read
+     * or written. */
     const char *cache_directory;
     /* NULL: silent. May be called until the device and all that was made from it are destroyed. */
     mote_log_callback log;
@@ -286,7 +286,8 @@ typedef struct mote_prepare_desc {
 
 /* Makes the first run as fast as the next: compiles what is not compiled, measures this device to cut the
  * submissions (what the cache directory has is not measured again), and plays the file's self-check (once per
- * model). A run prepares by itself, without the self-check, when this was not called. `desc` NULL: the defaults. */
+ * model). A run prepares by itself, without the self-check, when this was not called. `desc` NULL: the
+ * defaults. */
 MOTE_API mote_status mote_session_prepare(mote_session *session, const mote_prepare_desc *desc);
 
 /* -------------------------------------------------------------------------------------- inputs, outputs */
