@@ -15,11 +15,13 @@ apt_beside() {
     for type in "$@"; do
         echo "$type [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
     done >"$folder/sources.list"
+    # A mirror that lags is good enough for what is not installed: lists of testing expire within days.
     apt_state=(
         -o "Dir::Etc::SourceList=$folder/sources.list" -o Dir::Etc::SourceParts=-
         -o "Dir::State::Lists=$folder/lists" -o "Dir::State::status=$folder/status"
         -o "Dir::State::extended_states=$folder/extended_states" -o "Dir::Cache=$folder/cache" -o "Dir::Log=$folder"
         -o Debug::NoLocking=true -o APT::Sandbox::User= -o Acquire::Languages=none -o Acquire::Retries=2
+        -o Acquire::Check-Valid-Until=false
     )
     apt_get update --error-on=any >&2
 }
