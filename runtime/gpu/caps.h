@@ -40,6 +40,8 @@ struct Caps {
 
     bool storage16 = false;      // 16-bit types in storage buffers
     bool fp16Arithmetic = false; // shaderFloat16
+    // The driver's compiler fails at unpackHalf2x16; modules are told to do without it.
+    bool noUnpackHalf = false;
 
     bool timestamps = false;
     uint32_t timestampValidBits = 0;
@@ -61,6 +63,7 @@ struct LimitsClamp {
     bool noSubgroups = false;
     bool noStorage16 = false;
     bool noFp16Arithmetic = false;
+    bool noUnpackHalf = false;
     bool noTimestamps = false;
 };
 

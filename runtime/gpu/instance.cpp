@@ -216,6 +216,9 @@ DeviceInfo Instance::describe(VkPhysicalDevice device, uint32_t index) const {
     caps.maxAllocationBytes = maintenance.maxMemoryAllocationSize;
     caps.storage16 = storage16.storageBuffer16BitAccess == VK_TRUE;
     caps.fp16Arithmetic = float16.shaderFloat16 == VK_TRUE;
+    // Mesa 22.3's software driver on processors without F16C, all of ARM's among them: it extends integers
+    // where it should extend halfs, and LLVM ends the process ("Cannot select ... truncate").
+    caps.noUnpackHalf = info.driverName == "llvmpipe" && !caps.fp16Arithmetic;
     if ((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0) {
         caps.subgroupSize = subgroup.subgroupSize;
         caps.subgroupOperations = subgroup.supportedOperations;

@@ -237,6 +237,9 @@ Status checkLimits(const PipelineDescription &description, const SpirvInfo &info
     return {};
 }
 
+// Of numeric.glsl: a constant that is the device's, not the kernel's.
+constexpr uint32_t kNoUnpackHalfConstant = 100;
+
 } // namespace
 
 Status PipelineCache::make(const PipelineDescription &description, Pipeline &pipeline) {
@@ -247,14 +250,19 @@ Status PipelineCache::make(const PipelineDescription &description, Pipeline &pip
     MOTE_TRY(checkLimits(description, info, device_.caps()));
     MOTE_TRY_ASSIGN(const Layout layout, layoutFor(description));
 
-    std::vector<VkSpecializationMapEntry> entries(description.constants.size());
-    for (uint32_t i = 0; i < entries.size(); ++i)
-        entries[i] = {i, i * 4, 4};
+    std::vector<uint32_t> constants = description.constants;
+    std::vector<VkSpecializationMapEntry> entries;
+    for (uint32_t i = 0; i < constants.size(); ++i)
+        entries.push_back({i, i * 4, 4});
+    if (device_.caps().noUnpackHalf) {
+        entries.push_back({kNoUnpackHalfConstant, static_cast<uint32_t>(constants.size()) * 4, 4});
+        constants.push_back(1);
+    }
     VkSpecializationInfo specialization = {};
     specialization.mapEntryCount = static_cast<uint32_t>(entries.size());
     specialization.pMapEntries = entries.data();
-    specialization.dataSize = description.constants.size() * 4;
-    specialization.pData = description.constants.data();
+    specialization.dataSize = constants.size() * 4;
+    specialization.pData = constants.data();
     pipeline.name = shader.name;
 
     DeviceTable &vk = device_.vk();
