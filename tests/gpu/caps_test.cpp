@@ -96,6 +96,7 @@ TEST(LimitsClamp, FloorIsTheLeastDeviceThatIsPromised) {
     EXPECT_FALSE(caps.storage16);
     EXPECT_FALSE(caps.fp16Arithmetic);
     EXPECT_TRUE(caps.timestamps);
+    EXPECT_FALSE(caps.noUnpackHalf);
 }
 
 TEST(LimitsClamp, NeverRaisesALimitAndLeavesTheRest) {
@@ -104,6 +105,7 @@ TEST(LimitsClamp, NeverRaisesALimitAndLeavesTheRest) {
     clamp.maxSharedBytes = 1u << 30;
     clamp.maxAllocationBytes = 1u << 20;
     clamp.noTimestamps = true;
+    clamp.noUnpackHalf = true;
     gpu::applyClamp(clamp, caps);
     EXPECT_EQ(caps.maxSharedBytes, 48u << 10);
     EXPECT_EQ(caps.maxAllocationBytes, 1u << 20);
@@ -112,6 +114,7 @@ TEST(LimitsClamp, NeverRaisesALimitAndLeavesTheRest) {
     EXPECT_TRUE(caps.storage16);
     EXPECT_TRUE(caps.fp16Arithmetic);
     EXPECT_FALSE(caps.timestamps);
+    EXPECT_TRUE(caps.noUnpackHalf);
 }
 
 } // namespace

@@ -1,8 +1,10 @@
 // Pointwise against the reference, and the zeros that transposed convolutions read: sources that share a
 // block, tables by row, maps by element, residuals, activations.
 #include "kernel_rig.h"
+#include "read/half.h"
 
 #include <cmath>
+#include <cstring>
 
 namespace mote::test {
 namespace {
@@ -147,6 +149,37 @@ TEST_F(Kernels, ZerosBetweenPixelsAreExact) {
         run(buildDispatches(kernels.value(), c.model, c.graph, c.shapes, 0, buffers, traits()));
         EXPECT_EQ(readActivation(buffers.output, shape).values, c.reference().values);
     }
+}
+
+// As where the driver's compiler fails at unpackHalf2x16.
+class HalvesByBits : public Pointwise {
+protected:
+    static void SetUpTestSuite() {
+        gpu::LimitsClamp clamp = gpu::floorClamp();
+        clamp.noUnpackHalf = true;
+        openDevice(&clamp);
+    }
+};
+
+TEST_F(HalvesByBits, EveryHalfSurvivesUnpackingAndPacking) {
+    // Two sources that share a block, so that no word is copied as it is.
+    OpCase c = makeCase({"EveryHalf", {4, 4}, 1, 64, 128});
+    std::vector<double> expected;
+    uint32_t half = 0;
+    for (Map &in : c.inputs)
+        for (auto &value : in.values) {
+            const bool number = (half & 0x7c00) != 0x7c00;
+            value = number ? static_cast<double>(convert::floatFromHalf(static_cast<uint16_t>(half)))
+                           : std::copysign(HUGE_VAL, (half & 0x8000) != 0 ? -1.0 : 1.0);
+            expected.push_back(value);
+            ++half;
+        }
+    ASSERT_EQ(half, 0x10000u);
+    const Map found = runCase(c, kRow);
+    ASSERT_EQ(found.values.size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i)
+        ASSERT_EQ(std::memcmp(&found.values[i], &expected[i], sizeof(double)), 0)
+            << i << ": " << found.values[i] << ", expected " << expected[i];
 }
 
 } // namespace
