@@ -112,13 +112,32 @@ Status Compiler::createDevice(const char *nameContains) {
     queue.queueFamilyIndex = devices[picked].queueFamily;
     queue.queueCount = 1;
     queue.pQueuePriorities = &priority;
+    std::vector<const char *> extensions = {extension};
+    VkPhysicalDeviceShaderFloat16Int8Features float16 = {};
+    float16.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES;
+    float16.shaderFloat16 = VK_TRUE;
+    VkPhysicalDeviceVulkanMemoryModelFeatures memoryModel = {};
+    memoryModel.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
+    memoryModel.pNext = &float16;
+    memoryModel.vulkanMemoryModel = VK_TRUE;
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices = {};
+    matrices.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR;
+    matrices.pNext = &memoryModel;
+    matrices.cooperativeMatrix = VK_TRUE;
+    if (!devices[picked].caps.matrices.empty()) {
+        extensions.insert(extensions.end(), {VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME,
+                                             VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME,
+                                             VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME});
+        feature.pNext = &matrices;
+        lent_.fp16Arithmetic = lent_.matrices = true;
+    }
     VkDeviceCreateInfo info = {};
     info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
     info.pNext = &feature;
     info.queueCreateInfoCount = 1;
     info.pQueueCreateInfos = &queue;
-    info.enabledExtensionCount = 1;
-    info.ppEnabledExtensionNames = &extension;
+    info.enabledExtensionCount = static_cast<uint32_t>(extensions.size());
+    info.ppEnabledExtensionNames = extensions.data();
     lent_.instance = instance_->handle();
     lent_.physicalDevice = handles[picked];
     lent_.queueFamily = queue.queueFamilyIndex;

@@ -2,7 +2,6 @@
 
 #include "convert.h"
 #include "gpu/packed_spirv.h"
-#include "gpu/spirv_info.h"
 #include "graph/shapes.h"
 #include "shaders/embedded.h"
 
@@ -62,11 +61,17 @@ void addNetwork(std::vector<Variant> &variants, const Model &model, uint32_t siz
             for (const gpu::PipelineDescription &pipeline : kernel.pipelines)
                 if (std::none_of(candidates.begin(), candidates.end(),
                                  [&](const OpKernel &candidate) { return candidate.name == kernel.name; }))
-                    add(variants, pipeline, kernel.name, Use::Software);
+                    add(variants, pipeline, kernel.name, Use::Elsewhere);
     }
 }
 
-constexpr uint32_t kShuffle = 65; // SPIR-V's capability GroupNonUniformShuffle
+// SPIR-V's capabilities GroupNonUniformShuffle and CooperativeMatrixKHR.
+constexpr uint32_t kShuffle = 65, kMatrices = 6022;
+
+bool declares(const gpu::SpirvInfo &info, uint32_t capability) {
+    return std::find(info.capabilities.begin(), info.capabilities.end(), capability) !=
+           info.capabilities.end();
+}
 
 // The constants that a module outside of the models' networks is used with; none: as the module has them.
 std::vector<std::vector<uint32_t>> constantsOf(ShaderId id) {
@@ -91,17 +96,22 @@ void addModule(std::vector<Variant> &variants, ShaderId id) {
         pipeline.bindings = info.bindings;
         pipeline.texelBindings = info.texelBindings;
         pipeline.pushBytes = info.pushBytes;
-        // Kernels that no op of the models has: only those for software devices shuffle.
-        const bool shuffles = std::find(info.capabilities.begin(), info.capabilities.end(), kShuffle) !=
-                              info.capabilities.end();
-        variants.push_back({std::move(pipeline), "", shuffles ? Use::Software : Use::Default, 0});
+        // Kernels that no op of the models has: those for software devices shuffle, others multiply matrices
+        // that this device has not.
+        const bool shuffles = declares(info, kShuffle);
+        const bool elsewhere = shuffles || needsMatrices(info);
+        variants.push_back({std::move(pipeline), "", elsewhere ? Use::Elsewhere : Use::Default, 0});
     }
 }
 
 } // namespace
 
 const char *nameOf(Use use) {
-    return use == Use::Default ? "default" : use == Use::Fallback ? "fallback" : "software";
+    return use == Use::Default ? "default" : use == Use::Fallback ? "fallback" : "elsewhere";
+}
+
+bool needsMatrices(const gpu::SpirvInfo &info) {
+    return declares(info, kMatrices);
 }
 
 std::vector<Variant> variantsFor(const Traits &traits) {

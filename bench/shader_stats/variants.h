@@ -2,6 +2,7 @@
 // and the benchmarks' models have it, and the modules around the network.
 #pragma once
 
+#include "gpu/spirv_info.h"
 #include "kernels/kernels.h"
 
 #include <string>
@@ -12,9 +13,11 @@ namespace mote::bench {
 enum class Use : uint8_t {
     Default,  // what the runtime takes on this device, where everything compiles
     Fallback, // what it would take after that
-    Software  // what it takes on software devices only
+    Elsewhere // what it takes on software devices only, or could where there are cooperative matrices
 };
 const char *nameOf(Use use);
+
+bool needsMatrices(const gpu::SpirvInfo &info);
 
 struct Variant {
     gpu::PipelineDescription pipeline;

@@ -43,6 +43,8 @@ void applyClamp(const LimitsClamp &clamp, Caps &caps) {
     caps.storage16 = caps.storage16 && !clamp.noStorage16;
     caps.fp16Arithmetic = caps.fp16Arithmetic && !clamp.noFp16Arithmetic;
     caps.noUnpackHalf = caps.noUnpackHalf || clamp.noUnpackHalf;
+    if (clamp.noSubgroups || clamp.noFp16Arithmetic)
+        caps.matrices.clear();
     caps.timestamps = caps.timestamps && !clamp.noTimestamps;
 }
 

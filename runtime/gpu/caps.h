@@ -14,6 +14,11 @@ struct HeapCaps {
     bool deviceLocal = false;
 };
 
+// A product that a subgroup makes together: [m][k] halfs times [k][n] halfs, added to [m][n] floats.
+struct MatrixShape {
+    uint32_t m = 0, n = 0, k = 0;
+};
+
 // What the rest of the runtime may use: the device's limits after the clamp. Nothing here is required beyond
 // the limits that Vulkan 1.1 guarantees.
 struct Caps {
@@ -42,6 +47,8 @@ struct Caps {
     bool fp16Arithmetic = false; // shaderFloat16
     // The driver's compiler fails at unpackHalf2x16; modules are told to do without it.
     bool noUnpackHalf = false;
+    // VK_KHR_cooperative_matrix with Vulkan's memory model, which it asks for; empty without.
+    std::vector<MatrixShape> matrices;
 
     bool timestamps = false;
     uint32_t timestampValidBits = 0;

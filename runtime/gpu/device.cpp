@@ -89,6 +89,19 @@ Status Device::createOwnDevice() {
         *tail = &sizeControl;
         tail = &sizeControl.pNext;
     }
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices = {};
+    matrices.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR;
+    matrices.cooperativeMatrix = VK_TRUE;
+    VkPhysicalDeviceVulkanMemoryModelFeatures memoryModel = {};
+    memoryModel.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
+    memoryModel.vulkanMemoryModel = VK_TRUE;
+    if (!caps_.matrices.empty()) {
+        extensions.push_back(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+        extensions.push_back(VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);
+        matrices.pNext = &memoryModel;
+        *tail = &matrices;
+        tail = &memoryModel.pNext;
+    }
     if (caps_.memoryBudget)
         extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
 
@@ -159,6 +172,8 @@ Status Device::openLent(const DeviceOptions &options) {
     caps_.storage16 = caps_.storage16 && lent.storage16;
     caps_.fp16Arithmetic = caps_.fp16Arithmetic && lent.fp16Arithmetic;
     caps_.subgroupSizeControl = caps_.subgroupSizeControl && lent.subgroupSizeControl;
+    if (!lent.matrices)
+        caps_.matrices.clear();
     if (options.clamp != nullptr)
         applyClamp(*options.clamp, caps_);
     handle_ = lent.device;

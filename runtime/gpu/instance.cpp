@@ -150,6 +150,29 @@ void readLimits(const VkPhysicalDeviceLimits &limits, Caps &caps) {
     caps.timestampPeriodNs = static_cast<double>(limits.timestampPeriod);
 }
 
+// Of halfs with sums in fp32. Asked only where the extension is there: elsewhere a loader's function may lead
+// nowhere.
+std::vector<MatrixShape> matricesOf(const InstanceTable &vk, VkPhysicalDevice device) {
+    std::vector<MatrixShape> shapes;
+    uint32_t count = 0;
+    if (vk.vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR == nullptr ||
+        vk.vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, nullptr) != VK_SUCCESS)
+        return shapes;
+    VkCooperativeMatrixPropertiesKHR empty = {};
+    empty.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
+    std::vector<VkCooperativeMatrixPropertiesKHR> all(count, empty);
+    // VK_INCOMPLETE leaves a shorter list, which is as good.
+    if (vk.vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, all.data()) < 0)
+        return shapes;
+    all.resize(count);
+    for (const VkCooperativeMatrixPropertiesKHR &one : all)
+        if (one.AType == VK_COMPONENT_TYPE_FLOAT16_KHR && one.BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+            one.CType == VK_COMPONENT_TYPE_FLOAT32_KHR && one.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+            one.scope == VK_SCOPE_SUBGROUP_KHR)
+            shapes.push_back({one.MSize, one.NSize, one.KSize});
+    return shapes;
+}
+
 } // namespace
 
 DeviceInfo Instance::describe(VkPhysicalDevice device, uint32_t index) const {
@@ -175,6 +198,8 @@ DeviceInfo Instance::describe(VkPhysicalDevice device, uint32_t index) const {
     const bool hasDriverProperties = contains(extensions, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME);
     const bool hasFloat16 = contains(extensions, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
     const bool hasSizeControl = contains(extensions, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
+    const bool hasMatrices = contains(extensions, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) &&
+                             contains(extensions, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);
     info.caps.memoryBudget = contains(extensions, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
 
     VkPhysicalDeviceProperties2 properties = {};
@@ -192,6 +217,9 @@ DeviceInfo Instance::describe(VkPhysicalDevice device, uint32_t index) const {
     VkPhysicalDeviceSubgroupSizeControlPropertiesEXT sizeControl = {};
     if (hasSizeControl)
         append(tail, sizeControl, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT);
+    VkPhysicalDeviceCooperativeMatrixPropertiesKHR matrix = {};
+    if (hasMatrices)
+        append(tail, matrix, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_PROPERTIES_KHR);
     table_.vkGetPhysicalDeviceProperties2(device, &properties);
 
     VkPhysicalDeviceFeatures2 features = {};
@@ -205,6 +233,12 @@ DeviceInfo Instance::describe(VkPhysicalDevice device, uint32_t index) const {
     VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizeFeatures = {};
     if (hasSizeControl)
         append(tail, sizeFeatures, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT);
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrixFeatures = {};
+    VkPhysicalDeviceVulkanMemoryModelFeatures memoryModel = {};
+    if (hasMatrices) {
+        append(tail, matrixFeatures, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR);
+        append(tail, memoryModel, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES);
+    }
     table_.vkGetPhysicalDeviceFeatures2(device, &features);
 
     std::memcpy(info.deviceUuid, ids.deviceUUID, VK_UUID_SIZE);
@@ -230,6 +264,10 @@ DeviceInfo Instance::describe(VkPhysicalDevice device, uint32_t index) const {
             caps.minSubgroupSize = sizeControl.minSubgroupSize;
             caps.maxSubgroupSize = sizeControl.maxSubgroupSize;
         }
+        if (matrixFeatures.cooperativeMatrix == VK_TRUE && memoryModel.vulkanMemoryModel == VK_TRUE &&
+            caps.fp16Arithmetic &&
+            (matrix.cooperativeMatrixSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0)
+            caps.matrices = matricesOf(table_, device);
     }
 
     VkPhysicalDeviceMemoryProperties2 memory = {};

@@ -175,6 +175,11 @@ Status checkCapabilities(const SpirvInfo &info, const Caps &caps) {
             if (caps.storage16)
                 continue;
             return makeStatus(StatusCode::Unsupported, "needs 16-bit storage");
+        case 5345: // VulkanMemoryModel
+        case 6022: // CooperativeMatrixKHR
+            if (!caps.matrices.empty())
+                continue;
+            return makeStatus(StatusCode::Unsupported, "needs cooperative matrices");
         default:
             break;
         }
@@ -280,7 +285,10 @@ Status PipelineCache::make(const PipelineDescription &description, Pipeline &pip
     VkComputePipelineCreateInfo pipelineInfo = {};
     pipelineInfo.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO;
     pipelineInfo.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
-    pipelineInfo.stage.pNext = description.requiredSubgroupSize != 0 ? &required : nullptr;
+    if (description.requiredSubgroupSize != 0) {
+        pipelineInfo.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
+        pipelineInfo.stage.pNext = &required;
+    }
     pipelineInfo.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
     pipelineInfo.stage.module = module;
     pipelineInfo.stage.pName = "main";

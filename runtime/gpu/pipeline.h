@@ -28,7 +28,8 @@ struct PipelineDescription {
     uint32_t bindings = 0; // buffers at bindings 0 .. bindings-1: storage buffers, but
     uint32_t texelBindings = 0; // bit i: binding i is a uniform texel buffer of format R32G32B32A32_UINT
     uint32_t pushBytes = 0;     // push constants from offset 0; a multiple of 4
-    uint32_t requiredSubgroupSize = 0; // 0: the device's choice; else needs Caps::subgroupSizeControl
+    // 0: the device's choice; else full subgroups of that many, which needs Caps::subgroupSizeControl
+    uint32_t requiredSubgroupSize = 0;
 };
 
 inline bool isTexelBinding(uint32_t texelBindings, size_t binding) {

@@ -17,7 +17,7 @@ Status loadTable(PFN_vkGetInstanceProcAddr getInstanceProcAddr, LoaderTable &tab
 
 Status loadTable(PFN_vkGetInstanceProcAddr getInstanceProcAddr, VkInstance instance, InstanceTable &table) {
     const auto find = [&](const char *name) { return getInstanceProcAddr(instance, name); };
-    MOTE_VK_INSTANCE_FUNCTIONS(MOTE_VK_REQUIRED)
+    MOTE_VK_INSTANCE_FUNCTIONS(MOTE_VK_REQUIRED, MOTE_VK_OPTIONAL)
     return {};
 }
 

@@ -10,6 +10,7 @@
 #endif
 #include <vulkan/vulkan_core.h>
 
+#include "gpu/cooperative_matrix.h"
 #include "model/status.h"
 
 // Found with a null instance. O: may be null, as only a loader of Vulkan 1.0 leaves it.
@@ -17,7 +18,8 @@
     X(vkCreateInstance)                                                                                      \
     O(vkEnumerateInstanceVersion)
 
-#define MOTE_VK_INSTANCE_FUNCTIONS(X)                                                                        \
+// O: may be null, as an extension's.
+#define MOTE_VK_INSTANCE_FUNCTIONS(X, O)                                                                     \
     X(vkDestroyInstance)                                                                                     \
     X(vkEnumeratePhysicalDevices)                                                                            \
     X(vkGetPhysicalDeviceProperties)                                                                         \
@@ -27,7 +29,8 @@
     X(vkGetPhysicalDeviceQueueFamilyProperties)                                                              \
     X(vkEnumerateDeviceExtensionProperties)                                                                  \
     X(vkCreateDevice)                                                                                        \
-    X(vkGetDeviceProcAddr)
+    X(vkGetDeviceProcAddr)                                                                                   \
+    O(vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)
 
 #define MOTE_VK_DEVICE_FUNCTIONS(X)                                                                          \
     X(vkDestroyDevice)                                                                                       \
@@ -95,7 +98,7 @@ struct LoaderTable {
 };
 
 struct InstanceTable {
-    MOTE_VK_INSTANCE_FUNCTIONS(MOTE_VK_MEMBER)
+    MOTE_VK_INSTANCE_FUNCTIONS(MOTE_VK_MEMBER, MOTE_VK_MEMBER)
 };
 
 struct DeviceTable {

@@ -51,7 +51,8 @@ constexpr Variant kVariants[] = {
 constexpr uint32_t kRow3 = 0, kRow3Wide = 1, kAny = 2, kAnyWide = 3, kShuffle = 4, kTexels = 5, kTwo = 6,
                    kSingle = 7, kSingleEvery = 8, kFolded = 9, kFoldedSingle = 10, kFoldedEvery = 11,
                    kShared3 = 12, kShared1 = 13;
-constexpr uint32_t kWinograd = 14, kHeld = 15, kFewOutputs = 16, kTiles = 17; // elsewhere
+constexpr uint32_t kWinograd = 14, kHeld = 15, kFewOutputs = 16, kTiles = 17, kMatrix3 = 18,
+                   kMatrix = 19;       // elsewhere
 constexpr uint32_t kSharedOutputs = 4; // blocks of a workgroup, of sharedKernel
 // A workgroup that makes every output keeps four subgroups of VideoCore busy; it has room for sixteen.
 constexpr uint64_t kEveryOutputWalks = 4;
@@ -94,16 +95,11 @@ uint32_t residualConstant(const Op &op) {
 
 gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts, const Variant &variant,
                                      bool statistics) {
-    const Op &op = view.op;
-    const bool doubled = op.inputResample == Resample::NearestUp2 && !variant.folded;
-    std::vector<uint32_t> constants = {variant.folded ? 2 : facts.kernelHeight,
-                                       variant.folded ? 2 : facts.kernelWidth,
-                                       op.stride,
-                                       doubled ? 1u : 0u,
-                                       facts.blocks1 != 0 ? 2u : 1u,
-                                       residualConstant(op),
-                                       facts.port ? 1u : 0u,
-                                       statistics ? 1u : 0u};
+    std::vector<uint32_t> constants = convConstants(view, facts, statistics);
+    if (variant.folded) { // 2x2 on the map itself
+        constants[0] = constants[1] = 2;
+        constants[3] = 0;
+    }
     if (variant.shuffle) {
         const LaneShape shape = laneShapeOf(planeOf(facts.output), facts.outputBlocks);
         constants.push_back(shape.blocks);
@@ -183,6 +179,17 @@ ConvFacts factsOf(const OpView &view) {
         }
     }
     return facts;
+}
+
+std::vector<uint32_t> convConstants(const OpView &view, const ConvFacts &facts, bool statistics) {
+    return {facts.kernelHeight,
+            facts.kernelWidth,
+            view.op.stride,
+            view.op.inputResample == Resample::NearestUp2 ? 1u : 0u,
+            facts.blocks1 != 0 ? 2u : 1u,
+            residualConstant(view.op),
+            facts.port ? 1u : 0u,
+            statistics ? 1u : 0u};
 }
 
 LaneShape laneShapeOf(uint64_t columns, uint32_t outputBlocks) {
@@ -332,6 +339,17 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         kernels.push_back(holding);
     if (canTransform && !winogradIsFaster(facts))
         kernels.push_back(transformed);
+    const MatrixPlan matrices = matrixPlanOf(traits.caps);
+    for (const bool patches : {true, false}) { // never before what needs no measurement
+        if (!matrixSuits(view, facts, matrices, patches))
+            continue;
+        OpKernel kernel = common;
+        kernel.name = patches ? "conv2d matrix 3x3" : "conv2d matrix";
+        kernel.variant = patches ? kMatrix3 : kMatrix;
+        kernel.unlikely = traits.cpu;
+        matrixKernel(view, facts, matrices, patches, statistics, kernel);
+        kernels.push_back(std::move(kernel));
+    }
     if (kernels.empty())
         return makeStatus(
             StatusCode::Unsupported,
@@ -350,7 +368,9 @@ uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
     return kernel.variant == kWinograd ? winogradStatisticsTiles(facts, kernel)
            : kernel.variant == kTiles  ? tilesStatisticsTiles(view, facts, kernel)
            : kernel.variant == kHeld   ? heldStatisticsTiles(facts, kernel)
-                                       : geometryOf(facts, kVariants[kernel.variant], kernel.tileLoops).tiles;
+           : kernel.variant == kMatrix3 || kernel.variant == kMatrix
+               ? matrixStatisticsTiles(facts, kernel, kernel.variant == kMatrix3)
+               : geometryOf(facts, kVariants[kernel.variant], kernel.tileLoops).tiles;
 }
 
 Result<std::vector<Dispatch>> buildConvDispatch(const OpView &view, const ConvFacts &facts,
@@ -395,6 +415,8 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const GraphKernels
         return buildTiles(view, facts, kernel, buffers, statistics, traits);
     if (kernel.variant == kHeld)
         return buildHeld(view, facts, kernel, buffers, statistics, traits);
+    if (kernel.variant == kMatrix3 || kernel.variant == kMatrix)
+        return buildMatrix(view, facts, kernel, kernel.variant == kMatrix3, buffers, statistics, traits);
     const Variant &variant = kVariants[kernel.variant];
     const Geometry geometry = geometryOf(facts, variant, kernel.tileLoops);
     const uint64_t outputGroups =

@@ -33,6 +33,9 @@ void packDirect(const Graph &graph, const Op &op, const std::vector<uint32_t> &s
 // Of shaders/conv2d_interface.glsl; the texel buffers of a kernel that has them are all that is read.
 constexpr uint32_t kConvBindings = 7, kConvPushWords = 20, kConvTexelBindings = 0x1f;
 
+// Of the same file, the constants that all kernels have; the doubled input is read by its index.
+std::vector<uint32_t> convConstants(const OpView &view, const ConvFacts &facts, bool statistics);
+
 struct ConvGrid {
     uint32_t tiles; // sets of statistics, per image and output block
     uint32_t segmentsPerRow;
@@ -102,6 +105,25 @@ void fewOutputsKernel(const ConvFacts &facts, OpKernel &kernel);
 Result<std::vector<Dispatch>> buildFewOutputs(const OpView &view, const ConvFacts &facts,
                                               const OpKernel &kernel, const OpBuffers &buffers,
                                               const Traits &traits);
+
+// ---- conv2d_matrix.cpp
+// How the device's cooperative matrices make a tile of shaders/conv2d_matrix.comp.
+struct MatrixPlan {
+    gpu::MatrixShape shape;
+    uint32_t sums = 0;    // matrices of a subgroup; 0: the device has no product that fits
+    uint32_t columns = 0; // of them, side by side
+    uint32_t requiredSubgroupSize = 0;
+};
+// With the largest product that fits, the first of equals.
+MatrixPlan matrixPlanOf(const gpu::Caps &caps);
+// `patches`: of the kernel for 3x3 of stride 1.
+bool matrixSuits(const OpView &view, const ConvFacts &facts, const MatrixPlan &plan, bool patches);
+void matrixKernel(const OpView &view, const ConvFacts &facts, const MatrixPlan &plan, bool patches,
+                  bool statistics, OpKernel &kernel);
+uint32_t matrixStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel, bool patches);
+Result<std::vector<Dispatch>> buildMatrix(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
+                                          bool patches, const OpBuffers &buffers, bool statistics,
+                                          const Traits &traits);
 
 // ---- conv2d_folded.cpp
 // A 3x3 kernel on a doubled map as four of 2x2 on the map itself; conv2d.comp with FOLDED, which says how.

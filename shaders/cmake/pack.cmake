@@ -5,9 +5,12 @@
 #   tvvv            0x000t0vvv   t of 1 to d: most first words of an instruction, of t words
 #   evvv xxxx       0x0vvvxxxx
 #   f000 yyyy xxxx  0xyyyyxxxx
+include(${CMAKE_CURRENT_LIST_DIR}/khr_matrices.cmake)
 file(READ ${INPUT} HEX_TEXT HEX)
-string(REGEX REPLACE "(..)(..)(..)(..)" "0x\\4\\3\\2\\1u," UNITS "${HEX_TEXT}")
+string(REGEX REPLACE "(..)(..)(..)(..)" "\\4\\3\\2\\1" HEX_TEXT "${HEX_TEXT}")
+mote_khr_matrices(HEX_TEXT 12)
 set(D "[0-9a-f]")
+string(REGEX REPLACE "(${D}${D}${D}${D}${D}${D}${D}${D})" "0x\\1u," UNITS "${HEX_TEXT}")
 string(REGEX REPLACE "0x0000(0${D}${D}${D})u," "0x\\1," UNITS "${UNITS}")
 string(REGEX REPLACE "0x000([1-9a-d])0(${D}${D}${D})u," "0x\\1\\2," UNITS "${UNITS}")
 string(REGEX REPLACE "0x0(${D}${D}${D})(${D}${D}${D}${D})u," "0xe\\1,0x\\2," UNITS "${UNITS}")

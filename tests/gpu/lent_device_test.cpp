@@ -117,6 +117,7 @@ TEST_F(LentDevice, UsesNoFeatureThatTheAppDidNotEnable) {
     EXPECT_FALSE(device.value()->caps().storage16);
     EXPECT_FALSE(device.value()->caps().fp16Arithmetic);
     EXPECT_FALSE(device.value()->caps().subgroupSizeControl);
+    EXPECT_TRUE(device.value()->caps().matrices.empty());
 }
 
 TEST_F(LentDevice, IsRefusedWhereAHandleIsMissing) {

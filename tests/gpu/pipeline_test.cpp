@@ -138,6 +138,7 @@ TEST_F(PipelineLimits, FeaturesAreChecked) {
         {"SHUFFLE", "needs subgroup operations"},
         {"FLOAT16", "needs fp16 arithmetic"},
         {"STORAGE16", "needs 16-bit storage"},
+        {"MATRIX", "needs cooperative matrices"},
         {"FLOAT64", "needs SPIR-V capability 10, which is never enabled"},
     };
     for (const auto &[feature, text] : cases) {

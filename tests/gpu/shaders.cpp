@@ -25,6 +25,9 @@ const uint16_t kNeedsFloat16[] = {
 const uint16_t kNeedsStorage16[] = {
 #include "shaders/needs_STORAGE16.inc"
 };
+const uint16_t kNeedsMatrix[] = {
+#include "shaders/needs_MATRIX.inc"
+};
 const uint16_t kNeedsFloat64[] = {
 #include "shaders/needs_FLOAT64.inc"
 };
@@ -67,6 +70,9 @@ gpu::ShaderCode needsShader(const std::string &feature) {
     }
     if (feature == "STORAGE16") {
         return shader(5, "needs_storage16", kNeedsStorage16);
+    }
+    if (feature == "MATRIX") {
+        return shader(8, "needs_matrix", kNeedsMatrix);
     }
     return shader(6, "needs_float64", kNeedsFloat64);
 }

@@ -1,5 +1,5 @@
-// values[i] += 1, through one feature that not every device has: subgroup shuffle, fp16 arithmetic, 16-bit storage or
-// double precision (which Mote never enables). One workgroup of 64.
+// values[i] += 1, through one feature that not every device has: subgroup shuffle, fp16 arithmetic, 16-bit
+// storage, cooperative matrices or double precision (which Mote never enables). One workgroup of 64.
 #version 450
 #ifdef SHUFFLE
 #extension GL_KHR_shader_subgroup_shuffle : require
@@ -10,12 +10,20 @@
 #ifdef STORAGE16
 #extension GL_EXT_shader_16bit_storage : require
 #endif
+#ifdef MATRIX
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_NV_cooperative_matrix : require
+#endif
 
 layout(local_size_x = 64) in;
 
-layout(set = 0, binding = 0) buffer Values { float values[]; };
+layout(set = 0, binding = 0) buffer Values {
+    float values[];
+};
 #ifdef STORAGE16
-layout(set = 0, binding = 1) buffer Halves { float16_t halves[]; };
+layout(set = 0, binding = 1) buffer Halves {
+    float16_t halves[];
+};
 #endif
 
 void main() {
@@ -29,6 +37,11 @@ void main() {
 #endif
 #ifdef STORAGE16
     halves[i] = float16_t(value);
+#endif
+#ifdef MATRIX
+    fcoopmatNV<32, gl_ScopeSubgroup, 8, 8> matrix;
+    coopMatLoadNV(matrix, values, 0, 8, false);
+    coopMatStoreNV(matrix, values, 0, 8, false);
 #endif
 #ifdef FLOAT64
     value = float(double(value) * 1.0000000001lf);
