@@ -41,10 +41,12 @@ fetch_mesa-backports() {
     mesa_identity >"$work/identity"
 }
 
-# The newest lavapipe that Debian has. It needs a newer libc than Debian 12 has, so all libraries come with it.
+# The newest lavapipe that Debian has. It needs a newer libc than Debian 12 has, so all libraries come with it. And the
+# newest validation layer: Debian 12's knows no VK_KHR_cooperative_matrix, which this driver has.
 fetch_mesa-testing() {
     apt_beside "$work/apt" testing deb
-    apt_get install --download-only --yes --no-install-recommends mesa-vulkan-drivers >&2
+    apt_get install --download-only --yes --no-install-recommends mesa-vulkan-drivers \
+        vulkan-validationlayers >&2
     mkdir "$work/root"
     for deb in "$work"/apt/cache/archives/*.deb; do
         case $deb in

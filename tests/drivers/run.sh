@@ -13,7 +13,8 @@ export VK_ICD_FILENAMES="$driver/icd.json" MESA_SHADER_CACHE_DIR="$driver/shader
 unset VK_DRIVER_FILES # it would go before
 libraries=$driver/root/usr/lib/x86_64-linux-gnu
 if [ -e "$libraries/ld-linux-x86-64.so.2" ]; then
-    # A libc of its own, which must then be the whole program's.
+    # A libc of its own, which must then be the whole program's; and a validation layer as new as the driver.
+    export VK_LAYER_PATH="$driver/root/usr/share/vulkan/explicit_layer.d"
     exec "$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" "$@"
 fi
 exec "$@"

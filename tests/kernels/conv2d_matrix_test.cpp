@@ -4,6 +4,8 @@
 
 #include "kernels/conv2d.h"
 
+#include <cstdio>
+
 namespace mote::test {
 namespace {
 
@@ -45,6 +47,15 @@ const ConvCase kTiles[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Tiles, MatrixShapes, testing::ValuesIn(kTiles),
                          [](const auto &entry) { return std::string(entry.param.name); });
+
+// Or the tests above would say nothing where they could.
+TEST_F(Conv2dMatrices, AreThereOnSoftwareDriversOfMesaFrom26On) {
+    const gpu::DeviceInfo &info = device().info();
+    uint32_t version = 0;
+    if (info.driverName == "llvmpipe")
+        std::sscanf(info.driverInfo.c_str(), "Mesa %u", &version);
+    EXPECT_TRUE(version < 26 || hasMatrices()) << info.driverInfo;
+}
 
 TEST_F(Conv2dMatrices, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
     for (const std::string &kernel : kNames)
