@@ -119,7 +119,7 @@ Status Compiler::createDevice(const char *nameContains) {
     VkPhysicalDeviceVulkanMemoryModelFeatures memoryModel = {};
     memoryModel.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
     memoryModel.pNext = &float16;
-    memoryModel.vulkanMemoryModel = VK_TRUE;
+    memoryModel.vulkanMemoryModel = memoryModel.vulkanMemoryModelDeviceScope = VK_TRUE;
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices = {};
     matrices.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR;
     matrices.pNext = &memoryModel;

@@ -95,6 +95,8 @@ Status Device::createOwnDevice() {
     VkPhysicalDeviceVulkanMemoryModelFeatures memoryModel = {};
     memoryModel.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
     memoryModel.vulkanMemoryModel = VK_TRUE;
+    memoryModel.vulkanMemoryModelDeviceScope =
+        VK_TRUE; // or the atomics of other kernels are not valid any more
     if (!caps_.matrices.empty()) {
         extensions.push_back(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
         extensions.push_back(VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);

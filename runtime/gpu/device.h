@@ -55,7 +55,8 @@ struct LentDevice {
     bool storage16 = false;           // storageBuffer16BitAccess
     bool fp16Arithmetic = false;      // shaderFloat16
     bool subgroupSizeControl = false; // VK_EXT_subgroup_size_control with computeFullSubgroups
-    bool matrices = false;            // VK_KHR_cooperative_matrix with vulkanMemoryModel and shaderFloat16
+    // VK_KHR_cooperative_matrix with vulkanMemoryModel, vulkanMemoryModelDeviceScope and shaderFloat16
+    bool matrices = false;
 };
 
 struct DeviceOptions {

@@ -265,7 +265,7 @@ DeviceInfo Instance::describe(VkPhysicalDevice device, uint32_t index) const {
             caps.maxSubgroupSize = sizeControl.maxSubgroupSize;
         }
         if (matrixFeatures.cooperativeMatrix == VK_TRUE && memoryModel.vulkanMemoryModel == VK_TRUE &&
-            caps.fp16Arithmetic &&
+            memoryModel.vulkanMemoryModelDeviceScope == VK_TRUE && caps.fp16Arithmetic &&
             (matrix.cooperativeMatrixSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0)
             caps.matrices = matricesOf(table_, device);
     }
