@@ -4,8 +4,10 @@
 #   apt_beside FOLDER SUITE TYPE...    lists of SUITE ("bookworm-backports"), TYPE deb or deb-src, with all of apt's
 #                                      state in FOLDER (an absolute path), as of a machine without any package
 #   apt_get ...                        then is apt-get with these
+#
+# $apt_architecture: another than the machine's.
 apt_beside() {
-    local folder=$1 suite=$2 mirror type
+    local folder=$1 suite=$2 mirror type architecture=${apt_architecture:-$(dpkg --print-architecture)}
     shift 2
     # From the mirror that the machine has its Debian 12 from.
     mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' | sed -n 's/^bookworm //p' | sort -u | head -n 1)
@@ -22,6 +24,7 @@ apt_beside() {
         -o "Dir::State::extended_states=$folder/extended_states" -o "Dir::Cache=$folder/cache" -o "Dir::Log=$folder"
         -o Debug::NoLocking=true -o APT::Sandbox::User= -o Acquire::Languages=none -o Acquire::Retries=2
         -o Acquire::Check-Valid-Until=false
+        -o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture"
     )
     apt_get update --error-on=any >&2
 }
