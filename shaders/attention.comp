@@ -58,7 +58,7 @@ Eight load(uint image, uint channel, uint end, uint token) {
         if (c < end) {
             uint word =
                 qkvWords[4 * ((image * pc.inputBlocks + (c >> 3)) * pc.tokens + token) + ((c & 7) >> 1)];
-            vec2 halves = unpackPair(word);
+            vec2 halves = unpackHalf2x16(word);
             float v = (c & 1) == 0 ? halves.x : halves.y;
             if (i < 4)
                 value.low[i] = v;

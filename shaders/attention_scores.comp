@@ -81,7 +81,7 @@ void main() {
                 [[unroll]] for (int p = 0; p < FOUR; ++p)
                     sums[o][p] = 0;
             [[unroll]] for (int k = 0; k < 8 * BLOCKS; ++k) {
-                vec2 pair = unpackPair(own[k / 8 / blocksAtATime][k / 2 % 4]);
+                vec2 pair = unpackHalf2x16(own[k / 8 / blocksAtATime][k / 2 % 4]);
                 [[unroll]] for (int o = 0; o < KEYS; ++o) {
                     float channel = subgroupShuffle(pair[k % 2], k / 8 % blocksAtATime * KEYS + o);
                     [[unroll]] for (int p = 0; p < FOUR; ++p)

@@ -13,8 +13,6 @@
 
 layout(local_size_x = LOCAL_SIZE) in;
 
-#include "numeric.glsl"
-
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
     uint quads, length_;
@@ -44,7 +42,7 @@ void main() {
         vec4 sum = row[quad];
         for (uint e = 0; e < pc.length_; ++e) {
             uvec2 halves = matrix[e * pc.quads + quad];
-            sum += vec4(unpackPair(halves.x), unpackPair(halves.y)) * vectors[m * pc.length_ + e];
+            sum += vec4(unpackHalf2x16(halves.x), unpackHalf2x16(halves.y)) * vectors[m * pc.length_ + e];
         }
         table[m * pc.quads + quad] = sum;
     }

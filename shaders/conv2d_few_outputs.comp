@@ -64,7 +64,7 @@ void main() {
             }
             [[unroll]] for (int kx = 0; kx < 3; ++kx) {
                 uvec2 pair = kx == 0 ? own.xy : kx == 1 ? own.zw : ownLast.xy;
-                vec4 four = vec4(unpackPair(pair.x), unpackPair(pair.y));
+                vec4 four = vec4(unpackHalf2x16(pair.x), unpackHalf2x16(pair.y));
                 [[unroll]] for (int o = 0; o < OUTPUTS; ++o) {
                     [[unroll]] for (int i = 0; i < 8; ++i) {
                         float weight = subgroupShuffle(four[o], i);

@@ -119,7 +119,7 @@ void main() {
                         uvec4 words = own[k / setTerms];
                         [[unroll]] for (int o = 0; o < OUTPUTS; ++o) {
                             int place = k % setTerms / 8 * OUTPUTS + o; // of the lane's halfs
-                            vec2 pair = unpackPair(words[place >> 1]);
+                            vec2 pair = unpackHalf2x16(words[place >> 1]);
                             float weight = subgroupShuffle(pair[place & 1], k & 7);
                             [[unroll]] for (int p = 0; p < PIXELS; ++p) sums[o][p] += weight * inputs[k][p];
                         }
@@ -137,7 +137,7 @@ void main() {
                     if (RESIDUAL != 0) {
                         uvec4 added = FETCH(residual, real ? base + pixel : 0);
                         uvec2 four = (quad & 1) == 0 ? added.xy : added.zw;
-                        value += vec4(unpackPair(four.x), unpackPair(four.y));
+                        value += vec4(unpackHalf2x16(four.x), unpackHalf2x16(four.y));
                     }
                     value *= pc.outputScale;
                     uvec2 words = uvec2(packHalves(value.x, value.y), packHalves(value.z, value.w));
@@ -146,7 +146,7 @@ void main() {
                     uint place = fromNeighbour(2 * (base + pixel) + (quad & 1));
                     if ((pixel ^ 1) < outputPixels && quad < quads)
                         targetHalves[place] = moved;
-                    vec4 stored = vec4(unpackPair(words.x), unpackPair(words.y));
+                    vec4 stored = vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
                     [[unroll]] for (int o = 0; o < 4; ++o) values[o][p] = real ? stored[o] : 0;
                 }
                 // Mean and deviations of these pixels, then both sets combined, see combineStatistics.

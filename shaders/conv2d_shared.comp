@@ -114,7 +114,7 @@ void main() {
                     [[unroll]] for (int i = 0; i < 8; ++i) {
                         Eight weight = unpackEight(stagedWeights[weightIndex + i]);
                         [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-                            float x = unpackPair(pixels[p][i / 2])[i % 2];
+                            float x = unpackHalf2x16(pixels[p][i / 2])[i % 2];
                             sums[p].low += x * weight.low;
                             sums[p].high += x * weight.high;
                         }

@@ -184,7 +184,7 @@ void main() {
                             uvec4 words = own[k / setTerms];
                             [[unroll]] for (int o = 0; o < OUTPUTS; ++o) {
                                 int place = k % setTerms / 8 * OUTPUTS + o; // of the lane's halfs
-                                vec2 pair = unpackPair(words[place >> 1]);
+                                vec2 pair = unpackHalf2x16(words[place >> 1]);
                                 float weight = subgroupShuffle(pair[place & 1], k & 7);
                                 [[unroll]] for (int t = 0; t < TILES; ++t)
                                     products[o][t] += weight * held[k][t];
@@ -216,7 +216,7 @@ void main() {
                     if (RESIDUAL != 0) {
                         uvec4 added = FETCH(residual, real ? base + pixels[t][i] : 0);
                         uvec2 four = (quad & 1) == 0 ? added.xy : added.zw;
-                        value += vec4(unpackPair(four.x), unpackPair(four.y));
+                        value += vec4(unpackHalf2x16(four.x), unpackHalf2x16(four.y));
                     }
                     value *= pc.outputScale;
                     uvec2 words = uvec2(packHalves(value.x, value.y), packHalves(value.z, value.w));
@@ -225,7 +225,7 @@ void main() {
                     uint place = fromNeighbour(real ? 2 * (base + pixels[t][i]) + (quad & 1) : ~0u);
                     if (place != ~0u)
                         targetHalves[place] = moved;
-                    vec4 stored = vec4(unpackPair(words.x), unpackPair(words.y));
+                    vec4 stored = vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
                     [[unroll]] for (int o = 0; o < 4; ++o)
                         values[o][t][i] = real ? stored[o] : 0;
                 }

@@ -2,29 +2,14 @@
 #ifndef MOTE_NUMERIC_GLSL
 #define MOTE_NUMERIC_GLSL
 
-// The device's own (runtime/gpu/pipeline.cpp), see Caps::noUnpackHalf.
-layout(constant_id = 100) const int HALVES_BY_BITS = 0;
-
-// unpackHalf2x16.
-vec2 unpackPair(uint word) {
-    if (HALVES_BY_BITS == 0)
-        return unpackHalf2x16(word);
-    uvec2 halves = uvec2(word & 0xffff, word >> 16);
-    uvec2 magnitude = halves & 0x7fff;
-    uvec2 scale = mix(uvec2(112u << 23), uvec2(224u << 23), greaterThanEqual(magnitude, uvec2(0x7c00)));
-    uvec2 subnormal = floatBitsToUint(vec2(magnitude) * 5.9604644775390625e-8); // 2^-24
-    uvec2 bits = mix((magnitude << 13) + scale, subnormal, lessThan(magnitude, uvec2(0x400)));
-    return uintBitsToFloat(bits | (halves & 0x8000) << 16);
-}
-
 // Eight channels of one pixel as two vec4, from and to the stored form (see tensor.glsl).
 struct Eight {
     vec4 low, high;
 };
 
 Eight unpackEight(uvec4 words) {
-    return Eight(vec4(unpackPair(words.x), unpackPair(words.y)),
-                 vec4(unpackPair(words.z), unpackPair(words.w)));
+    return Eight(vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y)),
+                 vec4(unpackHalf2x16(words.z), unpackHalf2x16(words.w)));
 }
 
 uvec4 packEight(Eight v) {

@@ -12,7 +12,7 @@ void gatherStatistics(uint local, uvec4 stored[PIXELS], uint count) {
         vec4 values[PIXELS];
         vec4 mean = vec4(0), deviations = vec4(0);
         [[unroll]] for (uint p = 0; p < PIXELS; ++p) {
-            values[p] = vec4(unpackPair(stored[p][2 * part]), unpackPair(stored[p][2 * part + 1]));
+            values[p] = vec4(unpackHalf2x16(stored[p][2 * part]), unpackHalf2x16(stored[p][2 * part + 1]));
             mean += values[p];
         }
         mean /= float(count);

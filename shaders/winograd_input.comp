@@ -95,7 +95,7 @@ void transformAndStore(inout vec4 d[6][6], bool live, uint place, uint step) {
 
 vec4 fourOf(uvec4 words, uint halfBlock) {
     uvec2 pair = halfBlock == 0 ? words.xy : words.zw;
-    return vec4(unpackPair(pair.x), unpackPair(pair.y));
+    return vec4(unpackHalf2x16(pair.x), unpackHalf2x16(pair.y));
 }
 
 #if NORMALISE

@@ -77,10 +77,10 @@ void main() {
                         uvec2 pair = quad == 0 ? own[b].xy : own[b].zw;
                         vec4 four;
                         if (OUTPUTS == 4) {
-                            four = vec4(unpackPair(pair.x), unpackPair(pair.y));
+                            four = vec4(unpackHalf2x16(pair.x), unpackHalf2x16(pair.y));
                         } else {
                             vec2 two =
-                                unpackPair((OUTPUTS == 2 ? part == 0 : part < 2) ? pair.x : pair.y);
+                                unpackHalf2x16((OUTPUTS == 2 ? part == 0 : part < 2) ? pair.x : pair.y);
                             four = vec4(OUTPUTS == 2 || (part & 1) == 0 ? two.x : two.y, two.y, 0, 0);
                         }
                         [[unroll]] for (int i = 0; i < 8; ++i) {

@@ -102,7 +102,7 @@ void main() {
                                 low = front ? own[b].x : own[b].y;
                                 high = front ? own[b].z : own[b].w;
                             }
-                            vec2 lows = unpackPair(low), highs = unpackPair(high);
+                            vec2 lows = unpackHalf2x16(low), highs = unpackHalf2x16(high);
                             bool odd = PAIRS == 1 ? (part & 1) != 0 : (o & 1) != 0;
                             float lowWeight = odd ? lows.y : lows.x, highWeight = odd ? highs.y : highs.x;
                             [[unroll]] for (int t = 0; t < TILES; ++t) {

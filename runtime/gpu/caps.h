@@ -45,7 +45,7 @@ struct Caps {
 
     bool storage16 = false;      // 16-bit types in storage buffers
     bool fp16Arithmetic = false; // shaderFloat16
-    // The driver's compiler fails at unpackHalf2x16; modules are told to do without it.
+    // The driver's compiler fails at unpackHalf2x16; modules are given to it without, see unpack_half.h.
     bool noUnpackHalf = false;
     // VK_KHR_cooperative_matrix with Vulkan's memory model, which it asks for; empty without.
     std::vector<MatrixShape> matrices;

@@ -5,6 +5,7 @@
 #include "gpu/cache_file.h"
 #include "gpu/packed_spirv.h"
 #include "gpu/spirv_info.h"
+#include "gpu/unpack_half.h"
 
 namespace mote::gpu {
 
@@ -242,32 +243,26 @@ Status checkLimits(const PipelineDescription &description, const SpirvInfo &info
     return {};
 }
 
-// Of numeric.glsl: a constant that is the device's, not the kernel's.
-constexpr uint32_t kNoUnpackHalfConstant = 100;
-
 } // namespace
 
 Status PipelineCache::make(const PipelineDescription &description, Pipeline &pipeline) {
     const ShaderCode &shader = description.shader;
-    const std::vector<uint32_t> words = unpackSpirv(shader.packed, shader.packedCount);
+    std::vector<uint32_t> words = unpackSpirv(shader.packed, shader.packedCount);
     MOTE_TRY_ASSIGN(const SpirvInfo info, inspectSpirv(words.data(), words.size(), description.constants));
+    if (device_.caps().noUnpackHalf)
+        words = withoutUnpackHalf(words);
     MOTE_TRY(checkCapabilities(info, device_.caps()));
     MOTE_TRY(checkLimits(description, info, device_.caps()));
     MOTE_TRY_ASSIGN(const Layout layout, layoutFor(description));
 
-    std::vector<uint32_t> constants = description.constants;
-    std::vector<VkSpecializationMapEntry> entries;
-    for (uint32_t i = 0; i < constants.size(); ++i)
-        entries.push_back({i, i * 4, 4});
-    if (device_.caps().noUnpackHalf) {
-        entries.push_back({kNoUnpackHalfConstant, static_cast<uint32_t>(constants.size()) * 4, 4});
-        constants.push_back(1);
-    }
+    std::vector<VkSpecializationMapEntry> entries(description.constants.size());
+    for (uint32_t i = 0; i < entries.size(); ++i)
+        entries[i] = {i, i * 4, 4};
     VkSpecializationInfo specialization = {};
     specialization.mapEntryCount = static_cast<uint32_t>(entries.size());
     specialization.pMapEntries = entries.data();
-    specialization.dataSize = constants.size() * 4;
-    specialization.pData = constants.data();
+    specialization.dataSize = description.constants.size() * 4;
+    specialization.pData = description.constants.data();
     pipeline.name = shader.name;
 
     DeviceTable &vk = device_.vk();
