@@ -68,6 +68,18 @@ class Bench(unittest.TestCase):
         self.assertGreaterEqual(entry["submit_us"], 0)
         self.assertGreaterEqual(entry["submissions"], 0)  # small steps share one
 
+    def test_a_single_shape_answers_who_has_it_run_in_turn_with_others(self):
+        command = [os.environ["MOTE_BENCH"], "--serve", "conv1x1 256->256 at 32x32"]
+        answers = subprocess.run(command, input="run\nerror\nrun\n", capture_output=True, text=True, check=True).stdout.split()
+        times = float(answers[0]), float(answers[2])
+        self.assertTrue(all(time > 0 for time in times), answers)
+        self.assertTrue(1e-5 < float(answers[1]) < figures.ERROR_LIMIT, answers)
+        for words, asked, message in ((command, "what\n", "found 'what', expected run or error"),
+                                      ([*command[:2], "conv"], "", "found 'conv', expected one of conv3x3 128->128")):
+            result = subprocess.run(words, input=asked, capture_output=True, text=True)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn(message, result.stderr)
+
     def test_words_that_are_no_model_are_refused(self):
         for words, message in ((["model.mote"], "expected FILE.mote@WIDTHxHEIGHT"),
                                (["nothing.mote@8x8"], "nothing.mote"), (["--sustain", "long"], "usage")):
@@ -98,7 +110,7 @@ class Bench(unittest.TestCase):
         self.assertIn("| edge 128x128 | 100 | 233 | 247 | 221 (2e-03) | 1.6e-03 | no, 2.33 times | 9.00 | 11.2 | 9 % | 4 % | 206 | no, 1.17 times |",
                       text)
         self.assertIn("| 3.00 | 1.77 | 1.80 |  | 2.1e-04 | yes | 0.90 | 1.12 | 30 % | 51 % | 5.66 | yes |", text)
-        self.assertIn("| 240 (2e-03) | 1560 (6e-07) | 1440 (2e-03) | 775 | 6.00 of 7.00 | 260 (5e-07) | 137 | 1.12 of 1.30 |",
+        self.assertIn("| 240 (2e-03) | 1560 (6e-07) | 1440 (2e-03) | 775 | 6.00 (5.86) of 7.00 | 260 (5e-07) | 137 | 1.12 of 1.30 |",
                       text)
         self.assertIn("| exponentials | 2.00 G/s |", text)
         self.assertIn("| edge 128x128 | conv2d ", text)
