@@ -131,11 +131,23 @@ Status Compiler::createDevice(const char *nameContains) {
         feature.pNext = &matrices;
         lent_.fp16Arithmetic = lent_.matrices = true;
     }
+    VkPhysicalDeviceBufferDeviceAddressFeatures addresses = {};
+    addresses.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES;
+    addresses.bufferDeviceAddress = VK_TRUE;
+    VkPhysicalDeviceFeatures core = {};
+    if (devices[picked].caps.bufferDeviceAddress) {
+        extensions.push_back(VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME);
+        core.shaderInt64 = VK_TRUE;
+        addresses.pNext = feature.pNext;
+        feature.pNext = &addresses;
+        lent_.bufferDeviceAddress = true;
+    }
     VkDeviceCreateInfo info = {};
     info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
     info.pNext = &feature;
     info.queueCreateInfoCount = 1;
     info.pQueueCreateInfos = &queue;
+    info.pEnabledFeatures = &core;
     info.enabledExtensionCount = static_cast<uint32_t>(extensions.size());
     info.ppEnabledExtensionNames = extensions.data();
     lent_.instance = instance_->handle();

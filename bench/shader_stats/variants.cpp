@@ -29,7 +29,7 @@ template <typename T> T valueOrThrow(Result<T> result) {
 
 bool same(const gpu::PipelineDescription &a, const gpu::PipelineDescription &b) {
     return a.shader.id == b.shader.id && a.constants == b.constants &&
-           a.requiredSubgroupSize == b.requiredSubgroupSize;
+           a.requiredSubgroupSize == b.requiredSubgroupSize && a.addressBindings == b.addressBindings;
 }
 
 void add(std::vector<Variant> &variants, const gpu::PipelineDescription &pipeline, const std::string &kernel,
@@ -65,8 +65,8 @@ void addNetwork(std::vector<Variant> &variants, const Model &model, uint32_t siz
     }
 }
 
-// SPIR-V's capabilities GroupNonUniformShuffle and CooperativeMatrixKHR.
-constexpr uint32_t kShuffle = 65, kMatrices = 6022;
+// SPIR-V's capabilities GroupNonUniformShuffle, CooperativeMatrixKHR and PhysicalStorageBufferAddresses.
+constexpr uint32_t kShuffle = 65, kMatrices = 6022, kAddresses = 5347;
 
 bool declares(const gpu::SpirvInfo &info, uint32_t capability) {
     return std::find(info.capabilities.begin(), info.capabilities.end(), capability) !=
@@ -97,9 +97,9 @@ void addModule(std::vector<Variant> &variants, ShaderId id) {
         pipeline.texelBindings = info.texelBindings;
         pipeline.pushBytes = info.pushBytes;
         // Kernels that no op of the models has: those for software devices shuffle, others multiply matrices
-        // that this device has not.
+        // or read through addresses, which this device has not.
         const bool shuffles = declares(info, kShuffle);
-        const bool elsewhere = shuffles || needsMatrices(info);
+        const bool elsewhere = shuffles || needsMatrices(info) || declares(info, kAddresses);
         variants.push_back({std::move(pipeline), "", elsewhere ? Use::Elsewhere : Use::Default, 0});
     }
 }

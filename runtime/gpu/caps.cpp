@@ -14,6 +14,7 @@ LimitsClamp floorClamp() {
     clamp.noSubgroups = true;
     clamp.noStorage16 = true;
     clamp.noFp16Arithmetic = true;
+    clamp.noBufferDeviceAddress = true;
     return clamp;
 }
 
@@ -42,6 +43,7 @@ void applyClamp(const LimitsClamp &clamp, Caps &caps) {
     }
     caps.storage16 = caps.storage16 && !clamp.noStorage16;
     caps.fp16Arithmetic = caps.fp16Arithmetic && !clamp.noFp16Arithmetic;
+    caps.bufferDeviceAddress = caps.bufferDeviceAddress && !clamp.noBufferDeviceAddress;
     caps.noUnpackHalf = caps.noUnpackHalf || clamp.noUnpackHalf;
     if (clamp.noSubgroups || clamp.noFp16Arithmetic)
         caps.matrices.clear();

@@ -47,6 +47,7 @@ struct Caps {
     bool fp16Arithmetic = false; // shaderFloat16
     // The driver's compiler fails at unpackHalf2x16; modules are given to it without, see unpack_half.h.
     bool noUnpackHalf = false;
+    bool bufferDeviceAddress = false; // VK_KHR_buffer_device_address, and shaderInt64 to reckon with them
     // VK_KHR_cooperative_matrix with Vulkan's memory model, which it asks for; empty without.
     std::vector<MatrixShape> matrices;
 
@@ -71,11 +72,13 @@ struct LimitsClamp {
     bool noStorage16 = false;
     bool noFp16Arithmetic = false;
     bool noUnpackHalf = false;
+    bool noBufferDeviceAddress = false;
     bool noTimestamps = false;
 };
 
 // The least device that Mote promises to run on: 256 invocations, 16 KiB shared, 8 storage buffers a stage,
-// 65,536 texels, 128 MiB a binding, no subgroups, no 16-bit storage, no fp16 arithmetic.
+// 65,536 texels, 128 MiB a binding, no subgroups, no 16-bit storage, no fp16 arithmetic, no buffer
+// addresses.
 LimitsClamp floorClamp();
 
 void applyClamp(const LimitsClamp &clamp, Caps &caps);

@@ -1,5 +1,6 @@
 #include "gpu/command.h"
 
+#include <cstring>
 #include <utility>
 
 #include "gpu/timestamps.h"
@@ -213,6 +214,31 @@ Result<VkBufferView> CommandBuffer::texelView(const BufferRange &range) {
     return view;
 }
 
+namespace {
+
+// The push constants with the addresses in their last words.
+Result<std::vector<std::byte>> withAddresses(const Pipeline &pipeline, const BufferRange *ranges,
+                                             size_t count, const void *push) {
+    std::vector<std::byte> words(pipeline.pushBytes);
+    std::memcpy(words.data(), push, words.size());
+    size_t end = words.size();
+    for (size_t i = count; i-- > 0;) {
+        if (!isAddressBinding(pipeline.addressBindings, i))
+            continue;
+        const uint64_t base = ranges[i].allocation->address();
+        if (base == 0)
+            return makeStatus(StatusCode::InvalidArgument, "%s, binding %zu: an allocation without address",
+                              pipeline.name.c_str(), i);
+        const uint64_t address = base + ranges[i].offset;
+        const uint32_t halves[] = {static_cast<uint32_t>(address), static_cast<uint32_t>(address >> 32)};
+        end -= kAddressBytes; // the pipeline was made with room for all of them
+        std::memcpy(&words[end], halves, kAddressBytes);
+    }
+    return words;
+}
+
+} // namespace
+
 Status CommandBuffer::dispatch(const Pipeline &pipeline, const BufferRange *ranges, size_t count,
                                const void *push, size_t pushBytes, uint32_t groupsX, uint32_t groupsY,
                                uint32_t groupsZ) {
@@ -230,6 +256,11 @@ Status CommandBuffer::dispatch(const Pipeline &pipeline, const BufferRange *rang
                               pipeline.name.c_str(), groups[i], i, caps.maxWorkgroupCount[i]);
     for (size_t i = 0; i < count; ++i)
         MOTE_TRY(checkBinding(ranges[i], caps, pipeline, i));
+    std::vector<std::byte> addressed;
+    if (pipeline.addressBindings != 0) {
+        MOTE_TRY_ASSIGN(addressed, withAddresses(pipeline, ranges, count, push));
+        push = addressed.data();
+    }
 
     MOTE_TRY_ASSIGN(const VkDescriptorSet set, descriptorSet(pipeline));
     std::vector<VkDescriptorBufferInfo> buffers(count);

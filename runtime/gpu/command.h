@@ -45,7 +45,8 @@ public:
     Status end();
 
     // One dispatch of groupsX * groupsY * groupsZ workgroups. ranges[i] is bound at binding i; `count` and
-    // `pushBytes` are the pipeline's. Checked in every build: alignment, maxStorageBufferRange or
+    // `pushBytes` are the pipeline's; the addresses that it asks for are written into a copy of `push`.
+    // Checked in every build: alignment, maxStorageBufferRange or
     // maxTexelBufferElements, the end of each allocation, the group counts. A failed dispatch records
     // nothing.
     Status dispatch(const Pipeline &pipeline, const BufferRange *ranges, size_t count, const void *push,

@@ -31,6 +31,8 @@ Status Device::open(const DeviceOptions &options) {
         table_.vkGetDeviceQueue(handle_, queueFamily_, 0, &queue);
         queue_ = std::make_unique<Queue>(*this, queue, nullptr, nullptr, nullptr);
     }
+    if (table_.vkGetBufferDeviceAddressKHR == nullptr)
+        caps_.bufferDeviceAddress = false;
     VkPhysicalDeviceMemoryProperties2 memory = {};
     memory.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2;
     instance_->vk().vkGetPhysicalDeviceMemoryProperties2(physicalDevice_, &memory);
@@ -104,6 +106,15 @@ Status Device::createOwnDevice() {
         *tail = &matrices;
         tail = &memoryModel.pNext;
     }
+    VkPhysicalDeviceBufferDeviceAddressFeatures addresses = {};
+    addresses.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES;
+    addresses.bufferDeviceAddress = VK_TRUE;
+    if (caps_.bufferDeviceAddress) {
+        extensions.push_back(VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME);
+        features.features.shaderInt64 = VK_TRUE;
+        *tail = &addresses;
+        tail = &addresses.pNext;
+    }
     if (caps_.memoryBudget)
         extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
 
@@ -174,6 +185,7 @@ Status Device::openLent(const DeviceOptions &options) {
     caps_.storage16 = caps_.storage16 && lent.storage16;
     caps_.fp16Arithmetic = caps_.fp16Arithmetic && lent.fp16Arithmetic;
     caps_.subgroupSizeControl = caps_.subgroupSizeControl && lent.subgroupSizeControl;
+    caps_.bufferDeviceAddress = caps_.bufferDeviceAddress && lent.bufferDeviceAddress;
     if (!lent.matrices)
         caps_.matrices.clear();
     if (options.clamp != nullptr)

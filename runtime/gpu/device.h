@@ -55,6 +55,7 @@ struct LentDevice {
     bool storage16 = false;           // storageBuffer16BitAccess
     bool fp16Arithmetic = false;      // shaderFloat16
     bool subgroupSizeControl = false; // VK_EXT_subgroup_size_control with computeFullSubgroups
+    bool bufferDeviceAddress = false; // VK_KHR_buffer_device_address with its feature, and shaderInt64
     // VK_KHR_cooperative_matrix with vulkanMemoryModel, vulkanMemoryModelDeviceScope and shaderFloat16
     bool matrices = false;
 };

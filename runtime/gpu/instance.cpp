@@ -200,6 +200,7 @@ DeviceInfo Instance::describe(VkPhysicalDevice device, uint32_t index) const {
     const bool hasSizeControl = contains(extensions, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
     const bool hasMatrices = contains(extensions, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) &&
                              contains(extensions, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);
+    const bool hasAddresses = contains(extensions, VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME);
     info.caps.memoryBudget = contains(extensions, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
 
     VkPhysicalDeviceProperties2 properties = {};
@@ -239,6 +240,9 @@ DeviceInfo Instance::describe(VkPhysicalDevice device, uint32_t index) const {
         append(tail, matrixFeatures, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR);
         append(tail, memoryModel, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES);
     }
+    VkPhysicalDeviceBufferDeviceAddressFeatures addresses = {};
+    if (hasAddresses)
+        append(tail, addresses, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES);
     table_.vkGetPhysicalDeviceFeatures2(device, &features);
 
     std::memcpy(info.deviceUuid, ids.deviceUUID, VK_UUID_SIZE);
@@ -250,6 +254,8 @@ DeviceInfo Instance::describe(VkPhysicalDevice device, uint32_t index) const {
     caps.maxAllocationBytes = maintenance.maxMemoryAllocationSize;
     caps.storage16 = storage16.storageBuffer16BitAccess == VK_TRUE;
     caps.fp16Arithmetic = float16.shaderFloat16 == VK_TRUE;
+    caps.bufferDeviceAddress =
+        addresses.bufferDeviceAddress == VK_TRUE && features.features.shaderInt64 == VK_TRUE;
     // Mesa 22.3's software driver on processors without F16C, all of ARM's among them: it extends integers
     // where it should extend halfs, and LLVM ends the process ("Cannot select ... truncate").
     caps.noUnpackHalf = info.driverName == "llvmpipe" && !caps.fp16Arithmetic;

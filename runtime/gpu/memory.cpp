@@ -72,6 +72,8 @@ Result<Allocation> Allocation::create(Device &device, uint64_t sizeBytes, Memory
     info.size = allocation.sizeBytes_;
     info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT |
                  VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT;
+    if (caps.bufferDeviceAddress)
+        info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
     info.sharingMode = VK_SHARING_MODE_EXCLUSIVE;
     DeviceTable &vk = device.vk();
     // Adds to what went wrong the figures that tell whether it could have gone right.
@@ -113,6 +115,11 @@ Result<Allocation> Allocation::create(Device &device, uint64_t sizeBytes, Memory
     memoryInfo.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
     memoryInfo.allocationSize = requirements.size;
     memoryInfo.memoryTypeIndex = static_cast<uint32_t>(type);
+    VkMemoryAllocateFlagsInfo flagsInfo = {};
+    flagsInfo.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO;
+    flagsInfo.flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT;
+    if (caps.bufferDeviceAddress)
+        memoryInfo.pNext = &flagsInfo;
     VkDeviceMemory memory = VK_NULL_HANDLE;
     result = vk.vkAllocateMemory(device.handle(), &memoryInfo, nullptr, &memory);
     if (result != VK_SUCCESS)
@@ -127,6 +134,12 @@ Result<Allocation> Allocation::create(Device &device, uint64_t sizeBytes, Memory
     if (result != VK_SUCCESS)
         return explain(device.check(result, "vkBindBufferMemory"), requirements.size,
                        device.availableBytes(heapIndex));
+    if (caps.bufferDeviceAddress) {
+        VkBufferDeviceAddressInfo addressInfo = {};
+        addressInfo.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO;
+        addressInfo.buffer = allocation.buffer_;
+        allocation.address_ = vk.vkGetBufferDeviceAddressKHR(device.handle(), &addressInfo);
+    }
     if (kind != MemoryKind::DeviceLocal) {
         void *mapped = nullptr;
         result = vk.vkMapMemory(device.handle(), allocation.memory_, 0, VK_WHOLE_SIZE, 0, &mapped);
@@ -149,6 +162,7 @@ Allocation &Allocation::operator=(Allocation &&other) noexcept {
     device_ = std::exchange(other.device_, nullptr);
     buffer_ = std::exchange(other.buffer_, VK_NULL_HANDLE);
     memory_ = std::exchange(other.memory_, VK_NULL_HANDLE);
+    address_ = std::exchange(other.address_, 0);
     mapped_ = std::exchange(other.mapped_, nullptr);
     sizeBytes_ = std::exchange(other.sizeBytes_, 0);
     memoryBytes_ = std::exchange(other.memoryBytes_, 0);

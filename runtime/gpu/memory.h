@@ -19,9 +19,9 @@ enum class MemoryKind {
 int chooseMemoryType(const VkPhysicalDeviceMemoryProperties &properties, uint32_t typeBits, MemoryKind kind,
                      bool unifiedMemory);
 
-// A VkBuffer bound to its own VkDeviceMemory, usable as storage buffer, as uniform texel buffer and as source
-// and target of copies.
-// Move-only; an empty one (default constructed or moved from) has size 0.
+// A VkBuffer bound to its own VkDeviceMemory, usable as storage buffer, as uniform texel buffer, as source
+// and target of copies and, where Caps::bufferDeviceAddress, by its address. Move-only; an empty one (default
+// constructed or moved from) has size 0.
 //
 // The contents are undefined after creation. Offset 0 satisfies every alignment.
 class Allocation {
@@ -40,7 +40,9 @@ public:
     VkBuffer buffer() const { return buffer_; }
     uint64_t size() const { return sizeBytes_; }          // bytes, rounded up to 4
     uint64_t memoryBytes() const { return memoryBytes_; } // what vkAllocateMemory was asked for
-    std::byte *mapped() const { return mapped_; }         // null for DeviceLocal
+    // Where shaders find it; 0 without Caps::bufferDeviceAddress.
+    VkDeviceAddress address() const { return address_; }
+    std::byte *mapped() const { return mapped_; } // null for DeviceLocal
     bool coherent() const { return coherent_; }
 
     // After host writes and before the submission that reads them; does nothing on coherent memory.
@@ -56,6 +58,7 @@ private:
     Device *device_ = nullptr;
     VkBuffer buffer_ = VK_NULL_HANDLE;
     VkDeviceMemory memory_ = VK_NULL_HANDLE;
+    VkDeviceAddress address_ = 0;
     std::byte *mapped_ = nullptr;
     uint64_t sizeBytes_ = 0;
     uint64_t memoryBytes_ = 0;

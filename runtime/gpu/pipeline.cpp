@@ -79,13 +79,9 @@ PipelineCache::~PipelineCache() {
 Result<const Pipeline *> PipelineCache::get(const PipelineDescription &description) {
     MOTE_TRY(device_.alive());
     const uint64_t address = reinterpret_cast<uintptr_t>(description.shader.packed);
-    Key key = {description.shader.id,
-               static_cast<uint32_t>(address),
-               static_cast<uint32_t>(address >> 32),
-               description.bindings,
-               description.texelBindings,
-               description.pushBytes,
-               description.requiredSubgroupSize};
+    Key key = {description.shader.id, static_cast<uint32_t>(address),  static_cast<uint32_t>(address >> 32),
+               description.bindings,  description.texelBindings,       description.addressBindings,
+               description.pushBytes, description.requiredSubgroupSize};
     key.insert(key.end(), description.constants.begin(), description.constants.end());
     Entry *entry = nullptr;
     {
@@ -176,6 +172,11 @@ Status checkCapabilities(const SpirvInfo &info, const Caps &caps) {
             if (caps.storage16)
                 continue;
             return makeStatus(StatusCode::Unsupported, "needs 16-bit storage");
+        case 11:   // Int64, which is enabled for them only
+        case 5347: // PhysicalStorageBufferAddresses
+            if (caps.bufferDeviceAddress)
+                continue;
+            return makeStatus(StatusCode::Unsupported, "needs buffer addresses");
         case 5345: // VulkanMemoryModel
         case 6022: // CooperativeMatrixKHR
             if (!caps.matrices.empty())
@@ -234,6 +235,19 @@ Status checkLimits(const PipelineDescription &description, const SpirvInfo &info
     if (description.pushBytes % 4 != 0)
         return makeStatus(StatusCode::InvalidArgument, "%u push constant bytes, a multiple of 4 is needed",
                           description.pushBytes);
+    const uint32_t addresses = description.addressBindings;
+    if (addresses != 0 && !caps.bufferDeviceAddress)
+        return makeStatus(StatusCode::Unsupported, "needs the addresses of bindings %#x, the device has none",
+                          addresses);
+    uint32_t addressBytes = 0;
+    for (uint32_t i = 0; i < 32; ++i)
+        addressBytes += isAddressBinding(addresses, i) ? kAddressBytes : 0;
+    if ((description.bindings < 32 && addresses >> description.bindings != 0) ||
+        addressBytes > description.pushBytes)
+        return makeStatus(
+            StatusCode::InvalidArgument,
+            "the addresses of bindings %#x are described with %u bindings and %u push constant bytes",
+            addresses, description.bindings, description.pushBytes);
     const uint32_t subgroup = description.requiredSubgroupSize;
     if (subgroup != 0 && (!caps.subgroupSizeControl || subgroup < caps.minSubgroupSize ||
                           subgroup > caps.maxSubgroupSize || (subgroup & (subgroup - 1)) != 0))
@@ -306,6 +320,7 @@ Status PipelineCache::make(const PipelineDescription &description, Pipeline &pip
     pipeline.setLayout = layout.setLayout;
     pipeline.bindings = description.bindings;
     pipeline.texelBindings = description.texelBindings;
+    pipeline.addressBindings = description.addressBindings;
     pipeline.pushBytes = description.pushBytes;
     std::memcpy(pipeline.workgroupSize, info.workgroupSize, sizeof pipeline.workgroupSize);
     return {};

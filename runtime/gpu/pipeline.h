@@ -27,13 +27,24 @@ struct PipelineDescription {
         constants;         // specialisation constants by constant_id 0, 1, 2, ...; bit patterns of 32 bits
     uint32_t bindings = 0; // buffers at bindings 0 .. bindings-1: storage buffers, but
     uint32_t texelBindings = 0; // bit i: binding i is a uniform texel buffer of format R32G32B32A32_UINT
-    uint32_t pushBytes = 0;     // push constants from offset 0; a multiple of 4
+    // Bit i: the shader reads binding i's range through its address as well, which needs
+    // Caps::bufferDeviceAddress. The last words of the push constants are those addresses, in order of
+    // binding, two words each, the low one first; CommandBuffer::dispatch writes them over what is given
+    // there. Validation sees no hazard in what goes through an address.
+    uint32_t addressBindings = 0;
+    uint32_t pushBytes = 0; // push constants from offset 0; a multiple of 4
     // 0: the device's choice; else full subgroups of that many, which needs Caps::subgroupSizeControl
     uint32_t requiredSubgroupSize = 0;
 };
 
 inline bool isTexelBinding(uint32_t texelBindings, size_t binding) {
     return binding < 32 && (texelBindings >> binding & 1) != 0;
+}
+
+constexpr uint32_t kAddressBytes = 8; // of one in the push constants
+
+inline bool isAddressBinding(uint32_t addressBindings, size_t binding) {
+    return binding < 32 && (addressBindings >> binding & 1) != 0;
 }
 
 // Owned by the PipelineCache; the address stays valid as long as the Device.
@@ -44,6 +55,7 @@ struct Pipeline {
     std::string name;
     uint32_t bindings = 0;
     uint32_t texelBindings = 0;
+    uint32_t addressBindings = 0;
     uint32_t pushBytes = 0;
     uint32_t workgroupSize[3] = {1, 1, 1}; // as the module has it after specialisation
 };

@@ -49,6 +49,7 @@ enum : uint32_t {
     kStorageWorkgroup = 4,
     kStoragePushConstant = 9,
     kStorageBuffer = 12,
+    kStoragePhysicalBuffer = 5349,
     kExecutionModelGlCompute = 5,
 };
 
@@ -315,6 +316,10 @@ private:
             }
             return end;
         }
+        case kOpTypePointer: // an address, whatever is there
+            if (w[2] == kStoragePhysicalBuffer)
+                return uint64_t{8};
+            return malformed("a type without size", at);
         default:
             return malformed("a type without size", at);
         }

@@ -23,7 +23,7 @@ Status loadTable(PFN_vkGetInstanceProcAddr getInstanceProcAddr, VkInstance insta
 
 Status loadTable(PFN_vkGetDeviceProcAddr getDeviceProcAddr, VkDevice device, DeviceTable &table) {
     const auto find = [&](const char *name) { return getDeviceProcAddr(device, name); };
-    MOTE_VK_DEVICE_FUNCTIONS(MOTE_VK_REQUIRED)
+    MOTE_VK_DEVICE_FUNCTIONS(MOTE_VK_REQUIRED, MOTE_VK_OPTIONAL)
     return {};
 }
 

@@ -32,7 +32,8 @@
     X(vkGetDeviceProcAddr)                                                                                   \
     O(vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)
 
-#define MOTE_VK_DEVICE_FUNCTIONS(X)                                                                          \
+// O: as above.
+#define MOTE_VK_DEVICE_FUNCTIONS(X, O)                                                                       \
     X(vkDestroyDevice)                                                                                       \
     X(vkGetDeviceQueue)                                                                                      \
     X(vkQueueSubmit)                                                                                         \
@@ -87,7 +88,8 @@
     X(vkDestroyFence)                                                                                        \
     X(vkResetFences)                                                                                         \
     X(vkWaitForFences)                                                                                       \
-    X(vkGetFenceStatus)
+    X(vkGetFenceStatus)                                                                                      \
+    O(vkGetBufferDeviceAddressKHR)
 
 namespace mote::gpu {
 
@@ -102,7 +104,7 @@ struct InstanceTable {
 };
 
 struct DeviceTable {
-    MOTE_VK_DEVICE_FUNCTIONS(MOTE_VK_MEMBER)
+    MOTE_VK_DEVICE_FUNCTIONS(MOTE_VK_MEMBER, MOTE_VK_MEMBER)
 };
 
 #undef MOTE_VK_MEMBER

@@ -81,13 +81,14 @@ void PushWords::addFloat(float value) {
 }
 
 gpu::PipelineDescription pipelineOf(ShaderId id, std::vector<uint32_t> constants, uint32_t bindings,
-                                    uint32_t pushWords, uint32_t texelBindings) {
+                                    uint32_t pushWords, uint32_t texelBindings, uint32_t addressBindings) {
     const ShaderModule &module = shaderModule(id);
     gpu::PipelineDescription description;
     description.shader = {static_cast<uint32_t>(id), module.name, module.packed, module.packedCount};
     description.constants = std::move(constants);
     description.bindings = bindings;
     description.texelBindings = texelBindings;
+    description.addressBindings = addressBindings;
     description.pushBytes = pushWords * 4;
     return description;
 }

@@ -53,8 +53,10 @@ struct PushWords {
     void addFloat(float value);
 };
 
+// addressBindings: their words, left zero by PushWords' users, are the last of pushWords.
 gpu::PipelineDescription pipelineOf(ShaderId id, std::vector<uint32_t> constants, uint32_t bindings,
-                                    uint32_t pushWords, uint32_t texelBindings = 0);
+                                    uint32_t pushWords, uint32_t texelBindings = 0,
+                                    uint32_t addressBindings = 0);
 
 // Fills pipeline, bindings, push and groups of a whole dispatch. Unsupported: more groups than can be
 // numbered.

@@ -102,6 +102,7 @@ Status checkRunnable(const Model &model, const std::string &file) {
 PipelineKey keyOf(const gpu::PipelineDescription &pipeline) {
     std::vector<uint32_t> constants = pipeline.constants;
     constants.push_back(pipeline.requiredSubgroupSize);
+    constants.push_back(pipeline.addressBindings);
     return {pipeline.shader.id, std::move(constants)};
 }
 

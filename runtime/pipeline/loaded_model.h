@@ -16,7 +16,7 @@
 
 namespace mote::pipeline {
 
-// Tells pipelines apart: shader, constants, subgroup size.
+// Tells pipelines apart: shader, constants, subgroup size, bindings by address.
 using PipelineKey = std::pair<uint32_t, std::vector<uint32_t>>;
 PipelineKey keyOf(const gpu::PipelineDescription &pipeline);
 

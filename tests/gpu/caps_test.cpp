@@ -75,7 +75,7 @@ gpu::Caps largeCaps() {
     caps.maxSubgroupSize = 64;
     caps.subgroupOperations = VK_SUBGROUP_FEATURE_BASIC_BIT;
     caps.subgroupSizeControl = true;
-    caps.storage16 = caps.fp16Arithmetic = caps.timestamps = true;
+    caps.storage16 = caps.fp16Arithmetic = caps.bufferDeviceAddress = caps.timestamps = true;
     caps.matrices = {{16, 16, 16}};
     return caps;
 }
@@ -96,6 +96,7 @@ TEST(LimitsClamp, FloorIsTheLeastDeviceThatIsPromised) {
     EXPECT_FALSE(caps.subgroupSizeControl);
     EXPECT_FALSE(caps.storage16);
     EXPECT_FALSE(caps.fp16Arithmetic);
+    EXPECT_FALSE(caps.bufferDeviceAddress);
     EXPECT_TRUE(caps.matrices.empty());
     EXPECT_TRUE(caps.timestamps);
     EXPECT_FALSE(caps.noUnpackHalf);
@@ -115,6 +116,7 @@ TEST(LimitsClamp, NeverRaisesALimitAndLeavesTheRest) {
     EXPECT_EQ(caps.subgroupSize, 32u);
     EXPECT_TRUE(caps.storage16);
     EXPECT_TRUE(caps.fp16Arithmetic);
+    EXPECT_TRUE(caps.bufferDeviceAddress);
     EXPECT_EQ(caps.matrices.size(), 1u);
     EXPECT_FALSE(caps.timestamps);
     EXPECT_TRUE(caps.noUnpackHalf);

@@ -52,6 +52,35 @@ TEST_F(Gpu, DispatchReadsTexelBuffersFromAnyPlaceOfAnAllocation) {
     }
 }
 
+TEST_F(Gpu, DispatchPassesTheAddressesOfRanges) {
+    if (!device().caps().bufferDeviceAddress) {
+        GTEST_SKIP() << "for devices with buffer addresses";
+    }
+    const std::vector<float> values = counting(256);
+    const gpu::Allocation first = allocate(values);
+    const gpu::Allocation second = allocate(values);
+    const gpu::Allocation target = allocate(std::vector<float>(128));
+    const gpu::Pipeline &addresses = pipeline(addressesDescription());
+    gpu::CommandBuffer commands = commandBuffer();
+    ASSERT_TRUE(succeeded(commands.begin()));
+    commands.barrier();
+    AddressesPush push = {64, 1000.0f, 0, 0};
+    for (uint64_t i = 0; i < 2; ++i) {
+        const gpu::BufferRange ranges[] = {
+            {&first, 256 + i * 256, 256}, {&target, i * 256, 256}, {&second, 768 - i * 768, 256}};
+        ASSERT_TRUE(succeeded(commands.dispatch(addresses, ranges, 3, &push, sizeof push, 1, 1, 1)));
+        EXPECT_EQ(push.first, 0u); // the caller's stay as they are
+        EXPECT_EQ(push.second, 0u);
+    }
+    ASSERT_TRUE(succeeded(commands.end()));
+    submitAndWait(commands);
+    const std::vector<float> read = floatsOf(target);
+    for (size_t i = 0; i < 64; ++i) {
+        ASSERT_EQ(read[i], values[64 + i] * 1000 - values[192 + i]) << i;
+        ASSERT_EQ(read[64 + i], values[128 + i] * 1000 - values[i]) << i;
+    }
+}
+
 TEST_F(Gpu, TexelBuffersBeyondTheDevicesLimitsAreRefused) {
     gpu::LimitsClamp clamp;
     clamp.maxTexelBufferElements = 8;

@@ -178,6 +178,18 @@ TEST(Device, MissingFunctionIsNamed) {
     EXPECT_TRUE(failed(failureOf(faults), StatusCode::NoVulkan, "vkCreateDevice"));
 }
 
+TEST(Device, MissingFunctionOfAnExtensionIsAMissingExtension) {
+    ScopedFaults faults;
+    faults.replace("vkGetBufferDeviceAddressKHR", nullptr);
+    gpu::DeviceOptions options;
+    options.instance.getInstanceProcAddr = faults.entry();
+    const Result<std::unique_ptr<gpu::Device>> device = gpu::Device::create(options);
+    ASSERT_TRUE(succeeded(device));
+    EXPECT_FALSE(device.value()->caps().bufferDeviceAddress);
+    EXPECT_TRUE(succeeded(
+        gpu::Allocation::create(*device.value(), 4, gpu::MemoryKind::DeviceLocal, "test").status()));
+}
+
 TEST(Device, UnknownNameAndIndexListWhatThereIs) {
     gpu::DeviceOptions options;
     options.nameContains = "no such device";
@@ -213,6 +225,7 @@ TEST(Device, ClampLowersWhatIsSeenButNotWhatIsListed) {
     EXPECT_EQ(caps.subgroupSize, 0u);
     EXPECT_FALSE(caps.storage16);
     EXPECT_FALSE(caps.fp16Arithmetic);
+    EXPECT_FALSE(caps.bufferDeviceAddress);
     const Result<std::unique_ptr<gpu::Device>> plain = gpu::Device::create({});
     ASSERT_TRUE(succeeded(plain));
     EXPECT_EQ(device.value()->info().caps.maxSharedBytes, plain.value()->caps().maxSharedBytes);

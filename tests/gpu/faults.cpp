@@ -44,7 +44,8 @@ template <typename... Arguments, typename Tag> struct Faulty<VkResult(VKAPI_PTR 
     }
 };
 // Others cannot fail.
-template <typename... Arguments, typename Tag> struct Faulty<void(VKAPI_PTR *)(Arguments...), Tag> {
+template <typename Value, typename... Arguments, typename Tag>
+struct Faulty<Value(VKAPI_PTR *)(Arguments...), Tag> {
     static PFN_vkVoidFunction wrap(PFN_vkVoidFunction function) { return function; }
 };
 
@@ -56,7 +57,7 @@ PFN_vkVoidFunction wrapped(const char *name, PFN_vkVoidFunction function) {
         };                                                                                                   \
         return Faulty<PFN_##member, Tag>::wrap(function);                                                    \
     }
-    MOTE_VK_DEVICE_FUNCTIONS(MOTE_WRAP)
+    MOTE_VK_DEVICE_FUNCTIONS(MOTE_WRAP, MOTE_WRAP)
 #undef MOTE_WRAP
     return function;
 }

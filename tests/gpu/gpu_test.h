@@ -1,4 +1,4 @@
-// A device, two small shaders and a scratch folder for the tests of runtime/gpu.
+// A device, small shaders and a scratch folder for the tests of runtime/gpu.
 #pragma once
 
 #include "gpu/command.h"
@@ -28,8 +28,9 @@ testing::AssertionResult failed(const Status &status, StatusCode code, const std
 
 gpu::ShaderCode scaleShader();
 gpu::ShaderCode scaleTexelsShader(); // the same reading its source as a texel buffer
+gpu::ShaderCode addressesShader();
 gpu::ShaderCode sharedSumShader();
-// needs.comp: "SHUFFLE", "FLOAT16", "STORAGE16" or "FLOAT64".
+// needs.comp: "SHUFFLE", "FLOAT16", "STORAGE16", "INT64", "MATRIX" or "FLOAT64".
 gpu::ShaderCode needsShader(const std::string &feature);
 
 // scale.comp with workgroups of 64.
@@ -43,6 +44,14 @@ struct ScalePush {
 // Records target[i] = source[i] * factor + the pipeline's offset; both hold `count` floats.
 Status recordScale(gpu::CommandBuffer &commands, const gpu::Pipeline &pipeline, const gpu::Allocation &source,
                    const gpu::Allocation &target, uint32_t count, float factor);
+
+// addresses.comp and its push constants.
+gpu::PipelineDescription addressesDescription();
+struct AddressesPush {
+    uint32_t count;
+    float factor;
+    uint64_t first, second;
+};
 
 // A folder that is emptied and removed at the end.
 class ScratchFolder {

@@ -116,6 +116,7 @@ TEST_F(LentDevice, UsesNoFeatureThatTheAppDidNotEnable) {
     ASSERT_TRUE(succeeded(device));
     EXPECT_FALSE(device.value()->caps().storage16);
     EXPECT_FALSE(device.value()->caps().fp16Arithmetic);
+    EXPECT_FALSE(device.value()->caps().bufferDeviceAddress);
     EXPECT_FALSE(device.value()->caps().subgroupSizeControl);
     EXPECT_TRUE(device.value()->caps().matrices.empty());
 }

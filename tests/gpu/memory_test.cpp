@@ -116,6 +116,28 @@ TEST_F(Gpu, MemoryMovesAndIsFreedOnce) {
     EXPECT_EQ(device().memoryUse().liveCount, 1u);
 }
 
+TEST_F(Gpu, MemoryHasAnAddressWhereTheDeviceGivesThem) {
+    const bool given = device().caps().bufferDeviceAddress;
+    for (const MemoryKind kind : {MemoryKind::DeviceLocal, MemoryKind::Upload, MemoryKind::Readback}) {
+        gpu::Allocation first = allocate(4096, kind);
+        const VkDeviceAddress address = first.address();
+        EXPECT_EQ(address != 0, given);
+        const gpu::Allocation second = std::move(first);
+        EXPECT_EQ(second.address(), address);
+        EXPECT_EQ(first.address(), 0u); // NOLINT(bugprone-use-after-move): as its size
+    }
+    gpu::LimitsClamp clamp;
+    clamp.noBufferDeviceAddress = true;
+    gpu::DeviceOptions options;
+    options.clamp = &clamp;
+    Result<std::unique_ptr<gpu::Device>> without = gpu::Device::create(options);
+    ASSERT_TRUE(succeeded(without));
+    const Result<gpu::Allocation> made =
+        gpu::Allocation::create(*without.value(), 4096, MemoryKind::DeviceLocal, "test");
+    ASSERT_TRUE(succeeded(made));
+    EXPECT_EQ(made->address(), 0u);
+}
+
 TEST_F(Gpu, AvailableMemoryIsPositiveAndWithinTheHeap) {
     const uint64_t available = device().availableDeviceLocalBytes();
     EXPECT_GT(available, 0u);

@@ -35,6 +35,14 @@ TEST_F(Gpu, PipelineIsMadeOnceForEachDescription) {
     EXPECT_EQ(otherBindings.setLayout, otherPush.setLayout);
     EXPECT_NE(otherBindings.layout, otherPush.layout);
     EXPECT_EQ(device().pipelines().pipelineCount(), 4u);
+    if (device().caps().bufferDeviceAddress) {
+        more.addressBindings = 1;
+        const gpu::Pipeline &otherAddresses = pipeline(more);
+        EXPECT_NE(&otherPush, &otherAddresses);
+        EXPECT_EQ(otherPush.layout, otherAddresses.layout);
+        EXPECT_EQ(otherPush.addressBindings, 0u);
+        EXPECT_EQ(otherAddresses.addressBindings, 1u);
+    }
 }
 
 TEST_F(Gpu, PipelinesMadeByManyThreadsAreMadeOnce) {
@@ -119,6 +127,25 @@ TEST_F(PipelineLimits, PushConstantsAreChecked) {
     EXPECT_TRUE(failed(statusWith({}, large), StatusCode::InvalidArgument, "a multiple of 4 is needed"));
 }
 
+TEST_F(PipelineLimits, AddressesAreChecked) {
+    gpu::PipelineDescription addresses = scaleDescription();
+    addresses.addressBindings = 1;
+    EXPECT_TRUE(failed(statusWith(gpu::floorClamp(), addresses), StatusCode::Unsupported,
+                       "needs the addresses of bindings 0x1, the device has none"));
+    EXPECT_TRUE(failed(statusWith(gpu::floorClamp(), addressesDescription()), StatusCode::Unsupported,
+                       "pipeline addresses: needs buffer addresses"));
+    const Result<std::unique_ptr<gpu::Device>> device = gpu::Device::create({});
+    ASSERT_TRUE(succeeded(device));
+    if (!device.value()->caps().bufferDeviceAddress) {
+        GTEST_SKIP() << "for devices with buffer addresses";
+    }
+    addresses.addressBindings = 3;
+    EXPECT_TRUE(failed(statusWith({}, addresses), StatusCode::InvalidArgument,
+                       "the addresses of bindings 0x3 are described with 2 bindings and 8 push constant"));
+    addresses.addressBindings = 4;
+    EXPECT_TRUE(failed(statusWith({}, addresses), StatusCode::InvalidArgument, "bindings 0x4"));
+}
+
 TEST_F(PipelineLimits, SubgroupSizeIsChecked) {
     gpu::PipelineDescription wide = scaleDescription();
     wide.requiredSubgroupSize = 64;
@@ -138,6 +165,7 @@ TEST_F(PipelineLimits, FeaturesAreChecked) {
         {"SHUFFLE", "needs subgroup operations"},
         {"FLOAT16", "needs fp16 arithmetic"},
         {"STORAGE16", "needs 16-bit storage"},
+        {"INT64", "needs buffer addresses"},
         {"MATRIX", "needs cooperative matrices"},
         {"FLOAT64", "needs SPIR-V capability 10, which is never enabled"},
     };
@@ -153,6 +181,7 @@ TEST_F(Gpu, FeaturesThatTheDeviceHasAreUsable) {
         {"SHUFFLE", (caps.subgroupOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0},
         {"FLOAT16", caps.fp16Arithmetic},
         {"STORAGE16", caps.storage16},
+        {"INT64", caps.bufferDeviceAddress},
         {"FLOAT64", false},
     };
     for (const auto &[feature, present] : cases) {

@@ -6,6 +6,9 @@
 namespace mote::test {
 namespace {
 
+const uint16_t kAddresses[] = {
+#include "shaders/addresses.inc"
+};
 const uint16_t kScale[] = {
 #include "shaders/scale.inc"
 };
@@ -24,6 +27,9 @@ const uint16_t kNeedsFloat16[] = {
 };
 const uint16_t kNeedsStorage16[] = {
 #include "shaders/needs_STORAGE16.inc"
+};
+const uint16_t kNeedsInt64[] = {
+#include "shaders/needs_INT64.inc"
 };
 const uint16_t kNeedsMatrix[] = {
 #include "shaders/needs_MATRIX.inc"
@@ -57,6 +63,10 @@ gpu::ShaderCode scaleTexelsShader() {
     return shader(7, "scale_texels", kScaleTexels);
 }
 
+gpu::ShaderCode addressesShader() {
+    return shader(10, "addresses", kAddresses);
+}
+
 gpu::ShaderCode sharedSumShader() {
     return shader(2, "shared_sum", kSharedSum);
 }
@@ -70,6 +80,9 @@ gpu::ShaderCode needsShader(const std::string &feature) {
     }
     if (feature == "STORAGE16") {
         return shader(5, "needs_storage16", kNeedsStorage16);
+    }
+    if (feature == "INT64") {
+        return shader(9, "needs_int64", kNeedsInt64);
     }
     if (feature == "MATRIX") {
         return shader(8, "needs_matrix", kNeedsMatrix);
@@ -90,6 +103,15 @@ gpu::PipelineDescription scaleTexelsDescription() {
     gpu::PipelineDescription description = scaleDescription();
     description.shader = scaleTexelsShader();
     description.texelBindings = 1;
+    return description;
+}
+
+gpu::PipelineDescription addressesDescription() {
+    gpu::PipelineDescription description;
+    description.shader = addressesShader();
+    description.bindings = 3;
+    description.addressBindings = 5;
+    description.pushBytes = sizeof(AddressesPush);
     return description;
 }
 

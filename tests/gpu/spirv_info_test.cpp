@@ -35,6 +35,14 @@ TEST(SpirvInfo, TellsTexelBuffersFromStorageBuffers) {
     EXPECT_EQ(texels->texelBindings, 1u);
 }
 
+TEST(SpirvInfo, CountsAddressesAmongThePushConstants) {
+    const Result<gpu::SpirvInfo> info = inspect(addressesShader(), {});
+    ASSERT_TRUE(succeeded(info));
+    EXPECT_EQ(info->pushBytes, sizeof(AddressesPush));
+    EXPECT_EQ(info->storageBindings, 2u); // what is read through addresses is at no binding
+    EXPECT_EQ(info->bindings, 2u);
+}
+
 TEST(SpirvInfo, UsesTheModulesOwnConstantsWhereNoneAreGiven) {
     const Result<gpu::SpirvInfo> info = inspect(scaleShader(), {});
     ASSERT_TRUE(succeeded(info));
@@ -78,7 +86,8 @@ TEST_P(DamagedModule, SurvivesEveryTruncationAndEveryChangedWord) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(SpirvInfo, DamagedModule, testing::Values(sharedSumShader, scaleTexelsShader));
+INSTANTIATE_TEST_SUITE_P(SpirvInfo, DamagedModule,
+                         testing::Values(sharedSumShader, scaleTexelsShader, addressesShader));
 
 } // namespace
 } // namespace mote::test

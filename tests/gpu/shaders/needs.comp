@@ -1,5 +1,6 @@
 // values[i] += 1, through one feature that not every device has: subgroup shuffle, fp16 arithmetic, 16-bit
-// storage, cooperative matrices or double precision (which Mote never enables). One workgroup of 64.
+// storage, 64-bit integers (which Mote enables with buffer addresses), cooperative matrices or double precision (which
+// it never enables). One workgroup of 64.
 #version 450
 #ifdef SHUFFLE
 #extension GL_KHR_shader_subgroup_shuffle : require
@@ -9,6 +10,9 @@
 #endif
 #ifdef STORAGE16
 #extension GL_EXT_shader_16bit_storage : require
+#endif
+#ifdef INT64
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #endif
 #ifdef MATRIX
 #extension GL_KHR_memory_scope_semantics : require
@@ -37,6 +41,9 @@ void main() {
 #endif
 #ifdef STORAGE16
     halves[i] = float16_t(value);
+#endif
+#ifdef INT64
+    value = float(uint64_t(value) * 10000000000ul);
 #endif
 #ifdef MATRIX
     fcoopmatNV<32, gl_ScopeSubgroup, 8, 8> matrix;
