@@ -6,12 +6,11 @@
 namespace mote::bench {
 namespace {
 
-// What one way to compute an op takes.
+// What a way to compute an op takes, or one of its dispatches.
 struct Work {
     double operations = 0; // a multiply-add is two
     double exponentials = 0;
     double loaded = 0, stored = 0;         // bytes, each touched once
-    double staged = 0;                     // of both
     double tileLoaded = 0, tileStored = 0; // bytes besides, see Floor::tileSeconds
     double dispatches = 1;
 };
@@ -50,22 +49,41 @@ Floor floorOfWork(const Work &work, const Ceilings &ceilings) {
     return floor;
 }
 
+void add(Floor &sum, const Floor &floor) {
+    sum.seconds += floor.seconds;
+    sum.tileSeconds += floor.tileSeconds;
+    sum.arithmeticSeconds += floor.arithmeticSeconds;
+    sum.memorySeconds += floor.memorySeconds;
+}
+
 // What Winograd F(m x m, 3 x 3) needs besides the tensors around it, see shaders/winograd.glsl: V and M
 // staged in fp32, U in fp16. An input transform is 2 (m + 2) lines of a tile, an output transform m + 2 lines
-// and m columns.
-Work winograd(const TensorShape &output, double inputs, double m, double operationsOfInputLine,
-              double operationsOfOutputLine) {
+// and m columns. Three dispatches, of which each waits for the one before: input, product, output.
+std::vector<Work> winograd(const TensorShape &output, double inputs, double m, double operationsOfInputLine,
+                           double operationsOfOutputLine) {
     const double positions = (m + 2) * (m + 2);
     const double tiles = output.n * std::ceil(output.h / m) * std::ceil(output.w / m);
-    Work work;
     const double products = positions * tiles * inputs * output.c;
-    work.tileLoaded = products * operandBytes(4, output.c);
-    work.operations = 2 * products + tiles * (2 * (m + 2) * operationsOfInputLine * inputs +
-                                              (2 * m + 2) * operationsOfOutputLine * output.c);
-    work.staged = 4 * positions * tiles * (inputs + output.c);
-    work.loaded = work.staged + 2 * positions * inputs * output.c;
-    work.stored = work.staged;
-    work.dispatches = 3;
+    std::vector<Work> work(3);
+    work[0].operations = tiles * 2 * (m + 2) * operationsOfInputLine * inputs;
+    work[0].stored = 4 * positions * tiles * inputs;
+    work[1].operations = 2 * products;
+    work[1].tileLoaded = products * operandBytes(4, output.c);
+    work[1].loaded = work[0].stored + 2 * positions * inputs * output.c;
+    work[1].stored = 4 * positions * tiles * output.c;
+    work[2].operations = tiles * (2 * m + 2) * operationsOfOutputLine * output.c;
+    work[2].loaded = work[1].stored;
+    return work;
+}
+
+// The same in one dispatch, where nothing is staged.
+Work unstaged(const std::vector<Work> &staged, double inputs, double outputs, double positions) {
+    Work work;
+    for (const Work &part : staged) {
+        work.operations += part.operations;
+        work.tileLoaded += part.tileLoaded;
+    }
+    work.loaded = 2 * positions * inputs * outputs;
     return work;
 }
 
@@ -120,22 +138,20 @@ private:
         direct.operations = 2 * elementsOf(output) * weight[1] * weight[2] * weight[3];
         direct.tileLoaded = direct.operations / 2 * operandBytes(2, weight[0]);
         direct.loaded = 2.0 * weight[0] * weight[1] * weight[2] * weight[3];
-        std::vector<Work> ways = {direct};
+        std::vector<std::vector<Work>> ways = {{direct}};
         if (weight[1] == 3 && weight[2] == 3 && op.stride == 1) {
             ways.push_back(winograd(output, weight[3], 4, 20, 16));
             ways.push_back(winograd(output, weight[3], 2, 4, 4));
-            if (weight[3] <= kHeldChannels) {
-                ways.push_back(ways.back());
-                ways.back().loaded -= ways.back().staged;
-                ways.back().stored -= ways.back().staged;
-                ways.back().dispatches = 1;
-            }
+            if (weight[3] <= kHeldChannels)
+                ways.push_back({unstaged(ways.back(), weight[3], output.c, 16)});
         }
         Floor least;
-        for (Work &way : ways) {
-            way.loaded += around.loaded;
-            way.stored += around.stored;
-            const Floor floor = floorOfWork(way, ceilings_);
+        for (std::vector<Work> &way : ways) {
+            way.front().loaded += around.loaded;
+            way.back().stored += around.stored;
+            Floor floor;
+            for (const Work &part : way)
+                add(floor, floorOfWork(part, ceilings_));
             if (least.seconds == 0 || floor.seconds < least.seconds)
                 least = floor;
         }
@@ -147,13 +163,6 @@ private:
     const GraphShapes &shapes_;
     const Ceilings &ceilings_;
 };
-
-void add(Floor &sum, const Floor &floor) {
-    sum.seconds += floor.seconds;
-    sum.tileSeconds += floor.tileSeconds;
-    sum.arithmeticSeconds += floor.arithmeticSeconds;
-    sum.memorySeconds += floor.memorySeconds;
-}
 
 } // namespace
 

@@ -10,8 +10,8 @@ void coefficients(bool live, uint image, uint block, uint blocks, out Eight scal
     uint lane = laneNumber();
     // Channels beyond the last stay zero.
     scale = offset = Eight(vec4(0), vec4(0));
-    uint firstNorm = 8 * block / pc.groupChannels;
-    uint endNorm = live ? min(8 * block + 7, pc.channels - 1) / pc.groupChannels + 1 : firstNorm;
+    uint firstNorm = quotient(8 * block, pc.groupChannels);
+    uint endNorm = live ? quotient(min(8 * block + 7, pc.channels - 1), pc.groupChannels) + 1 : firstNorm;
     uint gamma = pc.affineIndex + min(image, pc.images - 1) * pc.affineStride + 2 * min(block, blocks - 1);
     Eight gammas = Eight(affineAt(gamma), affineAt(gamma + 1));
     Eight betas = Eight(affineAt(gamma + 2 * blocks), affineAt(gamma + 2 * blocks + 1));

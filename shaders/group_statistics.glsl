@@ -42,8 +42,8 @@ void gather(inout GroupSums sums, float pivot, bool second, uint image, uint fir
     uint blocks = second ? pc.blocks1 : pc.blocks0;
     uint tiles = channels == 0 ? 0 : second ? pc.tiles1 : pc.tiles0;
     uint divisor = max(channels, 1);
-    uint tile = lane / divisor, channel = lane - tile * divisor;
-    uint tileStep = lanes / divisor, channelStep = lanes - tileStep * divisor;
+    uint tile = quotient(lane, divisor), channel = lane - tile * divisor;
+    uint tileStep = quotient(lanes, divisor), channelStep = lanes - tileStep * divisor;
     do {
         bool inside = tile < tiles;
         uint c = first + channel;

@@ -2,6 +2,9 @@
 #ifndef MOTE_NUMERIC_GLSL
 #define MOTE_NUMERIC_GLSL
 
+// a / b of a < 2^22, for software devices, which divide integers one invocation after the other.
+uint quotient(uint a, uint b) { return uint((float(a) + 0.5) / float(b)); }
+
 // Eight channels of one pixel as two vec4, from and to the stored form (see tensor.glsl).
 struct Eight {
     vec4 low, high;

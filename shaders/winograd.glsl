@@ -1,7 +1,6 @@
 // Winograd convolution F(4x4, 3x3) (Lavin, Gray, "Fast algorithms for convolutional neural networks", 2015) in three
 // dispatches: winograd_input.comp (V = B^T d B of each tile of 6x6 pixels), winograd_product.comp (at each of the 36
-// positions a matrix product over channels, M = U V; or, in the same place, winograd_product_held.comp or
-// winograd_product_parts.comp) and winograd_output.comp (Y = A^T M A, 4x4 pixels a tile).
+// positions a matrix product over channels, M = U V) and winograd_output.comp (Y = A^T M A, 4x4 pixels a tile).
 //
 // Interpolation points 0, +-sqrt(1/2), +-sqrt(2), infinity: with U in fp16, V and M in fp32 the result is off by
 // 0.9e-3 (relative L2), with the usual 0, +-1, +-2 by 2.0e-3. Polynomials as in Toom-Cook:
@@ -17,41 +16,17 @@
 // tile each, never see two images: an `entry` is tileLoops such eights, the unit of statistics; an image has
 // entriesPerImage of them. The dispatches work on a band: `columns` tiles, those of some consecutive entries.
 //
-//   staging V  [36][blocks][2][columns] vec4 (four channels), M  [36][outputBlocks][2][columns] vec4
+//   staging V  [36][blocks][columns][8] float, of a block first its even channels, then its odd ones
+//           M  [parts][36][outputBlocks][columns][8] float; the parts, of a sum each, are added by the output's transform
 //
-// From one of the 36 positions to the next there are positionStep() vec4, some more than in the brackets: columns is
-// often a power of two, and then what one tile has at 36 positions would fall into the same few sets of a cache.
+// From one of the 36 positions to the next there are positionStep() times eight floats, some more than in the
+// brackets: columns is often a power of two, and then what one tile has at 36 positions would fall into the same few
+// sets of a cache.
 //
-// Features of all three: subgroup operations basic and shuffle, subgroups of exactly 8. All that is read comes through
-// texel buffers.
+// Features of all three: subgroup operations basic and shuffle, subgroups of exactly 8.
 #ifndef MOTE_WINOGRAD_GLSL
 #define MOTE_WINOGRAD_GLSL
 
-const float kA = 0.70710678118654752, kB = 1.4142135623730950;
-
-uint positionStep(uint blocks, uint columns) { return 2 * blocks * columns + 8; }
-
-// One row of a 6x6 tile times B.
-void winogradInput(inout vec4 d0, inout vec4 d1, inout vec4 d2, inout vec4 d3, inout vec4 d4, inout vec4 d5) {
-    vec4 evenA = d4 - 2.0 * d2, oddA = kA * (d3 - 2.0 * d1);
-    vec4 evenB = d4 - 0.5 * d2, oddB = kB * (d3 - 0.5 * d1);
-    d0 = d0 - 2.5 * d2 + d4;
-    d5 = d1 - 2.5 * d3 + d5;
-    d1 = evenA + oddA;
-    d2 = evenA - oddA;
-    d3 = evenB + oddB;
-    d4 = evenB - oddB;
-}
-
-// One row of a 6x6 tile times A.
-void winogradOutput(vec4 m0, vec4 m1, vec4 m2, vec4 m3, vec4 m4, vec4 m5, out vec4 y0, out vec4 y1, out vec4 y2,
-                    out vec4 y3) {
-    vec4 sumA = m1 + m2, differenceA = kA * (m1 - m2);
-    vec4 sumB = m3 + m4, differenceB = kB * (m3 - m4);
-    y0 = m0 + sumA + 0.5 * sumB;
-    y1 = differenceA + 0.5 * differenceB;
-    y2 = 0.5 * sumA + sumB;
-    y3 = 0.5 * differenceA + differenceB + m5;
-}
+uint positionStep(uint blocks, uint columns) { return blocks * columns + 4; }
 
 #endif

@@ -22,6 +22,7 @@ layout(constant_id = 1) const int STATISTICS = 0;
 // Loops end at constants that only the driver knows: unrolled there, the module stays small.
 layout(constant_id = 2) const int SIX = 6;
 layout(constant_id = 3) const int FOUR = 4;
+layout(constant_id = 4) const int PARTS = 1; // of M
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
@@ -42,6 +43,19 @@ TENSOR(1, bias) // fp32 bits
 TENSOR(2, residual)
 layout(binding = 3, std430) writeonly buffer Target { uvec4 target[]; };
 layout(binding = 4, std430) writeonly buffer Statistics { vec4 statistics[]; };
+
+const float kA = 0.70710678118654752, kB = 1.4142135623730950;
+
+// One row of a 6x6 tile times A.
+void winogradOutput(vec4 m0, vec4 m1, vec4 m2, vec4 m3, vec4 m4, vec4 m5, out vec4 y0, out vec4 y1, out vec4 y2,
+                    out vec4 y3) {
+    vec4 sumA = m1 + m2, differenceA = kA * (m1 - m2);
+    vec4 sumB = m3 + m4, differenceB = kB * (m3 - m4);
+    y0 = m0 + sumA + 0.5 * sumB;
+    y1 = differenceA + 0.5 * differenceB;
+    y2 = 0.5 * sumA + sumB;
+    y3 = 0.5 * differenceA + differenceB + m5;
+}
 
 void main() {
     uint lane = laneNumber();
@@ -75,12 +89,15 @@ void main() {
         [[unroll]] for (int h = 0; h < 2; ++h) {
             vec4 begin = uintBitsToFloat(FETCH(bias, biasBlock + h));
             vec4 halfDone[6][4];
-            uint place = live ? (2 * block + h) * pc.columns + column : 0;
-            uint step = live ? positionStep(pc.outputBlocks, pc.columns) : 0;
+            uint place = live ? 2 * (block * pc.columns + column) + h : 0;
+            uint step = live ? 2 * positionStep(pc.outputBlocks, pc.columns) : 0;
             [[unroll]] for (int i = 0; i < SIX; ++i) {
                 vec4 m[6];
-                [[unroll]] for (int j = 0; j < SIX; ++j)
+                [[unroll]] for (int j = 0; j < SIX; ++j) {
                     m[j] = uintBitsToFloat(FETCH(source, place + (6 * i + j) * step));
+                    [[unroll]] for (int part = 1; part < PARTS; ++part)
+                        m[j] += uintBitsToFloat(FETCH(source, place + (36 * part + 6 * i + j) * step));
+                }
                 winogradOutput(m[0], m[1], m[2], m[3], m[4], m[5], halfDone[i][0], halfDone[i][1], halfDone[i][2],
                                halfDone[i][3]);
             }

@@ -1,98 +1,87 @@
-// M = U V at each of the 36 positions, see winograd.glsl. The product of conv2d_shuffle.comp.
+// M = U V at each of the 36 positions, see winograd.glsl; each part of the sums by itself.
 //
 //   source   V
-//   weights  U, [36][outputBlock][block][8 inputs] uvec4 of 8 outputs
+//   weights  U, [36][outputBlock][block][4][8 outputs] words, two halfs each, of inputs side by side in V
 //   target   M
 //
-// Eight neighbouring invocations make 8 x OUTPUT_BLOCKS outputs of 8 x TILES tiles of one position. Workgroup: eight
-// such units; groups = ceil(36 * ceil(columns / (8 TILES)) * ceil(outputBlocks / OUTPUT_BLOCKS) / 8), output blocks
-// fastest.
+// The eight invocations of a subgroup are eight outputs, and V comes as the operand of a multiplication that has one
+// address for all of them. Such a unit makes TILES tiles of OUTPUT_BLOCKS blocks of outputs of one part at one position.
+// Workgroup: eight units; groups = ceil(36 * parts * tileGroups * outputGroups / 8), outputs fastest. The last group of
+// tiles or outputs may repeat some of the one before, and what is numbered beyond the last unit repeats that.
+// Features: subgroup operations basic and shuffle, subgroups of exactly 8; device addresses, 64-bit integers.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "numeric.glsl"
 #include "tensor.glsl"
-#include "lanes.glsl"
 #include "winograd.glsl"
 
 layout(local_size_x = LOCAL_SIZE) in;
 
-// Loops end at constants that only the driver knows: unrolled there, the module stays small. 4 x 4 or, of few
-// outputs, 8 x 2; 2 x 4 for the smallest maps.
-layout(constant_id = 0) const int OUTPUT_BLOCKS = 2; // 1, 2 or 4
-layout(constant_id = 1) const int TILES = 8;         // 2, 4 or 8
+// The product of all three is at most 256: more would overflow the cache of instructions.
+layout(constant_id = 0) const int BLOCKS = 4;        // of a part
+layout(constant_id = 1) const int TILES = 16;        // at most 16, so that sums stay in registers, and pc.columns
+layout(constant_id = 2) const int OUTPUT_BLOCKS = 4; // at most pc.outputBlocks
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
-    uint columns;
-    uint blocks, outputBlocks;
-} pc;
+    uint columns, tileGroups;
+    uint blocks, parts, outputBlocks, outputGroups;
+    uint digits[4];
+    uvec2 sourceAddress, weightsAddress;
+}
+pc;
 
-TENSOR(0, source)
-TENSOR(1, weights)
-layout(binding = 2, std430) writeonly buffer Target { uvec4 target[]; };
+#include "uniform_addresses.glsl"
+
+layout(binding = 2, std430) writeonly buffer Target {
+    u64vec4 target[];
+};
 
 void main() {
-    uint lane = laneNumber();
-    uint number = dispatchGroup();
-    uint unit = (pc.firstGroup + number) * 8 + eightNumber();
-    uint outputGroups = (pc.outputBlocks + OUTPUT_BLOCKS - 1) / OUTPUT_BLOCKS;
-    uint columnGroups = (pc.columns + 8 * TILES - 1) / (8 * TILES);
-    uint positionColumn = unit / outputGroups;
-    uint firstBlock = (unit - positionColumn * outputGroups) * OUTPUT_BLOCKS;
-    uint position = positionColumn / columnGroups;
-    uint first = (positionColumn - position * columnGroups) * (8 * TILES) + lane;
-    bool live = number < pc.groupCount && position < 36;
+    uint number = min(dispatchGroup(), pc.groupCount - 1);
+    uint columnUnits = pc.outputGroups * pc.tileGroups;
+    uint unit =
+        uniformNumber(min((pc.firstGroup + number) * 8 + gl_SubgroupID, 36 * pc.parts * columnUnits - 1));
+    uint positionPart = quotient(unit, columnUnits);
+    uint columnUnit = unit - positionPart * columnUnits;
+    uint group = quotient(columnUnit, pc.outputGroups);
+    uint firstOutput = columnUnit - group * pc.outputGroups;
+    firstOutput = min(firstOutput * OUTPUT_BLOCKS, pc.outputBlocks - OUTPUT_BLOCKS);
+    uint first = min(group * TILES, pc.columns - TILES);
+    uint position = quotient(positionPart, pc.parts);
+    uint part = positionPart - position * pc.parts;
 
-    float sums[4][8][8]; // [output block][output][tile]
-    [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c)
-        [[unroll]] for (int t = 0; t < TILES; ++t)
-            [[unroll]] for (int o = 0; o < 8; ++o)
-                sums[c][o][t] = 0;
-
-    uint places[8];
-    [[unroll]] for (int t = 0; t < TILES; ++t)
-        places[t] = position * positionStep(pc.blocks, pc.columns) + min(first + 8 * t, pc.columns - 1);
-    uint weightIndex[4]; // blocks that are not there make the last again
-    [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c)
-        weightIndex[c] =
-            (position * pc.outputBlocks + min(firstBlock + c, pc.outputBlocks - 1)) * pc.blocks * 8 + lane;
-    uint block = 0;
-    if (live) do {
-        uint offset = block * 2 * pc.columns;
-        float inputs[8][8]; // [tile][channel]
-        [[unroll]] for (int t = 0; t < TILES; ++t) {
-            vec4 low = uintBitsToFloat(FETCH(source, places[t] + offset));
-            vec4 high = uintBitsToFloat(FETCH(source, places[t] + offset + pc.columns));
+    uint sourcePlace = position * positionStep(pc.blocks, pc.columns) + part * BLOCKS * pc.columns + first;
+    uint64_t source = packed(pc.sourceAddress) + uint64_t(sourcePlace * 32);
+    uint weightPlace = (position * pc.outputBlocks + firstOutput) * pc.blocks + part * BLOCKS;
+    uint place = (part * 36 + position) * positionStep(pc.outputBlocks, pc.columns);
+    uint between = place + pc.outputBlocks * pc.columns;
+    place += firstOutput * pc.columns + first;
+    [[unroll]] for (int o = 0; o < OUTPUT_BLOCKS; ++o) {
+        Words weights = Words(packed(pc.weightsAddress) + uint64_t((weightPlace + o * pc.blocks) * 128));
+        float sums[16];
+        [[unroll]] for (int t = 0; t < TILES; ++t) sums[t] = 0;
+        [[unroll]] for (int b = 0; b < BLOCKS; ++b) {
+            float own[8];
             [[unroll]] for (int i = 0; i < 4; ++i) {
-                inputs[t][i] = low[i];
-                inputs[t][i + 4] = high[i];
+                uint pair = wordOfLane(weights.at[8 * b + 2 * i], weights.at[8 * b + 2 * i + 1]);
+                own[2 * i] = firstHalf(pair);
+                own[2 * i + 1] = secondHalf(pair);
+            }
+            Floats tiles = Floats(source + uint64_t(b * pc.columns * 32));
+            [[unroll]] for (int t = 0; t < TILES; ++t) {
+                vec4 low = tiles.at[2 * t], high = tiles.at[2 * t + 1];
+                [[unroll]] for (int i = 0; i < 4; ++i) sums[t] += own[i] * low[i];
+                [[unroll]] for (int i = 0; i < 4; ++i) sums[t] += own[4 + i] * high[i];
             }
         }
-        [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
-            Eight own = unpackEight(FETCH(weights, weightIndex[c] + block * 8)); // of input `lane`
-            [[unroll]] for (int o = 0; o < 8; ++o) {
-                float ownOutput = o < 4 ? own.low[o & 3] : own.high[o & 3];
-                [[unroll]] for (int i = 0; i < 8; ++i) {
-                    float weight = subgroupShuffle(ownOutput, i);
-                    [[unroll]] for (int t = 0; t < TILES; ++t)
-                        sums[c][o][t] += weight * inputs[t][i];
-                }
-            }
-        }
-    } while (++block < pc.blocks);
-
-    [[unroll]] for (int c = 0; c < OUTPUT_BLOCKS; ++c) {
-        uint outputBlock = firstBlock + c;
-        uint place = position * positionStep(pc.outputBlocks, pc.columns) + outputBlock * 2 * pc.columns + first;
-        [[unroll]] for (int t = 0; t < TILES; ++t) {
-            if (live && outputBlock < pc.outputBlocks && first + 8 * t < pc.columns) {
-                target[place + 8 * t] =
-                    floatBitsToUint(vec4(sums[c][0][t], sums[c][1][t], sums[c][2][t], sums[c][3][t]));
-                target[place + 8 * t + pc.columns] =
-                    floatBitsToUint(vec4(sums[c][4][t], sums[c][5][t], sums[c][6][t], sums[c][7][t]));
-            }
-        }
+        // Each store is a branch, into which the compiler would move what makes a sum, keeping all products until then.
+        // So something else needs all sums before: what is stored here, between two positions, nobody reads.
+        float all = 0;
+        [[unroll]] for (int t = 0; t < TILES; ++t) all += sums[t];
+        target[between].x = uint64_t(floatBitsToUint(all));
+        [[unroll]] for (int t = 0; t < TILES; ++t) target[place + o * pc.columns + t] = eightOfLanes(sums[t]);
     }
 }

@@ -18,7 +18,11 @@ constexpr uint64_t kTexelBytes = 16;
 // as long.
 constexpr uint64_t kStagingBytes = 2u << 20;
 
-constexpr uint32_t kInputPush = 14, kNormalisedPush = 25, kProductPush = 5, kOutputPush = 16;
+// Words, with the table of digits and the addresses (see shaders/uniform_addresses.glsl).
+constexpr uint32_t kInputPush = 20, kNormalisedPush = 30, kProductPush = 16, kOutputPush = 16;
+// What units and columns are numbered up to there.
+constexpr uint64_t kMaxUnits = 1u << 18, kMaxColumns = 1u << 22;
+constexpr uint32_t kGatheringUnits = 128; // see gathers()
 
 struct Bands {
     uint32_t tilesPerRow = 0, tilesPerImage = 0;
@@ -29,14 +33,29 @@ struct Bands {
     uint64_t vBytes = 0, mBytes = 0;
 };
 
+// Blocks times tiles that a unit of the product makes: as many multiplications as the cache of instructions
+// can hold. More tiles than sixteen would not stay in registers.
+constexpr uint32_t kProductPlaces = 256, kProductOutputs = 4;
+
+// Into how many parts, all alike, the sum over all channels is cut: so that a unit makes sixteen tiles, or
+// where the number of blocks cannot be divided so, fewer. 0: there is no such number.
+uint32_t partsOf(uint32_t blocks) {
+    for (const uint32_t tiles : {16u, 8u, 4u})
+        for (uint32_t parts = 1; parts <= std::max(blocks / 8, 1u); ++parts)
+            if (blocks % parts == 0 && blocks / parts * tiles <= kProductPlaces)
+                return parts;
+    return 0;
+}
+
 Bands bandsOf(const ConvFacts &facts, uint32_t tileLoops) {
     Bands bands;
     bands.tilesPerRow = static_cast<uint32_t>(divideUp(facts.output.w, 4));
     bands.tilesPerImage = static_cast<uint32_t>(divideUp(facts.output.h, 4)) * bands.tilesPerRow;
     bands.entriesPerImage = static_cast<uint32_t>(divideUp(bands.tilesPerImage, kLanes * tileLoops));
     bands.entries = facts.output.n * bands.entriesPerImage;
-    const uint64_t blocks = facts.blocks0 + facts.blocks1;
-    const uint64_t columnBytes = kPositions * 2 * kTexelBytes * (blocks + facts.outputBlocks);
+    const uint32_t blocks = facts.blocks0 + facts.blocks1;
+    const uint64_t columnBytes =
+        kPositions * 2 * kTexelBytes * (blocks + partsOf(blocks) * facts.outputBlocks);
     // Whole groups of 64 tiles, as the product takes them.
     const uint32_t step = kLanes / std::gcd(kLanes, tileLoops);
     const uint64_t fitting = kStagingBytes / (columnBytes * kLanes * tileLoops) / step * step;
@@ -44,92 +63,77 @@ Bands bandsOf(const ConvFacts &facts, uint32_t tileLoops) {
         static_cast<uint32_t>(std::min<uint64_t>(std::max<uint64_t>(fitting, step), bands.entries));
     bands.columns = bands.entriesPerBand * tileLoops * kLanes;
     const auto staged = [&](uint64_t count) { // positionStep in shaders/winograd.glsl
-        return kPositions * (2 * count * bands.columns + 8) * kTexelBytes;
+        return kPositions * (count * bands.columns + 4) * 2 * kTexelBytes;
     };
     bands.vBytes = staged(blocks);
-    bands.mBytes = staged(facts.outputBlocks);
+    bands.mBytes = partsOf(blocks) * staged(facts.outputBlocks);
     return bands;
 }
 
 gpu::PipelineDescription inputPipeline(const OpView &view, const ConvFacts &facts) {
-    return pipelineOf(
-        ShaderId::WinogradInput,
-        {view.op.inputResample == Resample::NearestUp2 ? 1u : 0u, facts.blocks1 != 0 ? 2u : 1u, 6}, 3,
-        kInputPush, 3);
+    const bool up = view.op.inputResample == Resample::NearestUp2;
+    return pipelineOf(ShaderId::WinogradInput, {up ? 1u : 0u, 6, up ? 4u : 6u, facts.blocks1 != 0 ? 2u : 1u},
+                      3, kInputPush, 0, 3);
 }
 
 // gather: each unit combines the statistics itself.
 gpu::PipelineDescription normalisedPipeline(const OpView &view, const OpView &norm, bool gather) {
-    const bool up = view.op.inputResample == Resample::NearestUp2, two = norm.op.inputs.size() > 1;
+    const bool up = view.op.inputResample == Resample::NearestUp2;
     return pipelineOf(ShaderId::WinogradInputNormalised,
-                      {up ? 1u : 0u, two ? 2u : 1u, 6, static_cast<uint32_t>(norm.op.activation),
-                       two ? norm.input(0).c % 8 : 0, up ? 4u : 6u, gather ? 1u : 0u},
-                      7, kNormalisedPush, 0x1f);
+                      {up ? 1u : 0u, 6, up ? 4u : 6u, norm.op.inputs.size() > 1 ? 2u : 1u,
+                       static_cast<uint32_t>(norm.op.activation), gather ? 1u : 0u},
+                      7, kNormalisedPush, 0x1f, 3);
+}
+
+// Whether each unit of the input combines the statistics of a norm itself, which takes it as long again:
+// where a dispatch for the coefficients, some ten microseconds, would take longer than that.
+bool gathers(const Bands &bands, uint32_t blocks) {
+    return bands.entriesPerBand == bands.entries && bands.columns * blocks <= kGatheringUnits;
 }
 
 struct Product {
     gpu::PipelineDescription pipeline;
     PushWords push;
-    uint64_t units = 0; // of each position
+    uint64_t units = 0;
 };
 
-// Of winograd_product_held.comp: as many outputs at a time as the cache of instructions can hold.
-constexpr uint32_t kHeldTiles = 4, kHeldBlocks = 32, kHeldGroupBlocks = 8;
-// Of winograd_product_parts.comp: inputs times quads of tiles that an invocation holds, of which a body makes
-// as many outputs as the cache of instructions can hold. Maps of more tiles go by it where a sum is long
-// enough to be worth adding its eight parts, and one fetch of weights serves sixteen tiles or more.
-constexpr uint32_t kPartsPlaces = 128, kPartsBlocks = 64, kPartsTiles = 16, kLongSum = 16;
-
-// Quads of tiles at a time; 0: for another kernel. Of one image, as an image of a batch has the bits of a
-// single run.
-uint32_t partsQuads(const ConvFacts &facts, uint64_t tiles) {
-    const uint32_t blocks = facts.blocks0 + facts.blocks1;
-    const uint32_t room = kPartsPlaces / blocks;
-    if (blocks > kPartsBlocks || (tiles > kPartsTiles && (blocks < kLongSum || room < 4)))
-        return 0;
-    uint32_t quads = 1;
-    while (quads < 8 && 4 * quads < tiles && 2 * quads <= room)
-        quads *= 2;
-    return quads;
+void addDigits(PushWords &push) {
+    push.add({0, 1, 2, 3});
 }
 
-// Of so many columns of a band.
+void addAddresses(PushWords &push, size_t count) {
+    for (size_t word = 0; word < 2 * count; ++word)
+        push.add(0);
+}
+
+// Of so many columns of a band; whatever tiles a unit makes, their bits are the same.
 Product productOf(const ConvFacts &facts, const Bands &bands, uint32_t columns) {
-    const uint32_t blocks = facts.blocks0 + facts.blocks1;
-    const LaneShape shape = laneShapeOf(bands.columns, facts.outputBlocks);
+    const uint32_t blocks = facts.blocks0 + facts.blocks1, parts = partsOf(blocks);
+    const uint32_t places = kProductPlaces / (blocks / parts);
+    const uint32_t tiles = std::min({places >= 16  ? 16
+                                     : places >= 8 ? 8u
+                                                   : 4u,
+                                     columns, bands.tilesPerImage});
+    // A small image is followed by padding, which nobody reads.
+    const uint64_t tileGroups = columns == kLanes ? 1 : divideUp(columns, tiles);
     Product product;
-    product.push.add({columns, blocks, facts.outputBlocks});
-    if (const uint32_t quads = partsQuads(facts, bands.tilesPerImage); quads != 0) {
-        const uint32_t tiles = std::min(bands.tilesPerImage, 4u), step = std::max(kLanes, 4 * quads);
-        const uint32_t room = kPartsPlaces / (blocks * quads), pairs = room >= 4 ? 4 : room >= 2 ? 2 : 1;
-        const uint64_t steps = divideUp(columns, step);
-        // Groups of outputs as large as leaves eighteen workgroups.
-        const uint64_t groupBlocks = divideUp(facts.outputBlocks, divideUp(4, steps));
-        product.pipeline =
-            pipelineOf(ShaderId::WinogradProductParts, {blocks, quads, tiles, pairs}, 3, kProductPush + 2, 3);
-        product.push.add({groupBlocks, step});
-        product.units = steps * divideUp(facts.outputBlocks, groupBlocks);
-        return product;
-    }
-    // Narrow maps waste half of what a unit of so many tiles makes: they keep the other kernel's narrow
-    // shape.
-    if (blocks <= kHeldBlocks && shape.columns >= kHeldTiles) {
-        product.pipeline = pipelineOf(ShaderId::WinogradProductHeld,
-                                      {blocks, kHeldTiles, heldOutputs(8 * blocks)}, 3, kProductPush + 1, 3);
-        product.push.add(kHeldGroupBlocks);
-        product.units = divideUp(columns, 8 * kHeldTiles) * divideUp(facts.outputBlocks, kHeldGroupBlocks);
-        return product;
-    }
+    const uint32_t outputs = std::clamp(kProductPlaces / (blocks / parts * tiles), 1u,
+                                        std::min(facts.outputBlocks, kProductOutputs));
+    const uint64_t outputGroups = divideUp(facts.outputBlocks, outputs);
     product.pipeline =
-        pipelineOf(ShaderId::WinogradProduct, {shape.blocks, shape.columns}, 3, kProductPush, 3);
-    product.units = divideUp(columns, 8 * shape.columns) * divideUp(facts.outputBlocks, shape.blocks);
+        pipelineOf(ShaderId::WinogradProduct, {blocks / parts, tiles, outputs}, 3, kProductPush, 0, 3);
+    product.push.add({columns, tileGroups, blocks, parts, facts.outputBlocks, outputGroups});
+    addDigits(product.push);
+    addAddresses(product.push, 2);
+    product.units = kPositions * parts * tileGroups * outputGroups;
     return product;
 }
 
-gpu::PipelineDescription outputPipeline(const OpView &view, bool statistics) {
+gpu::PipelineDescription outputPipeline(const OpView &view, uint32_t parts, bool statistics) {
     const Op &op = view.op;
     const uint32_t residual = op.residual == kNone ? 0 : op.residualResample == Resample::None ? 1 : 2;
-    return pipelineOf(ShaderId::WinogradOutput, {residual, statistics ? 1u : 0u, 6, 4}, 5, kOutputPush, 7);
+    return pipelineOf(ShaderId::WinogradOutput, {residual, statistics ? 1u : 0u, 6, 4, parts}, 5, kOutputPush,
+                      7);
 }
 
 // Core time of the parts for one image in nanoseconds, measured on lavapipe with 256-bit vectors at about 2.9
@@ -147,9 +151,7 @@ Costs costsOf(const ConvFacts &facts) {
     Costs costs;
     costs.direct = laneShapeOf(planeOf(facts.output), facts.outputBlocks).padded * n * (38 * k + 13);
     costs.input = columns * 16 * 34 * k;
-    costs.product = tiles <= kPartsTiles && partsQuads(facts, tiles) != 0
-                        ? n * k * (500 + 100 * tiles)
-                        : laneShapeOf(tiles, facts.outputBlocks).padded * 16 * n * (9 * k + 32);
+    costs.product = tiles <= 16 ? n * k * (500 + 100 * tiles) : columns * 16 * n * (9 * k + 32);
     costs.output = columns * 16 * 22 * n;
     return costs;
 }
@@ -194,6 +196,7 @@ uint64_t winogradWeightBytes(const ConvFacts &facts) {
 bool winogradSuits(const OpView &view, const ConvFacts &facts, const Traits &traits) {
     const Op &op = view.op;
     if (!traits.cpu || !canShuffle(traits.caps) || traits.caps.subgroupSize != kLanes ||
+        !traits.caps.bufferDeviceAddress || partsOf(facts.blocks0 + facts.blocks1) == 0 ||
         facts.kernelHeight != 3 || facts.kernelWidth != 3 || op.stride != 1 || facts.port ||
         (op.residual != kNone && op.residualResample == Resample::AverageDown2))
         return false;
@@ -222,8 +225,18 @@ bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &tr
     if (uint64_t{kernel.tileLoops} * 2 > kMaxLoopIterations || !fitsTexels(traits, kernel.scratchBytes) ||
         kernel.scratchBytes > std::min(traits.caps.maxStorageBufferRange, traits.caps.maxAllocationBytes))
         return false;
-    kernel.pipelines = {inputPipeline(view, facts), productOf(facts, bands, bands.columns).pipeline,
-                        outputPipeline(view, statistics)};
+    const Product product = productOf(facts, bands, bands.columns);
+    if (product.units > kMaxUnits || uint64_t{bands.columns} * (facts.blocks0 + facts.blocks1) > kMaxUnits ||
+        uint64_t{bands.entries} * kernel.tileLoops * kLanes > kMaxColumns)
+        return false;
+    kernel.pipelines = {inputPipeline(view, facts), product.pipeline,
+                        outputPipeline(view, partsOf(facts.blocks0 + facts.blocks1), statistics)};
+    // The last band, of any of the images, may be narrower than a unit.
+    for (uint32_t image = 1; image <= facts.output.n; ++image)
+        if (image * bands.entriesPerImage % bands.entriesPerBand * kernel.tileLoops == 1) {
+            kernel.pipelines.push_back(productOf(facts, bands, kLanes).pipeline);
+            break;
+        }
     return true;
 }
 
@@ -231,9 +244,10 @@ bool winogradTakesNorm(const OpView &view, const OpView &norm, const GraphKernel
                        OpKernel &kernel) {
     const Op &op = view.op;
     // A doubled map's tiles begin at odd rows and columns: the pixels stored that each has are then always
-    // the same.
+    // the same. Channels joined in the middle of a block would be normalised at two addresses.
     if (kernel.pipelines.front().shader.id != static_cast<uint32_t>(ShaderId::WinogradInput) ||
-        (op.inputResample == Resample::NearestUp2 && (op.padTop != 1 || op.padLeft != 1)))
+        (op.inputResample == Resample::NearestUp2 && (op.padTop != 1 || op.padLeft != 1)) ||
+        (norm.op.inputs.size() > 1 && norm.input(0).c % 8 != 0))
         return false;
     const NormFacts facts = normFactsOf(norm, kernels);
     if (2 * facts.norms * (facts.entries(kLanes) + 2) + 100 > kMaxLoopIterations)
@@ -241,12 +255,12 @@ bool winogradTakesNorm(const OpView &view, const OpView &norm, const GraphKernel
     kernel.norm = norm.index;
     const uint32_t images = view.output().n;
     const Bands bands = bandsOf(factsOf(view), kernel.tileLoops);
-    const bool oneBand = bands.entriesPerBand == bands.entries;
-    kernel.pipelines.front() = normalisedPipeline(view, norm, oneBand);
-    if (!oneBand) {
+    const bool gather = gathers(bands, blocksOf(norm.output().c));
+    kernel.pipelines.front() = normalisedPipeline(view, norm, gather);
+    if (!gather) {
         kernel.pipelines.push_back(coefficientsPipeline(norm));
         kernel.scratchBytes = divideUp(kernel.scratchBytes, 256) * 256 + coefficientBytes(norm.output());
-        if (images > 1) // one of them alone may be a single band
+        if (images > 1) // one of them alone may be so small
             kernel.pipelines.push_back(normalisedPipeline(view, norm, true));
     }
     return true;
@@ -294,19 +308,22 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
         PushWords input;
         const auto addTiles = [&](uint32_t blocks0, uint32_t blocks1) {
             input.add({facts.input.h, facts.input.w, blocks0, blocks1, bands.tilesPerRow, bands.tilesPerImage,
-                       bands.entriesPerImage, kernel.tileLoops, entry, columns, op.padTop, op.padLeft});
+                       bands.entriesPerImage * kernel.tileLoops * kLanes, entry * kernel.tileLoops * kLanes,
+                       columns, op.padTop | op.padLeft << 16});
         };
         if (kernel.norm == kNone) {
             addTiles(facts.blocks0, facts.blocks1);
+            addDigits(input);
+            addAddresses(input, 2);
             MOTE_TRY(add("input", inputPipeline(view, facts),
                          {{buffers.inputs[0], Access::Read},
                           facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
                           {v, Access::Write}},
-                         std::move(input), uint64_t{columns} / kLanes * blocks, costs.input));
+                         std::move(input), uint64_t{columns} * blocks, costs.input));
         } else {
             const OpView norm{view.model, view.graph, view.shapes, view.graph.ops[kernel.norm], kernel.norm};
             const NormFacts from = normFactsOf(norm, kernels);
-            const bool gather = entries == bands.entries;
+            const bool gather = gathers(bands, blocks);
             OpBuffers source = *buffers.norm;
             TableRow affine = tableRow(rowsOf(norm, norm.op.affine), source, 4 * blocks);
             if (!gather) {
@@ -320,25 +337,27 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                 affine = {};
             }
             addTiles(from.blocks0, from.blocks1);
-            input.add({blocks, from.channels0, from.channels, from.groupChannels, from.tiles0, from.tiles1,
+            input.add({from.channels0, from.channels, from.groupChannels, from.tiles0, from.tiles1,
                        affine.index, affine.stride});
             input.addFloat(norm.op.epsilon);
             input.add({source.errorCode, facts.output.n});
+            addDigits(input);
+            addAddresses(input, 2);
             MOTE_TRY(add("input, normalised", normalisedPipeline(view, norm, gather),
                          normBindings(from, source, {v, Access::Write}), std::move(input),
-                         uint64_t{columns} / kLanes * blocks, costs.input));
+                         uint64_t{columns} * blocks, costs.input));
         }
         Product product = productOf(facts, bands, columns);
         MOTE_TRY(add("product", std::move(product.pipeline),
                      {{v, Access::Read}, {u, Access::Read}, {m, Access::Write}}, std::move(product.push),
-                     kPositions * product.units, costs.product));
+                     product.units, costs.product));
         PushWords output;
         output.add({facts.output.h, facts.output.w, facts.outputBlocks, bands.tilesPerRow,
                     bands.tilesPerImage, bands.entriesPerImage, kernel.tileLoops, entry, columns, bias.index,
                     bias.stride});
         output.addFloat(outputFactor(op, buffers.row));
         output.add({facts.residual.h, facts.residual.w});
-        MOTE_TRY(add("output", outputPipeline(view, statistics),
+        MOTE_TRY(add("output", outputPipeline(view, partsOf(blocks), statistics),
                      {{m, Access::Read},
                       {buffers.bias, Access::Read},
                       op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
@@ -349,7 +368,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
     return dispatches;
 }
 
-// U = G g G^T, [36][outputBlock][source, block][8 inputs][8 outputs]
+// U = G g G^T, see shaders/winograd_product.comp: [36][outputBlock][source, block][4][8 outputs][2 inputs]
 void packWinograd(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
                   uint16_t *packed) {
     const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
@@ -379,8 +398,9 @@ void packWinograd(const Model &model, const Graph &graph, const Op &op, const ui
                 for (size_t x = 0; x < 6; ++x) {
                     transform(rows[0][x], rows[1][x], rows[2][x], columns);
                     for (size_t y = 0; y < 6; ++y)
-                        for (size_t e = 0; e < 64; ++e)
-                            packed[(y * 6 + x) * step + e] = halfFromFloat(columns[y].at[e]);
+                        for (size_t e = 0; e < 64; ++e) // input of each: 0 2, 4 6, 1 3, 5 7
+                            packed[(y * 6 + x) * step + e] = halfFromFloat(
+                                columns[y].at[(e / 32 + e / 16 % 2 * 4 + e % 2 * 2) * 8 + e / 2 % 8]);
                 }
             }
             firstInput += channels;

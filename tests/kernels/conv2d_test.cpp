@@ -99,9 +99,9 @@ const ConvCase kWinogradCases[] = {
     {"ResidualDoubled", {64}, 35, 1, 6, 10, 3, 3, 1, 1, 1, 1, 1, false, 1},
     {"RowsOfBiasAndScale", {64}, 33, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
     {"SeveralBands", {128}, 128, 1, 66, 70},
-    // Each product's shapes: one tile, four and eight of an image at a time or sixteen, the last sixteen not
-    // full, many inputs for few of them; thirty-two tiles of fewer; too many inputs for that; sources held;
-    // and what is left, wide and narrow.
+    // The product's shapes: one, four, eight or sixteen tiles of a unit, the last sixteen not full; one block
+    // of outputs of a unit, two and four, the last of them not full; sums in one part and in several, of
+    // sixteen blocks, of seventeen, and twenty-nine, which nothing divides; a last band of eight tiles.
     {"OneTile", {64}, 264, 2, 4, 3},
     {"FourTilesManyChannels", {512}, 40, 2, 8, 8},
     {"EightTiles", {96}, 32, 2, 8, 16},
@@ -109,6 +109,8 @@ const ConvCase kWinogradCases[] = {
     {"TwentyTilesBatchTwo", {200}, 72, 2, 20, 13},
     {"TwentyTilesFewerChannels", {128}, 24, 2, 20, 13},
     {"ManyChannels", {272}, 24, 1, 18, 22},
+    {"PrimeNumberOfBlocks", {232}, 40, 1, 12, 16},
+    {"SeveralBandsTheLastOfEightTiles", {64}, 64, 1, 32, 36},
     {"SeveralBandsFewerChannels", {64}, 64, 1, 45, 50},
     {"NarrowMap", {40}, 32, 1, 16, 36},
 };
@@ -157,7 +159,9 @@ protected:
 };
 
 TEST_P(Winograd, MatchesReference) {
-    expectMatchesReference("conv2d winograd", 1.5e-3, canShuffle() && traits().caps.subgroupSize == 8);
+    expectMatchesReference("conv2d winograd", 1.5e-3,
+                           canShuffle() && traits().caps.subgroupSize == 8 &&
+                               traits().caps.bufferDeviceAddress);
 }
 
 // Of F(2x2) half of that: the elements of G g G^T are at most sums of nine weights.
@@ -195,6 +199,23 @@ INSTANTIATE_TEST_SUITE_P(Table, Winograd, testing::ValuesIn(kWinogradCases),
 INSTANTIATE_TEST_SUITE_P(Table, Tiles, testing::ValuesIn(kTilesCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
 
+TEST_F(Conv2dWithSubgroups, WinogradHandsOnInfinitiesAndNaNs) {
+    if (!canShuffle() || traits().caps.subgroupSize != 8)
+        GTEST_SKIP() << "for software devices with subgroups of eight";
+    for (const double bad : {HUGE_VAL, -HUGE_VAL, std::nan("")}) {
+        OpCase c = makeCase({"Bad", {40}, 64, 1, 9, 9});
+        c.inputs[0].values[9 * 9 * 11 + 4 * 9 + 4] = bad; // channel 11, in the middle
+        const Result<GraphKernels> kernels = choose(c, "conv2d winograd");
+        ASSERT_TRUE(kernels.ok()) << kernels.status().message;
+        const OpBuffers buffers = upload(c, kernels.value(), 0);
+        run(buildDispatches(kernels.value(), c.model, c.graph, c.shapes, 0, buffers, traits()));
+        const Map found = readActivation(buffers.output, c.shapes.tensors[c.op().output]);
+        for (size_t channel = 0; channel < 64; ++channel)
+            for (const size_t y : {3, 4, 5})
+                EXPECT_FALSE(std::isfinite(found.values[(channel * 9 + y) * 9 + 4])) << bad;
+    }
+}
+
 TEST_F(Conv2dWithSubgroups, WinogradIsChosenWhereThereAreChannelsAndTilesEnough) {
     const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
     const auto chosen = [&](const ConvCase &wanted) {
@@ -204,6 +225,7 @@ TEST_F(Conv2dWithSubgroups, WinogradIsChosenWhereThereAreChannelsAndTilesEnough)
         with.caps.subgroupSize = 8;
         with.caps.subgroupOperations = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
         with.caps.maxTexelBufferElements = 1u << 27;
+        with.caps.bufferDeviceAddress = true;
         return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0];
     };
     const OpKernel large = chosen({"Large", {128}, 128, 1, 32, 32});
@@ -349,6 +371,7 @@ TEST_F(Conv2d, RulesFoldKernelsOnDoubledMapsWhereWinogradIsNot) {
         with.caps.subgroupSize = subgroupSize;
         with.caps.maxTexelBufferElements = 1u << 27;
         with.caps.subgroupOperations = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+        with.caps.bufferDeviceAddress = true;
         return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0].name;
     };
     const ConvCase doubled{"Doubled", {128}, 128, 1, 16, 16, 3, 3, 1, 1, 1, 1, 1, true};
