@@ -1,5 +1,5 @@
 // The memory ceilings of copy.comp where eight invocations move 32 bytes side by side at one address, as some of the
-// library's kernels do (shaders/uniform_addresses.glsl): each eight 32 times.
+// library's kernels do (shaders/uniform_addresses.glsl): each eight 128 times, so that to start one counts little.
 //
 //   source  float, zeros; read through its address
 //   target  float
@@ -28,15 +28,15 @@ layout(binding = 1, std430) writeonly buffer Target {
 };
 
 void main() {
-    uint first = uniformNumber(gl_WorkGroupID.x % pc.wrap * 8 + gl_SubgroupID) * 32;
+    uint first = uniformNumber(gl_WorkGroupID.x % pc.wrap * 8 + gl_SubgroupID) * 128;
 #if MOVE == 1
     Floats source = Floats(packed(pc.sourceAddress) + uint64_t(first * 32));
     float sums[4] = {0, 0, 0, 0};
-    [[unroll]] for (int i = 0; i < 32; ++i) sums[i & 3] += floatOfLane(source.at[2 * i], source.at[2 * i + 1]);
+    [[unroll]] for (int i = 0; i < 128; ++i) sums[i & 3] += floatOfLane(source.at[2 * i], source.at[2 * i + 1]);
     if (sums[0] + sums[1] + sums[2] + sums[3] == 1) // never: the source is all zeros
         target[first] = u64vec4(1);
 #else
     float made = float(gl_SubgroupInvocationID + first);
-    [[unroll]] for (int i = 0; i < 32; ++i) target[first + i] = eightOfLanes(made + i);
+    [[unroll]] for (int i = 0; i < 128; ++i) target[first + i] = eightOfLanes(made + i);
 #endif
 }
