@@ -115,7 +115,8 @@ Product productOf(const ConvFacts &facts, const Bands &bands, uint32_t columns) 
                                                    : 4u,
                                      columns, bands.tilesPerImage});
     // A small image is followed by padding, which nobody reads.
-    const uint64_t tileGroups = columns == kLanes ? 1 : divideUp(columns, tiles);
+    const uint32_t read = columns == kLanes ? std::min(kLanes, bands.tilesPerImage) : columns;
+    const uint64_t tileGroups = divideUp(read, tiles);
     Product product;
     const uint32_t outputs = std::clamp(kProductPlaces / (blocks / parts * tiles), 1u,
                                         std::min(facts.outputBlocks, kProductOutputs));
