@@ -30,9 +30,10 @@ layout(binding = 1, std430) writeonly buffer Target {
 void main() {
     uint first = uniformNumber(gl_WorkGroupID.x % pc.wrap * 8 + gl_SubgroupID) * 128;
 #if MOVE == 1
-    Floats source = Floats(packed(pc.sourceAddress) + uint64_t(first * 32));
+    Words source = Words(packed(pc.sourceAddress) + uint64_t(first * 32));
     float sums[4] = {0, 0, 0, 0};
-    [[unroll]] for (int i = 0; i < 128; ++i) sums[i & 3] += floatOfLane(source.at[2 * i], source.at[2 * i + 1]);
+    [[unroll]] for (int i = 0; i < 128; ++i) sums[i & 3] +=
+        uintBitsToFloat(wordOfLane(source.at[2 * i], source.at[2 * i + 1]));
     if (sums[0] + sums[1] + sums[2] + sums[3] == 1) // never: the source is all zeros
         target[first] = u64vec4(1);
 #else

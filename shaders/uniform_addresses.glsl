@@ -36,9 +36,6 @@ uint wordOfLane(uvec4 low, uvec4 high) {
     uvec4 own = lane < 4 ? low : high;
     return (lane & 2) == 0 ? ((lane & 1) == 0 ? own.x : own.y) : ((lane & 1) == 0 ? own.z : own.w);
 }
-float floatOfLane(vec4 low, vec4 high) {
-    return uintBitsToFloat(wordOfLane(floatBitsToUint(low), floatBitsToUint(high)));
-}
 
 // The first and the second half of a word. Their bits in a float's place lack 112 in the exponent. Infinities and NaNs become
 // numbers from 65536 on.
@@ -55,12 +52,12 @@ float valueOfLane(uvec4 words) {
 }
 
 // What eight invocations have, side by side, for a uniform store.
-u64vec4 eightOfLanes(uint value) {
-    return u64vec4(packUint2x32(uvec2(subgroupShuffle(value, 0), subgroupShuffle(value, 1))),
-                   packUint2x32(uvec2(subgroupShuffle(value, 2), subgroupShuffle(value, 3))),
-                   packUint2x32(uvec2(subgroupShuffle(value, 4), subgroupShuffle(value, 5))),
-                   packUint2x32(uvec2(subgroupShuffle(value, 6), subgroupShuffle(value, 7))));
+u64vec4 eightOfLanes(float value) {
+    uint bits = floatBitsToUint(value);
+    return u64vec4(packUint2x32(uvec2(subgroupShuffle(bits, 0), subgroupShuffle(bits, 1))),
+                   packUint2x32(uvec2(subgroupShuffle(bits, 2), subgroupShuffle(bits, 3))),
+                   packUint2x32(uvec2(subgroupShuffle(bits, 4), subgroupShuffle(bits, 5))),
+                   packUint2x32(uvec2(subgroupShuffle(bits, 6), subgroupShuffle(bits, 7))));
 }
-u64vec4 eightOfLanes(float value) { return eightOfLanes(floatBitsToUint(value)); }
 
 #endif

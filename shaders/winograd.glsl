@@ -27,6 +27,8 @@
 #ifndef MOTE_WINOGRAD_GLSL
 #define MOTE_WINOGRAD_GLSL
 
+const float kA = 0.70710678118654752, kB = 1.4142135623730950; // a and b
+
 uint positionStep(uint blocks, uint columns) { return blocks * columns + 4; }
 
 #endif

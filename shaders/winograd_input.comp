@@ -89,7 +89,6 @@ float ofChannel(Eight values) {
 
 // A row of a tile times B.
 void timesB(inout float d0, inout float d1, inout float d2, inout float d3, inout float d4, inout float d5) {
-    const float kA = 0.70710678118654752, kB = 1.4142135623730950;
     float evenA = d4 - 2.0 * d2, oddA = kA * (d3 - 2.0 * d1);
     float evenB = d4 - 0.5 * d2, oddB = kB * (d3 - 0.5 * d1);
     d0 = d0 - 2.5 * d2 + d4;

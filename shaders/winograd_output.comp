@@ -44,8 +44,6 @@ TENSOR(2, residual)
 layout(binding = 3, std430) writeonly buffer Target { uvec4 target[]; };
 layout(binding = 4, std430) writeonly buffer Statistics { vec4 statistics[]; };
 
-const float kA = 0.70710678118654752, kB = 1.4142135623730950;
-
 // One row of a 6x6 tile times A.
 void winogradOutput(vec4 m0, vec4 m1, vec4 m2, vec4 m3, vec4 m4, vec4 m5, out vec4 y0, out vec4 y1, out vec4 y2,
                     out vec4 y3) {

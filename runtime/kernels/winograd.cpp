@@ -37,14 +37,24 @@ struct Bands {
 // can hold. More tiles than sixteen would not stay in registers.
 constexpr uint32_t kProductPlaces = 256, kProductOutputs = 4;
 
-// Into how many parts, all alike, the sum over all channels is cut: so that a unit makes sixteen tiles, or
-// where the number of blocks cannot be divided so, fewer. 0: there is no such number.
-uint32_t partsOf(uint32_t blocks) {
+// Of sums over so many blocks; 0: too many.
+uint32_t tilesOfUnit(uint32_t blocks) {
     for (const uint32_t tiles : {16u, 8u, 4u})
-        for (uint32_t parts = 1; parts <= std::max(blocks / 8, 1u); ++parts)
-            if (blocks % parts == 0 && blocks / parts * tiles <= kProductPlaces)
-                return parts;
+        if (blocks * tiles <= kProductPlaces)
+            return tiles;
     return 0;
+}
+
+// Into how many parts, all alike, the sum over all channels is cut: so that a unit makes as many tiles as
+// the number of blocks can be divided for. 0: there is no such number.
+uint32_t partsOf(uint32_t blocks) {
+    uint32_t most = 0, best = 0;
+    for (uint32_t parts = 1; parts <= std::max(blocks / 8, 1u); ++parts)
+        if (blocks % parts == 0 && tilesOfUnit(blocks / parts) > most) {
+            most = tilesOfUnit(blocks / parts);
+            best = parts;
+        }
+    return best;
 }
 
 Bands bandsOf(const ConvFacts &facts, uint32_t tileLoops) {
@@ -97,23 +107,15 @@ struct Product {
     uint64_t units = 0;
 };
 
-void addDigits(PushWords &push) {
-    push.add({0, 1, 2, 3});
-}
-
-void addAddresses(PushWords &push, size_t count) {
-    for (size_t word = 0; word < 2 * count; ++word)
-        push.add(0);
+// What the push constants of shaders/uniform_addresses.glsl end with: its table, and room for two addresses.
+void addAddressing(PushWords &push) {
+    push.add({0, 1, 2, 3, 0, 0, 0, 0});
 }
 
 // Of so many columns of a band; whatever tiles a unit makes, their bits are the same.
 Product productOf(const ConvFacts &facts, const Bands &bands, uint32_t columns) {
     const uint32_t blocks = facts.blocks0 + facts.blocks1, parts = partsOf(blocks);
-    const uint32_t places = kProductPlaces / (blocks / parts);
-    const uint32_t tiles = std::min({places >= 16  ? 16
-                                     : places >= 8 ? 8u
-                                                   : 4u,
-                                     columns, bands.tilesPerImage});
+    const uint32_t tiles = std::min({tilesOfUnit(blocks / parts), columns, bands.tilesPerImage});
     // A small image is followed by padding, which nobody reads.
     const uint32_t read = columns == kLanes ? std::min(kLanes, bands.tilesPerImage) : columns;
     const uint64_t tileGroups = divideUp(read, tiles);
@@ -124,22 +126,22 @@ Product productOf(const ConvFacts &facts, const Bands &bands, uint32_t columns) 
     product.pipeline =
         pipelineOf(ShaderId::WinogradProduct, {blocks / parts, tiles, outputs}, 3, kProductPush, 0, 3);
     product.push.add({columns, tileGroups, blocks, parts, facts.outputBlocks, outputGroups});
-    addDigits(product.push);
-    addAddresses(product.push, 2);
+    addAddressing(product.push);
     product.units = kPositions * parts * tileGroups * outputGroups;
     return product;
 }
 
-gpu::PipelineDescription outputPipeline(const OpView &view, uint32_t parts, bool statistics) {
+gpu::PipelineDescription outputPipeline(const OpView &view, const ConvFacts &facts, bool statistics) {
     const Op &op = view.op;
     const uint32_t residual = op.residual == kNone ? 0 : op.residualResample == Resample::None ? 1 : 2;
-    return pipelineOf(ShaderId::WinogradOutput, {residual, statistics ? 1u : 0u, 6, 4, parts}, 5, kOutputPush,
-                      7);
+    return pipelineOf(ShaderId::WinogradOutput,
+                      {residual, statistics ? 1u : 0u, 6, 4, partsOf(facts.blocks0 + facts.blocks1)}, 5,
+                      kOutputPush, 7);
 }
 
 // Core time of the parts for one image in nanoseconds, measured on lavapipe with 256-bit vectors at about 2.9
-// GHz. Only their ratios matter. Not of the whole batch: an image of it has the bits of a single run, so the
-// choice must not depend on how many there are.
+// GHz, of the kernels before these. Only their ratios matter. Not of the whole batch: an
+// image of it has the bits of a single run, so the choice must not depend on how many there are.
 struct Costs {
     uint64_t direct = 0;
     uint64_t input = 0, product = 0, output = 0;
@@ -231,7 +233,7 @@ bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &tr
         uint64_t{bands.entries} * kernel.tileLoops * kLanes > kMaxColumns)
         return false;
     kernel.pipelines = {inputPipeline(view, facts), product.pipeline,
-                        outputPipeline(view, partsOf(facts.blocks0 + facts.blocks1), statistics)};
+                        outputPipeline(view, facts, statistics)};
     // The last band, of any of the images, may be narrower than a unit.
     for (uint32_t image = 1; image <= facts.output.n; ++image)
         if (image * bands.entriesPerImage % bands.entriesPerBand * kernel.tileLoops == 1) {
@@ -314,8 +316,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
         };
         if (kernel.norm == kNone) {
             addTiles(facts.blocks0, facts.blocks1);
-            addDigits(input);
-            addAddresses(input, 2);
+            addAddressing(input);
             MOTE_TRY(add("input", inputPipeline(view, facts),
                          {{buffers.inputs[0], Access::Read},
                           facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
@@ -342,8 +343,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                        affine.index, affine.stride});
             input.addFloat(norm.op.epsilon);
             input.add({source.errorCode, facts.output.n});
-            addDigits(input);
-            addAddresses(input, 2);
+            addAddressing(input);
             MOTE_TRY(add("input, normalised", normalisedPipeline(view, norm, gather),
                          normBindings(from, source, {v, Access::Write}), std::move(input),
                          uint64_t{columns} * blocks, costs.input));
@@ -358,7 +358,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                     bias.stride});
         output.addFloat(outputFactor(op, buffers.row));
         output.add({facts.residual.h, facts.residual.w});
-        MOTE_TRY(add("output", outputPipeline(view, partsOf(blocks), statistics),
+        MOTE_TRY(add("output", outputPipeline(view, facts, statistics),
                      {{m, Access::Read},
                       {buffers.bias, Access::Read},
                       op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
