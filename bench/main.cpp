@@ -73,23 +73,6 @@ std::shared_ptr<Subject> subjectOf(const std::shared_ptr<gpu::Device> &device, c
     return std::make_shared<Subject>(device, name + " " + argument.substr(at + 1), path, width, height);
 }
 
-HostConvolution hostConvolution(const Subject &subject, const Op &op) {
-    const std::vector<uint32_t> &weight = subject.model().weights[op.weight].shape;
-    const TensorShape &input = subject.shapes().tensors[op.inputs[0]];
-    const uint32_t factor = op.inputResample == Resample::None ? 1 : 2;
-    return {weight[3], weight[0], input.h * factor, input.w * factor, weight[1],  weight[2],
-            op.stride, op.padTop, op.padLeft,       op.padBottom,     op.padRight};
-}
-
-void registerOneDnnFor([[maybe_unused]] const std::string &name, [[maybe_unused]] const Subject &subject,
-                       [[maybe_unused]] const Unit &unit) {
-#if defined(MOTE_BENCH_ONEDNN)
-    const Op &op = subject.graph().ops[unit.ops[0]];
-    if (unit.ops.size() == 1 && op.kind == OpKind::Conv2d)
-        registerOneDnn(name, hostConvolution(subject, op));
-#endif
-}
-
 // Measured again with each repetition, because the machine may be quieter then.
 void registerCeilings(const std::shared_ptr<gpu::Device> &device, const std::shared_ptr<Ceilings> &ceilings) {
     benchmark::RegisterBenchmark("ceilings",
@@ -114,7 +97,7 @@ void registerMadeOps(const std::shared_ptr<gpu::Device> &device, const std::shar
         const auto subject = std::make_shared<Subject>(device, made.name, made.path, made.width, made.height);
         const Unit unit = unitOf(made, *subject);
         registerUnits("op", subject, {unit}, ceilings);
-        registerOneDnnFor("op/" + made.name, *subject, unit);
+        registerOneDnn("op/" + made.name, *subject, unit);
     }
 }
 
@@ -125,7 +108,7 @@ void registerModel(const std::shared_ptr<Subject> &subject, const Arguments &arg
     const std::vector<Unit> units = distinctOps(*subject);
     registerUnits("op/" + subject->name(), subject, units, ceilings);
     for (const Unit &unit : units)
-        registerOneDnnFor("op/" + subject->name() + "/" + unit.name, *subject, unit);
+        registerOneDnn("op/" + subject->name() + "/" + unit.name, *subject, unit);
 }
 
 void run(const Arguments &arguments) {

@@ -21,6 +21,27 @@ using dnnl::memory;
 
 constexpr uint32_t kCheckedRows = 16;
 
+// A convolution as a library of the host is asked for it.
+struct HostConvolution {
+    uint32_t inputs = 0, outputs = 0, height = 0, width = 0; // of the input, padding excluded
+    uint32_t kernelHeight = 1, kernelWidth = 1, stride = 1;
+    uint32_t padTop = 0, padLeft = 0, padBottom = 0, padRight = 0;
+
+    uint64_t operations() const {
+        const uint64_t rows = (height + padTop + padBottom - kernelHeight) / stride + 1;
+        const uint64_t columns = (width + padLeft + padRight - kernelWidth) / stride + 1;
+        return 2 * rows * columns * outputs * inputs * kernelHeight * kernelWidth;
+    }
+};
+
+HostConvolution hostConvolution(const Subject &subject, const Op &op) {
+    const std::vector<uint32_t> &weight = subject.model().weights[op.weight].shape;
+    const TensorShape &input = subject.shapes().tensors[op.inputs[0]];
+    const uint32_t factor = op.inputResample == Resample::None ? 1 : 2;
+    return {weight[3], weight[0], input.h * factor, input.w * factor, weight[1],  weight[2],
+            op.stride, op.padTop, op.padLeft,       op.padBottom,     op.padRight};
+}
+
 std::vector<float> madeUp(size_t count, uint32_t state, float reach) {
     std::vector<float> values(count);
     for (float &value : values) {
@@ -170,7 +191,11 @@ void timeOneDnn(benchmark::State &state, const HostConvolution &shape, dnnl::alg
 
 } // namespace
 
-void registerOneDnn(const std::string &name, const HostConvolution &convolution) {
+void registerOneDnn(const std::string &name, const Subject &subject, const Unit &unit) {
+    const Op &op = subject.graph().ops[unit.ops[0]];
+    if (unit.ops.size() != 1 || op.kind != OpKind::Conv2d)
+        return;
+    const HostConvolution convolution = hostConvolution(subject, op);
     for (const auto &[what, algorithm] : {std::pair("direct", dnnl::algorithm::convolution_direct),
                                           std::pair("winograd", dnnl::algorithm::convolution_winograd)}) {
         const bool square = convolution.kernelHeight == 3 && convolution.kernelWidth == 3;

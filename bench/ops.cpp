@@ -381,10 +381,4 @@ void registerUnits(const std::string &prefix, const std::shared_ptr<Subject> &su
     }
 }
 
-uint64_t HostConvolution::operations() const {
-    const uint64_t outHeight = (height + padTop + padBottom - kernelHeight) / stride + 1;
-    const uint64_t outWidth = (width + padLeft + padRight - kernelWidth) / stride + 1;
-    return 2 * outHeight * outWidth * outputs * inputs * kernelHeight * kernelWidth;
-}
-
 } // namespace mote::bench

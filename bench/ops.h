@@ -38,16 +38,11 @@ void addFloor(benchmark::State &state, const Floor &floor);
 void registerUnits(const std::string &prefix, const std::shared_ptr<Subject> &subject,
                    const std::vector<Unit> &units, const std::shared_ptr<Ceilings> &ceilings);
 
-// A convolution as a library of the host would be asked for it.
-struct HostConvolution {
-    uint32_t inputs = 0, outputs = 0, height = 0, width = 0; // of the input, padding excluded
-    uint32_t kernelHeight = 1, kernelWidth = 1, stride = 1;
-    uint32_t padTop = 0, padLeft = 0, padBottom = 0, padRight = 0;
-
-    uint64_t operations() const;
-};
-
-// Registers `prefix`/NAME/oneDNN ... where oneDNN is built in and has the algorithm.
-void registerOneDnn(const std::string &name, const HostConvolution &convolution);
+// Registers `name`/oneDNN ... for a unit of one convolution, where oneDNN has the algorithm.
+#if defined(MOTE_BENCH_ONEDNN)
+void registerOneDnn(const std::string &name, const Subject &subject, const Unit &unit);
+#else // not installed
+inline void registerOneDnn(const std::string &, const Subject &, const Unit &) {}
+#endif
 
 } // namespace mote::bench
