@@ -16,7 +16,7 @@ constexpr uint32_t kPositions = 36, kLanes = 8;
 constexpr uint64_t kTexelBytes = 16;
 // What V and M of a band may take: about the second cache of one core. With 8 MiB the transforms take twice
 // as long.
-constexpr uint64_t kStagingBytes = 2u << 20;
+constexpr uint64_t kStagingBytes = 8u << 20;
 
 // Words, with the table of digits and the addresses (see shaders/uniform_addresses.glsl).
 constexpr uint32_t kInputPush = 20, kNormalisedPush = 30, kProductPush = 16, kOutputPush = 16;
