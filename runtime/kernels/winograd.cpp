@@ -14,8 +14,8 @@ namespace {
 
 constexpr uint32_t kPositions = 36, kLanes = 8;
 constexpr uint64_t kTexelBytes = 16;
-// What V and M of a band may take: about the second cache of one core. With 8 MiB the transforms take twice
-// as long.
+// What V and M of a band may take: of the last cache of a processor. With 2 MiB, in the second cache, three
+// times as many dispatches take a tenth longer.
 constexpr uint64_t kStagingBytes = 8u << 20;
 
 // Words, with the table of digits and the addresses (see shaders/uniform_addresses.glsl).
