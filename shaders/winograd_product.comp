@@ -19,7 +19,7 @@
 
 layout(local_size_x = LOCAL_SIZE) in;
 
-// The product of all three is at most 256: more would overflow the cache of instructions.
+// The product of all three is at most 320: more would overflow the cache of instructions.
 layout(constant_id = 0) const int BLOCKS = 4;        // of a part
 layout(constant_id = 1) const int TILES = 16;        // at most 16, so that sums stay in registers, and pc.columns
 layout(constant_id = 2) const int OUTPUT_BLOCKS = 4; // at most pc.outputBlocks

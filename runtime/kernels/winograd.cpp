@@ -35,7 +35,7 @@ struct Bands {
 
 // Blocks times tiles that a unit of the product makes: as many multiplications as the cache of instructions
 // can hold. More tiles than sixteen would not stay in registers.
-constexpr uint32_t kProductPlaces = 256, kProductOutputs = 4;
+constexpr uint32_t kProductPlaces = 320, kProductOutputs = 4;
 
 // Of sums over so many blocks; 0: too many.
 uint32_t tilesOfUnit(uint32_t blocks) {

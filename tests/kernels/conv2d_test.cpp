@@ -101,7 +101,7 @@ const ConvCase kWinogradCases[] = {
     {"SeveralBands", {128}, 128, 1, 66, 70},
     // The product's shapes: one, four, eight or sixteen tiles of a unit, the last sixteen not full; one block
     // of outputs of a unit, two and four, the last of them not full; sums in one part and in several, of
-    // sixteen blocks, of seventeen, and twenty-nine and thirty-seven, which nothing divides; a last band of
+    // sixteen blocks, of seventeen, and twenty-nine and forty-one, which nothing divides; a last band of
     // eight tiles.
     {"OneTile", {64}, 264, 2, 4, 3},
     {"FourTilesManyChannels", {512}, 40, 2, 8, 8},
@@ -111,7 +111,7 @@ const ConvCase kWinogradCases[] = {
     {"TwentyTilesFewerChannels", {128}, 24, 2, 20, 13},
     {"ManyChannels", {272}, 24, 1, 18, 22},
     {"PrimeNumberOfBlocks", {232}, 40, 1, 12, 16},
-    {"LargerPrimeNumberOfBlocksEightTiles", {296}, 24, 1, 8, 16},
+    {"LargerPrimeNumberOfBlocksEightTiles", {328}, 24, 1, 8, 16},
     {"SeveralBandsTheLastOfEightTiles", {64}, 64, 1, 76, 96},
     {"SeveralBandsFewerChannels", {64}, 32, 1, 101, 98},
     {"NarrowMap", {40}, 32, 1, 16, 36},
