@@ -19,6 +19,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,16 @@ std::shared_ptr<Subject> subjectOf(const std::shared_ptr<gpu::Device> &device, c
     return std::make_shared<Subject>(device, name + " " + argument.substr(at + 1), path, width, height);
 }
 
+// As Linux calls it: what a software device runs on.
+std::string processorName() {
+    std::ifstream file("/proc/cpuinfo");
+    for (std::string line; std::getline(file, line);)
+        if (const size_t value = line.find(": ");
+            line.rfind("model name", 0) == 0 && value != std::string::npos)
+            return line.substr(value + 2);
+    return "unknown processor";
+}
+
 // Measured again with each repetition, because the machine may be quieter then.
 void registerCeilings(const std::shared_ptr<gpu::Device> &device, const std::shared_ptr<Ceilings> &ceilings) {
     benchmark::RegisterBenchmark("ceilings",
@@ -120,6 +131,7 @@ void run(const Arguments &arguments) {
     const auto ceilings = std::make_shared<Ceilings>(measureCeilings(*device));
     benchmark::AddCustomContext("device", device->info().name);
     benchmark::AddCustomContext("driver", device->info().driverName + " " + device->info().driverInfo);
+    benchmark::AddCustomContext("processor", processorName());
     benchmark::AddCustomContext("timestamps", device->caps().timestamps ? "yes" : "no, the host's clock");
     benchmark::AddCustomContext("mote", mote_version_string());
     benchmark::AddCustomContext("ceiling_gflops", std::to_string(ceilings->operationsPerSecond * 1e-9));

@@ -255,8 +255,8 @@ def main():
     if not folder.runs:
         raise SystemExit("%s: found no file of mote-bench" % options.out)
     context, rows = folder.runs[0].context, figures.targets(folder)
-    about = "%s (%s)%s; Mote %s" % (context["device"], context["driver"],
-                                    ", " + context["date"][:10] if "date" in context else "", context["mote"])
+    about = "%s (%s) on %s%s; Mote %s" % (context["device"], context["driver"], context["processor"],
+                                          ", " + context["date"][:10] if "date" in context else "", context["mote"])
     if rows:
         pictures.drawTargets(rows, os.path.join(folder.out, "targets.png"))
     pictures.drawRoofline(folder, os.path.join(folder.out, "roofline.png"))
