@@ -151,40 +151,50 @@ TilePlace Session::tilePlace(uint32_t tile, uint32_t channels, uint32_t images) 
     return place;
 }
 
-// What comes before a tile's forward pass: the model output cleared before the first tile, that of the tile
-// before added to it, the tile's inputs read. For the number after the last tile: what comes after all.
-Result<std::vector<Command>> Session::tileCommands(uint32_t tile, uint32_t passes) const {
-    const uint32_t images = plan_.batch * passes;
-    std::vector<Command> commands;
+// The commands of one port before `tile`, see tileCommands.
+Status Session::appendTilePort(uint32_t tile, uint32_t images, const Port &port,
+                               std::vector<Command> &commands) const {
     const auto append = [&](Result<Dispatch> dispatch) -> Status {
         MOTE_TRY(dispatch.status());
         commands.push_back(dispatchCommand(std::move(dispatch.value())));
         return {};
     };
-    for (const Port &port : graph().ports) {
-        const uint32_t channels = graph().tensors[port.tensor].channels;
-        const uint32_t planes = plan_.portPlanes[static_cast<size_t>(&port - graph().ports.data())];
-        if (plan_.forward.tensors[port.tensor] == kNone)
-            continue; // no op touches it
-        const BufferRange ofTile = tensorRange(plan_.forward, forward_, port.tensor);
-        for (size_t band = 0; band < plan_.bands.size(); ++band) {
-            const uint32_t ofWhole = port.output ? images : plan_.batch;
-            const ImageExtent extent = bandExtent(band, channels, ofWhole);
-            const BufferRange whole = plan_.band(planes, band, uint64_t{ofWhole} * channels);
-            if (!port.output) {
-                if (tile == plan_.tileCount())
-                    continue; // nothing is read after the last tile
-                const TilePlace place = tilePlace(tile, channels, images);
-                if (tileTouches(place, extent))
-                    MOTE_TRY(append(buildTileRead(place, extent, ofTile, whole, model_->traits())));
-            } else if (tile == 0) {
-                MOTE_TRY(append(buildClear(extent, whole, forward_.session, model_->traits())));
-            } else {
-                const TilePlace place = tilePlace(tile - 1, channels, images);
-                if (tileTouches(place, extent))
-                    MOTE_TRY(append(buildTileAdd(place, extent, ofTile, whole, plan_.all(plan_.feather),
-                                                 model_->traits())));
-            }
+    const uint32_t channels = graph().tensors[port.tensor].channels;
+    const uint32_t planes = plan_.portPlanes[static_cast<size_t>(&port - graph().ports.data())];
+    const BufferRange ofTile = tensorRange(plan_.forward, forward_, port.tensor);
+    for (size_t band = 0; band < plan_.bands.size(); ++band) {
+        const uint32_t ofWhole = port.output ? images : plan_.batch;
+        const ImageExtent extent = bandExtent(band, channels, ofWhole);
+        const BufferRange whole = plan_.band(planes, band, uint64_t{ofWhole} * channels);
+        if (!port.output) {
+            if (tile == plan_.tileCount())
+                continue; // nothing is read after the last tile
+            const TilePlace place = tilePlace(tile, channels, images);
+            if (tileTouches(place, extent))
+                MOTE_TRY(append(buildTileRead(place, extent, ofTile, whole, model_->traits())));
+        } else if (tile == 0) {
+            MOTE_TRY(append(buildClear(extent, whole, forward_.session, model_->traits())));
+        } else {
+            const TilePlace place = tilePlace(tile - 1, channels, images);
+            if (tileTouches(place, extent))
+                MOTE_TRY(append(
+                    buildTileAdd(place, extent, ofTile, whole, plan_.all(plan_.feather), model_->traits())));
+        }
+    }
+    return {};
+}
+
+// What comes before a tile's forward pass: the model output cleared before the first tile, that of the tile
+// before added to it, the tile's inputs read. For the number after the last tile: what comes after all.
+Result<std::vector<Command>> Session::tileCommands(uint32_t tile, uint32_t passes) const {
+    const uint32_t images = plan_.batch * passes;
+    std::vector<Command> commands;
+    // What the tile before has made is taken first: what is read may go where that is.
+    for (const bool output : {true, false}) {
+        for (const Port &port : graph().ports) {
+            // no op touches the others
+            if (port.output == output && plan_.forward.tensors[port.tensor] != kNone)
+                MOTE_TRY(appendTilePort(tile, images, port, commands));
         }
     }
     estimateByBytes(commands);

@@ -165,6 +165,8 @@ private:
                                                  uint32_t draw) const;
     Result<std::vector<Command>> samplerCommands(uint32_t step, bool givenNoise) const;
     Result<std::vector<Command>> startCommands(bool givenNoise) const;
+    Status appendTilePort(uint32_t tile, uint32_t images, const Port &port,
+                          std::vector<Command> &commands) const;
     Result<std::vector<Command>> tileCommands(uint32_t tile, uint32_t passes) const;
     void estimateByBytes(std::vector<Command> &commands) const;
     Status recordOne(std::vector<Command> commands, Recorded &recorded);

@@ -121,6 +121,13 @@ TEST_F(TiledPhoto, SeamsAreNoSteeperThanThePicture) {
     EXPECT_GT(stepsAcross(difference, kSize / 2, true).together, 0.5);
 }
 
+// Where a tile's tensors are in memory, and which of them share it, goes with its size.
+TEST_F(TiledPhoto, TilesOfOtherSizesAreAsGood) {
+    const double untiled = psnr(untiled_, clean_.planes);
+    for (uint32_t tile = kTile - 24; tile <= kTile + 40; tile += 8)
+        EXPECT_GT(psnr(run(*session(tile)), clean_.planes), untiled - 0.5) << "tiles of " << tile;
+}
+
 // Last: it changes the session.
 TEST_F(TiledPhoto, EqualsUntiledWithinOneLevelWhenStatisticsAreHeldFixed) {
     EXPECT_NE(tiled_, untiled_); // with statistics of its own it does not
