@@ -317,31 +317,38 @@ TEST(Recipes, MaskAndKnownImageMayBePictures) {
         ASSERT_NEAR(fromPictures.output[i], fromTensors.output[i], 1e-4f) << i;
 }
 
+// A last step to timestep 0 draws none; one from a later timestep does, with a deviation of 1e-10 (the least
+// variance of diffusers is 1e-20), which only elements near 0 show.
 TEST(Recipes, TorchNoiseIsTheStartAndThenEveryStepThatDraws) {
-    const auto model = modelWith("ddpm", 3, {{"clip_sample", "false"}}); // its last step draws none
-    for (const uint32_t tile : {0u, kTile}) {
-        TracedRun run(model, kSide, kSide, tile);
-        ASSERT_TRUE(succeeded(run.run(7, pipeline::NoiseSource::Torch)));
-        pipeline::TorchGenerator generator(7);
-        std::vector<float> start(run.output.size());
-        generator.normals(start.data(), start.size());
-        EXPECT_EQ(run.traced.at({0, "x"}), start);
-        run.noise.resize(run.output.size() * 3);
-        for (uint32_t step = 0; step < 2; ++step)
-            generator.normals(run.noise.data() + step * run.output.size(), run.output.size());
-        run.expectRows();
+    for (const bool lastDraws : {false, true}) {
+        const auto model = modelWith("ddpm", 3,
+                                     {{"clip_sample", "false"},
+                                      {"timestep_spacing", lastDraws ? "trailing" : "leading"}});
+        ASSERT_EQ(model->model().recipes[0].rows.back().c != 0, lastDraws);
+        for (const uint32_t tile : {0u, kTile}) {
+            TracedRun run(model, kSide, kSide, tile);
+            ASSERT_TRUE(succeeded(run.run(7, pipeline::NoiseSource::Torch)));
+            pipeline::TorchGenerator generator(7);
+            std::vector<float> start(run.output.size());
+            generator.normals(start.data(), start.size());
+            EXPECT_EQ(run.traced.at({0, "x"}), start);
+            run.noise.resize(run.output.size() * 3);
+            for (uint32_t step = 0; step < (lastDraws ? 3u : 2u); ++step)
+                generator.normals(run.noise.data() + step * run.output.size(), run.output.size());
+            run.expectRows();
+        }
     }
 }
 
 TEST(Recipes, TorchNoiseGivesWayToWhatIsGiven) {
-    const auto model = modelWith("ddpm", 2, {{"clip_sample", "false"}});
+    const auto model = modelWith("ddpm", 2, {{"clip_sample", "false"}, {"timestep_spacing", "leading"}});
     TracedRun run(model, kSide, kSide);
     std::vector<float> start = wave(run.output.size(), 0.2);
     const pipeline::TensorView view = viewOf(start, 3, kSide, kSide);
     ASSERT_TRUE(succeeded(run.session->bindTensor("x_start", &view)));
     ASSERT_TRUE(succeeded(run.run(7, pipeline::NoiseSource::Torch)));
     EXPECT_EQ(run.traced.at({0, "x"}), start);
-    run.noise.resize(run.output.size() * 2); // the generator begins with the first step
+    run.noise.resize(run.output.size() * 2); // the generator begins with the first step, the last draws none
     pipeline::TorchGenerator(7).normals(run.noise.data(), run.output.size());
     run.expectRows();
 }
