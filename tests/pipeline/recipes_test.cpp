@@ -321,9 +321,8 @@ TEST(Recipes, MaskAndKnownImageMayBePictures) {
 // variance of diffusers is 1e-20), which only elements near 0 show.
 TEST(Recipes, TorchNoiseIsTheStartAndThenEveryStepThatDraws) {
     for (const bool lastDraws : {false, true}) {
-        const auto model = modelWith("ddpm", 3,
-                                     {{"clip_sample", "false"},
-                                      {"timestep_spacing", lastDraws ? "trailing" : "leading"}});
+        const auto model = modelWith(
+            "ddpm", 3, {{"clip_sample", "false"}, {"timestep_spacing", lastDraws ? "trailing" : "leading"}});
         ASSERT_EQ(model->model().recipes[0].rows.back().c != 0, lastDraws);
         for (const uint32_t tile : {0u, kTile}) {
             TracedRun run(model, kSide, kSide, tile);
