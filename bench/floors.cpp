@@ -17,6 +17,8 @@ struct Work {
 
 // Up to so many channels the 16 positions of F(2 x 2) stay at hand, and nothing is staged.
 constexpr uint32_t kHeldChannels = 64;
+// Up to so many, and no more outputs, a workgroup has V and M of F(4 x 4) in its shared memory.
+constexpr uint32_t kWholeChannels = 48;
 
 // Bytes that a lane loads again for a multiply-add: a value of the source after each 64 outputs, and an
 // eighth of the fp16 weights, which eight lanes share, for each 4 of its pixels.
@@ -87,6 +89,19 @@ Work unstaged(const std::vector<Work> &staged, double inputs, double outputs, do
     return work;
 }
 
+// The same in one dispatch, with U in fp32: what is staged is stored and loaded all the same.
+Work whole(const std::vector<Work> &staged, double inputs, double outputs, double positions) {
+    Work work;
+    for (const Work &part : staged) {
+        work.operations += part.operations;
+        work.tileLoaded += part.tileLoaded;
+        work.loaded += part.loaded;
+        work.stored += part.stored;
+    }
+    work.loaded += 2 * positions * inputs * outputs;
+    return work;
+}
+
 class Counter {
 public:
     Counter(const Model &model, const Graph &graph, const GraphShapes &shapes, const Ceilings &ceilings)
@@ -141,6 +156,8 @@ private:
         std::vector<std::vector<Work>> ways = {{direct}};
         if (weight[1] == 3 && weight[2] == 3 && op.stride == 1) {
             ways.push_back(winograd(output, weight[3], 4, 20, 16));
+            if (weight[3] <= kWholeChannels && weight[0] <= weight[3])
+                ways.push_back({whole(ways.back(), weight[3], output.c, 36)});
             ways.push_back(winograd(output, weight[3], 2, 4, 4));
             if (weight[3] <= kHeldChannels)
                 ways.push_back({unstaged(ways.back(), weight[3], output.c, 16)});

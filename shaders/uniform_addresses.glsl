@@ -3,16 +3,20 @@
 // stores it with few, if it knows that the address is the same in a subgroup and no loop or branch may have set
 // invocations aside. From 22.3 on it takes for the same what is computed from constants and push constants alone, with
 // whatever index a push constant is read. So a kernel's unit is straight code, and its number goes once through a table in
-// the push constants that holds 0 to 3. (Vulkan asks for one index in a whole workgroup there; here it is one in a
+// the push constants that holds 0 to 3, or to 7. (Vulkan asks for one index in a whole workgroup there; here it is one in a
 // subgroup, which lavapipe runs at a time. No other driver has subgroups of eight, and these kernels ask for them.)
 //
-// Declare before: push constants `uint digits[4]`. Features: subgroup operations basic and shuffle, subgroups of exactly
+// Declare before: push constants `uint digits[1 << DIGIT_BITS]`, and DIGIT_BITS unless it is 2. Features: subgroup operations basic and shuffle, subgroups of exactly
 // 8; buffer device addresses and 64-bit integers. What is read through an address is not checked against a buffer's end.
 #ifndef MOTE_UNIFORM_ADDRESSES_GLSL
 #define MOTE_UNIFORM_ADDRESSES_GLSL
 
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+
+#ifndef DIGIT_BITS
+#define DIGIT_BITS 2
+#endif
 
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats {
     vec4 at[];
@@ -21,12 +25,15 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Wo
     uvec4 at[];
 };
 
-// The same number, below 2^18, for addresses. It is that of the whole subgroup, which the shuffle tells the compiler.
-uint uniformNumber(uint number) {
+// The same number, of at most so many bits, for addresses. It is that of the whole subgroup, which the shuffle tells the
+// compiler.
+uint uniformBits(uint number, int bits) {
     uint value = subgroupShuffle(number, 0), sum = 0;
-    [[unroll]] for (int digit = 0; digit < 9; ++digit) sum += pc.digits[(value >> (2 * digit)) & 3] << (2 * digit);
+    [[unroll]] for (int bit = 0; bit < bits; bit += DIGIT_BITS)
+        sum += pc.digits[(value >> bit) & ((1 << DIGIT_BITS) - 1)] << bit;
     return sum;
 }
+uint uniformNumber(uint number) { return uniformBits(number, 18); }
 
 uint64_t packed(uvec2 address) { return packUint2x32(address); }
 
@@ -34,6 +41,11 @@ uint64_t packed(uvec2 address) { return packUint2x32(address); }
 uint wordOfLane(uvec4 low, uvec4 high) {
     uint lane = gl_SubgroupInvocationID;
     uvec4 own = lane < 4 ? low : high;
+    return (lane & 2) == 0 ? ((lane & 1) == 0 ? own.x : own.y) : ((lane & 1) == 0 ? own.z : own.w);
+}
+float floatOfLane(vec4 low, vec4 high) {
+    uint lane = gl_SubgroupInvocationID;
+    vec4 own = lane < 4 ? low : high;
     return (lane & 2) == 0 ? ((lane & 1) == 0 ? own.x : own.y) : ((lane & 1) == 0 ? own.z : own.w);
 }
 

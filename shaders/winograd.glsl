@@ -31,4 +31,15 @@ const float kA = 0.70710678118654752, kB = 1.4142135623730950; // a and b
 
 uint positionStep(uint blocks, uint columns) { return blocks * columns + 4; }
 
+// void timesA(...) for T of float or vec4: a row of a 6x6 tile times A.
+#define TIMES_A(T) \
+    void timesA(T m0, T m1, T m2, T m3, T m4, T m5, out T y0, out T y1, out T y2, out T y3) { \
+        T sumA = m1 + m2, differenceA = kA * (m1 - m2); \
+        T sumB = m3 + m4, differenceB = kB * (m3 - m4); \
+        y0 = m0 + sumA + 0.5 * sumB; \
+        y1 = differenceA + 0.5 * differenceB; \
+        y2 = 0.5 * sumA + sumB; \
+        y3 = 0.5 * differenceA + differenceB + m5; \
+    }
+
 #endif

@@ -68,36 +68,7 @@ layout(binding = 2, std430) writeonly buffer Target8 {
 };
 #endif
 
-#if NORMALISE
-// x / (1 + exp(-x)) with the exponential within 8e-5: a driver's exp takes half as long again. 2^t = 2^n 2^f, where
-// adding 1.5 * 2^23 leaves the integer n next to t in the last bits; 2^f by the minimax polynomial on [-1/2, 1/2].
-float quickSilu(float x) {
-    float t = -1.44269504 * clamp(x, -87.0, 87.0);
-    precise float shifted = t + 12582912.0;
-    precise float f = t - (shifted - 12582912.0);
-    float power = ((0.05517167 * f + 0.24261112) * f + 0.69326099) * f + 0.99992807;
-    return x / (1.0 + uintBitsToFloat(floatBitsToUint(power) + (floatBitsToUint(shifted) << 23)));
-}
-
-// What this invocation has of a block.
-float ofChannel(Eight values) {
-    uint channel = channelOfLane();
-    vec4 four = channel < 4 ? values.low : values.high;
-    return (channel & 2) == 0 ? ((channel & 1) == 0 ? four.x : four.y) : ((channel & 1) == 0 ? four.z : four.w);
-}
-#endif
-
-// A row of a tile times B.
-void timesB(inout float d0, inout float d1, inout float d2, inout float d3, inout float d4, inout float d5) {
-    float evenA = d4 - 2.0 * d2, oddA = kA * (d3 - 2.0 * d1);
-    float evenB = d4 - 0.5 * d2, oddB = kB * (d3 - 0.5 * d1);
-    d0 = d0 - 2.5 * d2 + d4;
-    d5 = d1 - 2.5 * d3 + d5;
-    d1 = evenA + oddA;
-    d2 = evenA - oddA;
-    d3 = evenB + oddB;
-    d4 = evenB - oddB;
-}
+#include "winograd_source.glsl"
 
 void main() {
     uint number = min(dispatchGroup(), pc.groupCount - 1);
@@ -138,36 +109,16 @@ void main() {
         ownBlock = mix(block, block - pc.blocks0, second);
     }
     source += uint64_t(image * ownBlocks + ownBlock) * uint64_t(pc.inputHeight * pc.inputWidth * 16);
-    uint64_t columnBytes[6];
-    uint columnInside[6];
-    [[unroll]] for (int j = 0; j < SIDE; ++j) {
-        int x = left + j;
-        columnInside[j] = uint(x) < pc.inputWidth ? 0xffffffffu : 0;
-        columnBytes[j] = uint64_t(uint(clamp(x, 0, int(pc.inputWidth) - 1)) * 16);
-    }
     float h[6][6], d[6][6];
-    [[unroll]] for (int i = 0; i < SIDE; ++i) {
-        int y = top + i;
-        uint rowInside = uint(y) < pc.inputHeight ? 0xffffffffu : 0;
-        uint64_t rowBytes = uint64_t(uint(clamp(y, 0, int(pc.inputHeight) - 1)) * pc.inputWidth * 16);
-        [[unroll]] for (int j = 0; j < SIDE; ++j) {
-            float value = valueOfLane(Words(source + rowBytes + columnBytes[j]).at[0]);
 #if NORMALISE
-            value = value * scale + offset;
-            value = ACTIVATION == 1 ? quickSilu(value) : activated(ACTIVATION, vec4(value)).x;
-#else // infinities and NaNs of halfs; a norm has met them in its statistics
-            value = uintBitsToFloat(mix(floatBitsToUint(value), 0x7f800000u, abs(value) >= 65536.0));
+    readTile(source, top, left, scale, offset, h);
+#else
+    readTile(source, top, left, 1, 0, h);
 #endif
-            h[i][j] = uintBitsToFloat(floatBitsToUint(value) & rowInside & columnInside[j]);
-        }
-    }
     [[unroll]] for (int i = 0; i < SIX; ++i)
         [[unroll]] for (int j = 0; j < SIX; ++j)
             d[i][j] = UPSAMPLE != 0 ? h[(i + 1) >> 1][(j + 1) >> 1] : h[i][j];
-    [[unroll]] for (int i = 0; i < SIX; ++i)
-        timesB(d[i][0], d[i][1], d[i][2], d[i][3], d[i][4], d[i][5]);
-    [[unroll]] for (int j = 0; j < SIX; ++j)
-        timesB(d[0][j], d[1][j], d[2][j], d[3][j], d[4][j], d[5][j]);
+    transformTile(d);
     [[unroll]] for (int i = 0; i < SIX; ++i)
         [[unroll]] for (int j = 0; j < SIX; ++j)
             target8[(6 * i + j) * positionStep(blocks, pc.columns) + unit] = eightOfLanes(d[i][j]);

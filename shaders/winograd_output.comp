@@ -44,16 +44,7 @@ TENSOR(2, residual)
 layout(binding = 3, std430) writeonly buffer Target { uvec4 target[]; };
 layout(binding = 4, std430) writeonly buffer Statistics { vec4 statistics[]; };
 
-// One row of a 6x6 tile times A.
-void winogradOutput(vec4 m0, vec4 m1, vec4 m2, vec4 m3, vec4 m4, vec4 m5, out vec4 y0, out vec4 y1, out vec4 y2,
-                    out vec4 y3) {
-    vec4 sumA = m1 + m2, differenceA = kA * (m1 - m2);
-    vec4 sumB = m3 + m4, differenceB = kB * (m3 - m4);
-    y0 = m0 + sumA + 0.5 * sumB;
-    y1 = differenceA + 0.5 * differenceB;
-    y2 = 0.5 * sumA + sumB;
-    y3 = 0.5 * differenceA + differenceB + m5;
-}
+TIMES_A(vec4)
 
 void main() {
     uint lane = laneNumber();
@@ -96,13 +87,12 @@ void main() {
                     [[unroll]] for (int part = 1; part < PARTS; ++part)
                         m[j] += uintBitsToFloat(FETCH(source, place + (36 * part + 6 * i + j) * step));
                 }
-                winogradOutput(m[0], m[1], m[2], m[3], m[4], m[5], halfDone[i][0], halfDone[i][1], halfDone[i][2],
-                               halfDone[i][3]);
+                timesA(m[0], m[1], m[2], m[3], m[4], m[5], halfDone[i][0], halfDone[i][1], halfDone[i][2],
+                       halfDone[i][3]);
             }
             [[unroll]] for (int j = 0; j < FOUR; ++j) {
-                winogradOutput(halfDone[0][j], halfDone[1][j], halfDone[2][j], halfDone[3][j], halfDone[4][j],
-                               halfDone[5][j], outputs[h][0][j], outputs[h][1][j], outputs[h][2][j],
-                               outputs[h][3][j]);
+                timesA(halfDone[0][j], halfDone[1][j], halfDone[2][j], halfDone[3][j], halfDone[4][j], halfDone[5][j],
+                       outputs[h][0][j], outputs[h][1][j], outputs[h][2][j], outputs[h][3][j]);
                 [[unroll]] for (int i = 0; i < FOUR; ++i)
                     outputs[h][i][j] += begin;
             }

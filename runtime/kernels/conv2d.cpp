@@ -51,8 +51,8 @@ constexpr Variant kVariants[] = {
 constexpr uint32_t kRow3 = 0, kRow3Wide = 1, kAny = 2, kAnyWide = 3, kShuffle = 4, kTexels = 5, kTwo = 6,
                    kSingle = 7, kSingleEvery = 8, kFolded = 9, kFoldedSingle = 10, kFoldedEvery = 11,
                    kShared3 = 12, kShared1 = 13;
-constexpr uint32_t kWinograd = 14, kHeld = 15, kFewOutputs = 16, kTiles = 17, kMatrix3 = 18,
-                   kMatrix = 19;       // elsewhere
+constexpr uint32_t kWinograd = 14, kHeld = 15, kFewOutputs = 16, kTiles = 17, kMatrix3 = 18, kMatrix = 19,
+                   kWhole = 20;        // elsewhere
 constexpr uint32_t kSharedOutputs = 4; // blocks of a workgroup, of sharedKernel
 // A workgroup that makes every output keeps four subgroups of VideoCore busy; it has room for sixteen.
 constexpr uint64_t kEveryOutputWalks = 4;
@@ -224,6 +224,8 @@ uint64_t secondWeightBytes(const OpView &view, const ConvFacts &facts, SecondWei
         return tilesWeightBytes(view);
     case SecondWeights::Folded:
         return foldedWeightBytes(facts);
+    case SecondWeights::WinogradWhole:
+        return wholeWeightBytes(facts);
     }
     return 0;
 }
@@ -264,15 +266,17 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
     MOTE_TRY(check(view));
     const ConvFacts facts = factsOf(view);
     const bool row3 = facts.kernelWidth == 3 && view.op.stride == 1;
-    const bool inTiles = tilesSuits(view, facts, traits);
-    const bool winograd = !inTiles && winogradSuits(view, facts, traits);
+    const bool whole = wholeSuits(view, facts, traits);
+    const bool inTiles = !whole && tilesSuits(view, facts, traits);
+    const bool winograd = !whole && !inTiles && winogradSuits(view, facts, traits);
     bool texelsFit = fitsTexels(traits, directWeightBytes(facts));
     for (uint32_t input : view.op.inputs)
         texelsFit =
             texelsFit && fitsTexels(traits, tensorBytes(TensorKind::Activation, view.shapes.tensors[input]));
     std::vector<OpKernel> kernels;
     OpKernel common;
-    common.second = inTiles                                ? SecondWeights::Tiles
+    common.second = whole                                  ? SecondWeights::WinogradWhole
+                    : inTiles                              ? SecondWeights::Tiles
                     : winograd                             ? SecondWeights::Winograd
                     : heldSuits(view, facts, traits)       ? SecondWeights::Held
                     : fewOutputsSuits(view, facts, traits) ? SecondWeights::FewOutputs
@@ -303,6 +307,13 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         kernel.variant = kTiles;
         tilesKernel(view, facts, statistics, kernel);
         kernels.push_back(std::move(kernel));
+    }
+    if (whole) {
+        OpKernel kernel = common;
+        kernel.name = "conv2d winograd whole";
+        kernel.variant = kWhole;
+        if (wholeKernel(view, facts, traits, statistics, kernel))
+            kernels.push_back(std::move(kernel));
     }
     const bool canHold = common.second == SecondWeights::Held && texelsFit;
     OpKernel holding = common;
@@ -366,6 +377,7 @@ float outputFactor(const Op &op, uint32_t row) {
 uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
     const ConvFacts facts = factsOf(view);
     return kernel.variant == kWinograd ? winogradStatisticsTiles(facts, kernel)
+           : kernel.variant == kWhole  ? wholeStatisticsTiles(facts)
            : kernel.variant == kTiles  ? tilesStatisticsTiles(view, facts, kernel)
            : kernel.variant == kHeld   ? heldStatisticsTiles(facts, kernel)
            : kernel.variant == kMatrix3 || kernel.variant == kMatrix
@@ -409,6 +421,8 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const GraphKernels
     const ConvFacts facts = factsOf(view);
     if (kernel.variant == kWinograd)
         return buildWinograd(view, facts, kernels, buffers, statistics, traits);
+    if (kernel.variant == kWhole)
+        return buildWhole(view, facts, kernels, buffers, statistics, traits);
     if (kernel.variant == kFewOutputs)
         return buildFewOutputs(view, facts, kernel, buffers, traits);
     if (kernel.variant == kTiles)
@@ -490,6 +504,9 @@ void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph,
         break;
     case SecondWeights::Tiles:
         packTiles(model, graph, op, canonical, second);
+        break;
+    case SecondWeights::WinogradWhole:
+        packWhole(model, graph, op, canonical, reinterpret_cast<float *>(second));
         break;
     case SecondWeights::Folded:
         packFolded(graph, op, shape, canonical, second);

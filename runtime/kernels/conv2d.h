@@ -69,6 +69,19 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                                             const GraphKernels &kernels, const OpBuffers &buffers,
                                             bool statistics, const Traits &traits);
 
+// ---- winograd_whole.cpp
+bool wholeSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
+uint64_t wholeWeightBytes(const ConvFacts &facts); // from secondWeightOffset on
+void packWhole(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
+               float *packed);
+bool wholeKernel(const OpView &view, const ConvFacts &facts, const Traits &traits, bool statistics,
+                 OpKernel &kernel);
+uint32_t wholeStatisticsTiles(const ConvFacts &facts);
+bool wholeTakesNorm(const OpView &view, const OpView &norm, const GraphKernels &kernels, OpKernel &kernel);
+Result<std::vector<Dispatch>> buildWhole(const OpView &view, const ConvFacts &facts,
+                                         const GraphKernels &kernels, const OpBuffers &buffers,
+                                         bool statistics, const Traits &traits);
+
 // ---- conv2d_held.cpp
 // As for Winograd, one or the other.
 uint64_t secondWeightOffset(const ConvFacts &facts); // bytes from the first weight

@@ -41,7 +41,8 @@ Status moveNorms(const Model &model, const Graph &graph, const GraphShapes &shap
             continue;
         const OpView view{model, graph, shapes, graph.ops[reader], reader};
         OpKernel moved = chosen.ops[reader];
-        if (!winogradTakesNorm(view, {model, graph, shapes, norm, i}, chosen, moved))
+        const OpView from{model, graph, shapes, norm, i};
+        if (!winogradTakesNorm(view, from, chosen, moved) && !wholeTakesNorm(view, from, chosen, moved))
             continue;
         const Status status = usable(moved.pipelines.front());
         if (status.code == StatusCode::Unsupported)

@@ -3,9 +3,9 @@
 #include "kernels/conv2d.h"
 #include "kernels/group_norm.h"
 #include "kernels/half.h"
+#include "kernels/winograd_transform.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 namespace mote::kernels {
@@ -162,26 +162,6 @@ Costs costsOf(const ConvFacts &facts) {
 // A gain of less than an eighth is not worth the larger error.
 bool worthwhile(uint64_t winograd, uint64_t direct) {
     return 8 * winograd < 7 * direct;
-}
-
-// 64 weights, of 8 inputs for 8 outputs, transformed together.
-struct Many {
-    float at[64];
-};
-
-// G g, see shaders/winograd.glsl.
-void transform(const Many &g0, const Many &g1, const Many &g2, Many out[6]) {
-    const float a = std::sqrt(0.5f) * 2 / 3, b = std::sqrt(2.0f) / 3, c = 2.0f / 3, d = 1.0f / 3;
-    for (size_t e = 0; e < 64; ++e) {
-        const float evenA = -c * g0.at[e] - d * g2.at[e], oddA = a * g1.at[e];
-        const float evenB = d * g0.at[e] + c * g2.at[e], oddB = b * g1.at[e];
-        out[0].at[e] = g0.at[e];
-        out[1].at[e] = evenA - oddA;
-        out[2].at[e] = evenA + oddA;
-        out[3].at[e] = evenB + oddB;
-        out[4].at[e] = evenB - oddB;
-        out[5].at[e] = g2.at[e];
-    }
 }
 
 } // namespace
@@ -380,29 +360,17 @@ void packWinograd(const Model &model, const Graph &graph, const Op &op, const ui
         blocks += divideUp(graph.tensors[source].channels, 8);
     const size_t step = outputBlocks * blocks * 64; // from one of the 36 positions to the next
     for (size_t outputBlock = 0; outputBlock < outputBlocks; ++outputBlock) {
-        const size_t outputEnd = std::min<size_t>(8, outputs - 8 * outputBlock);
         size_t firstInput = 0;
         for (uint32_t source : op.inputs) {
             const size_t channels = graph.tensors[source].channels;
             for (size_t first = 0; first < channels; first += 8, packed += 64) {
-                Many g[9] = {}; // [input][output], padding zero
-                for (size_t o = 0; o < outputEnd; ++o) {
-                    const uint16_t *from =
-                        canonical + (8 * outputBlock + o) * 9 * inputs + firstInput + first;
-                    for (size_t tap = 0; tap < 9; ++tap)
-                        for (size_t i = 0; i < std::min<size_t>(8, channels - first); ++i)
-                            g[tap].at[8 * i + o] = floatFromHalf(from[tap * inputs + i]);
-                }
-                Many rows[3][6], columns[6];
-                for (size_t y = 0; y < 3; ++y)
-                    transform(g[3 * y], g[3 * y + 1], g[3 * y + 2], rows[y]);
-                for (size_t x = 0; x < 6; ++x) {
-                    transform(rows[0][x], rows[1][x], rows[2][x], columns);
-                    for (size_t y = 0; y < 6; ++y)
-                        for (size_t e = 0; e < 64; ++e) // input of each: 0 2, 4 6, 1 3, 5 7
-                            packed[(y * 6 + x) * step + e] = halfFromFloat(
-                                columns[y].at[(e / 32 + e / 16 % 2 * 4 + e % 2 * 2) * 8 + e / 2 % 8]);
-                }
+                const TransformedWeights u =
+                    transformedWeights(canonical + firstInput + first, std::min<size_t>(8, channels - first),
+                                       inputs, 8 * outputBlock, outputs);
+                for (size_t position = 0; position < kPositions; ++position)
+                    for (size_t e = 0; e < 64; ++e) // input of each: 0 2, 4 6, 1 3, 5 7
+                        packed[position * step + e] = halfFromFloat(
+                            u.at[position][(e / 32 + e / 16 % 2 * 4 + e % 2 * 2) * 8 + e / 2 % 8]);
             }
             firstInput += channels;
         }

@@ -128,6 +128,7 @@ OpBuffers Conv2d::upload(OpCase &c, const GraphKernels &kernels, uint32_t row) {
 Result<GraphKernels> Conv2d::choose(const OpCase &c, const std::string &name) {
     Traits with = traits();
     with.cpu = with.cpu || software_;
+    with.caps.bufferDeviceAddress = with.caps.bufferDeviceAddress && !noAddresses_;
     with.preferred = name;
     const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
     Result<GraphKernels> kernels = chooseKernels(c.model, c.graph, c.shapes, with, all);
@@ -215,7 +216,11 @@ void Conv2d::expectSlicesAndFoldsEqualTheWhole(const std::string &kernel) {
     const ConvCase square{"Split", {12}, 40, 2, 30, 110},
         pointwise{"Split", {12}, 40, 2, 20, 70, 1, 1, 1, 0, 0, 0, 0},
         twice{"Split", {12}, 40, 2, 20, 35, 3, 3, 1, 1, 1, 1, 1, true};
-    OpCase c = makeCase(doubled ? twice : kernel == "conv2d held" ? pointwise : square);
+    const ConvCase manyInputs{"Split", {40}, 40, 2, 30, 110};
+    OpCase c = makeCase(doubled                             ? twice
+                        : kernel == "conv2d held"           ? pointwise
+                        : kernel == "conv2d winograd whole" ? manyInputs
+                                                            : square);
     c.wantStatistics();
     const Result<GraphKernels> kernels = choose(c, kernel);
     ASSERT_TRUE(kernels.ok()) << kernels.status().message;
@@ -228,15 +233,17 @@ void Conv2d::expectSlicesAndFoldsEqualTheWhole(const std::string &kernel) {
                              statistics = floatsOf(buffers.outputStatistics);
 
     const auto expectSame = [&](const std::vector<Dispatch> &parts) {
-        buffers.output = buffer(buffers.output.end - buffers.output.begin);
-        buffers.outputStatistics = buffer(buffers.outputStatistics.end - buffers.outputStatistics.begin);
+        const BufferRange output = buffer(buffers.output.end - buffers.output.begin),
+                          entries = buffer(buffers.outputStatistics.end - buffers.outputStatistics.begin);
         std::vector<Dispatch> moved = parts;
-        for (Dispatch &part : moved) {
-            part.bindings[5].range = buffers.output;
-            part.bindings[6].range = buffers.outputStatistics;
-        }
+        for (Dispatch &part : moved)
+            for (Binding &binding : part.bindings)
+                if (binding.range.buffer == buffers.output.buffer)
+                    binding.range = output;
+                else if (binding.range.buffer == buffers.outputStatistics.buffer)
+                    binding.range = entries;
         run(moved);
-        const std::vector<float> again = floatsOf(buffers.output), other = floatsOf(buffers.outputStatistics);
+        const std::vector<float> again = floatsOf(output), other = floatsOf(entries);
         EXPECT_EQ(0, std::memcmp(whole.data(), again.data(), whole.size() * 4));
         EXPECT_EQ(0, std::memcmp(statistics.data(), other.data(), statistics.size() * 4));
     };

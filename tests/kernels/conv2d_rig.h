@@ -40,7 +40,8 @@ protected:
     // The kernel that the rules take on GPUs of such registers.
     std::string chosenBy(RegisterTiles tiles, const ConvCase &wanted);
 
-    bool software_ = false; // kernels that only those have
+    bool software_ = false;    // kernels that only those have
+    bool noAddresses_ = false; // kernels of devices without buffer addresses
 
     void expectMatchesReference(const ConvCase &wanted, const std::vector<std::string> &names,
                                 int expectedVariants);

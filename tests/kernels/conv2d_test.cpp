@@ -88,14 +88,14 @@ INSTANTIATE_TEST_SUITE_P(Table, Conv2dShuffleShapes, testing::ValuesIn(convCases
 const ConvCase kWinogradCases[] = {
     {"OnePixel", {40}, 64, 1, 1, 1},
     {"OddSizeOddChannels", {37}, 43, 1, 7, 9},
-    {"ManyTilesBatchTwo", {40}, 32, 2, 37, 30},
+    {"ManyTilesBatchTwo", {56}, 32, 2, 37, 30},
     {"TwoSources", {16, 40}, 64, 1, 10, 12},
     {"TwoSourcesOddChannels", {30, 35}, 46, 2, 7, 5},
     {"NoPadding", {40}, 64, 1, 6, 9, 3, 3, 1, 0, 0, 0, 0},
     {"UnevenPadding", {40}, 64, 1, 6, 9, 3, 3, 1, 2, 0, 1, 3},
     {"Upsample", {66}, 48, 1, 5, 7, 3, 3, 1, 1, 1, 1, 1, true},
     {"UpsampleTwoSources", {64, 8}, 72, 2, 3, 5, 3, 3, 1, 1, 1, 1, 1, true},
-    {"ResidualAndScale", {48}, 40, 2, 7, 9, 3, 3, 1, 1, 1, 1, 1, false, 0, kActivation, 0.5f},
+    {"ResidualAndScale", {56}, 40, 2, 7, 9, 3, 3, 1, 1, 1, 1, 1, false, 0, kActivation, 0.5f},
     {"ResidualDoubled", {64}, 35, 1, 6, 10, 3, 3, 1, 1, 1, 1, 1, false, 1},
     {"RowsOfBiasAndScale", {64}, 33, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
     {"SeveralBands", {128}, 128, 1, 66, 70},
@@ -114,7 +114,24 @@ const ConvCase kWinogradCases[] = {
     {"LargerPrimeNumberOfBlocksEightTiles", {328}, 24, 1, 8, 16},
     {"SeveralBandsTheLastOfEightTiles", {64}, 64, 1, 76, 96},
     {"SeveralBandsFewerChannels", {64}, 32, 1, 101, 98},
-    {"NarrowMap", {40}, 32, 1, 16, 36},
+    {"NarrowMap", {56}, 32, 1, 16, 36},
+};
+
+// Those of its kernel in one dispatch: two to six blocks of channels, no more of outputs.
+const ConvCase kWholeCases[] = {
+    {"OnePixel", {32}, 32, 1, 1, 1},
+    {"SixteenChannels", {14}, 10, 1, 6, 11},
+    {"TwentyFourChannels", {24}, 24, 2, 9, 14},
+    {"ThirtyTwoChannels", {32}, 32, 2, 11, 30},
+    {"FortyChannels", {40}, 33, 1, 16, 20},
+    {"FortyEightChannels", {48}, 48, 1, 12, 7},
+    {"FewOutputs", {48}, 3, 1, 10, 13},
+    {"TwoSources", {16, 16}, 12, 1, 10, 12},
+    {"TwoSourcesOddChannels", {3, 21}, 6, 2, 7, 5},
+    {"UnevenPadding", {30}, 32, 1, 6, 9, 3, 3, 1, 2, 0, 0, 2},
+    {"ResidualAndScale", {24}, 12, 2, 7, 9, 3, 3, 1, 1, 1, 1, 1, false, 0, kActivation, 0.5f},
+    {"RowsOfBiasAndScale", {18}, 9, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
+    {"StatisticsCombined", {16}, 9, 1, 221, 226},
 };
 
 // And the tables of the kernel that holds its tiles: few channels.
@@ -140,7 +157,8 @@ const ConvCase kTilesCases[] = {
 // which the value stored adds 0.3e-3.
 class Winograd : public Conv2dWithSubgroups, public testing::WithParamInterface<ConvCase> {
 protected:
-    // `kernel`'s relative L2 error; of single values it may be five times that.
+    // `kernel`'s relative L2 error; of single values it may be five times that, and the rounding of what is
+    // stored.
     void expectNear(const char *kernel, double tolerance, const Map &found, const Map &expected) {
         double error = 0, norm = 0, largest = 0;
         ASSERT_EQ(found.values.size(), expected.values.size());
@@ -148,7 +166,7 @@ protected:
             const double difference = found.values[i] - expected.values[i];
             error += difference * difference;
             norm += expected.values[i] * expected.values[i];
-            largest = std::max(largest, std::fabs(difference));
+            largest = std::max(largest, std::fabs(difference) - 0x1p-11 * std::fabs(expected.values[i]));
         }
         const double rms = std::sqrt(norm / static_cast<double>(found.values.size()));
         const double largestTolerance = 16.0 / 3 * tolerance;
@@ -166,8 +184,20 @@ TEST_P(Winograd, MatchesReference) {
                                traits().caps.bufferDeviceAddress);
 }
 
-// Of F(2x2) half of that: the elements of G g G^T are at most sums of nine weights.
-class Tiles : public Winograd {};
+// With U in fp32 the error is what the value stored adds.
+class Whole : public Winograd {};
+
+TEST_P(Whole, MatchesReference) {
+    expectMatchesReference("conv2d winograd whole", 0.3e-3,
+                           canShuffle() && traits().caps.subgroupSize == 8 &&
+                               traits().caps.bufferDeviceAddress);
+}
+
+// Of F(2x2) half of that of F(4x4): the elements of G g G^T are at most sums of nine weights.
+class Tiles : public Winograd {
+protected:
+    Tiles() { noAddresses_ = true; }
+};
 
 TEST_P(Tiles, MatchesReference) {
     expectMatchesReference("conv2d tiles", 0.75e-3, canShuffle());
@@ -198,36 +228,56 @@ void Winograd::expectMatchesReference(const char *kernel, double tolerance, bool
 
 INSTANTIATE_TEST_SUITE_P(Table, Winograd, testing::ValuesIn(kWinogradCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
+INSTANTIATE_TEST_SUITE_P(Table, Whole, testing::ValuesIn(kWholeCases),
+                         [](const auto &entry) { return std::string(entry.param.name); });
 INSTANTIATE_TEST_SUITE_P(Table, Tiles, testing::ValuesIn(kTilesCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
 
 TEST_F(Conv2dWithSubgroups, WinogradHandsOnInfinitiesAndNaNs) {
     if (!canShuffle() || traits().caps.subgroupSize != 8 || !traits().caps.bufferDeviceAddress)
         GTEST_SKIP() << "for software devices with subgroups of eight";
-    for (const double bad : {HUGE_VAL, -HUGE_VAL, std::nan("")}) {
-        OpCase c = makeCase({"Bad", {40}, 64, 1, 9, 9});
-        c.inputs[0].values[9 * 9 * 11 + 4 * 9 + 4] = bad; // channel 11, in the middle
-        const Result<GraphKernels> kernels = choose(c, "conv2d winograd");
-        ASSERT_TRUE(kernels.ok()) << kernels.status().message;
-        const OpBuffers buffers = upload(c, kernels.value(), 0);
-        run(buildDispatches(kernels.value(), c.model, c.graph, c.shapes, 0, buffers, traits()));
-        const Map found = readActivation(buffers.output, c.shapes.tensors[c.op().output]);
-        for (size_t channel = 0; channel < 64; ++channel)
-            for (const size_t y : {3, 4, 5})
-                EXPECT_FALSE(std::isfinite(found.values[(channel * 9 + y) * 9 + 4])) << bad;
+    const struct {
+        const char *kernel;
+        uint32_t outputs;
+    } kinds[] = {{"conv2d winograd", 64}, {"conv2d winograd whole", 40}};
+    for (const auto &kind : kinds) {
+        for (const double bad : {HUGE_VAL, -HUGE_VAL, std::nan("")}) {
+            OpCase c = makeCase({"Bad", {40}, kind.outputs, 1, 9, 9});
+            c.wantStatistics();
+            c.inputs[0].values[9 * 9 * 11 + 4 * 9 + 4] = bad; // channel 11, in the middle
+            const Result<GraphKernels> kernels = choose(c, kind.kernel);
+            ASSERT_TRUE(kernels.ok()) << kernels.status().message;
+            const OpBuffers buffers = upload(c, kernels.value(), 0);
+            run(buildDispatches(kernels.value(), c.model, c.graph, c.shapes, 0, buffers, traits()));
+            const Map found = readActivation(buffers.output, c.shapes.tensors[c.op().output]);
+            for (size_t channel = 0; channel < kind.outputs; ++channel)
+                for (const size_t y : {3, 4, 5})
+                    EXPECT_FALSE(std::isfinite(found.values[(channel * 9 + y) * 9 + 4])) << bad;
+            // Of every channel at least one entry says so.
+            const std::vector<float> entries = floatsOf(buffers.outputStatistics);
+            const size_t tiles = kernels->statistics[c.op().output].tiles;
+            for (size_t channel = 0; channel < kind.outputs; ++channel) {
+                bool finite = true;
+                for (size_t tile = 0; tile < tiles; ++tile)
+                    finite = finite &&
+                             std::isfinite(entries[((channel / 8 * tiles + tile) * 8 + channel % 8) * 4 + 1]);
+                EXPECT_FALSE(finite) << kind.kernel << ", " << bad << ", channel " << channel;
+            }
+        }
     }
 }
 
 TEST_F(Conv2dWithSubgroups, WinogradIsChosenWhereThereAreChannelsAndTilesEnough) {
     const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
-    const auto chosen = [&](const ConvCase &wanted) {
+    const auto chosen = [&](const ConvCase &wanted, bool addresses = true, uint32_t shared = 32768) {
         const OpCase c = makeCase(wanted);
         Traits with = traits();
         with.cpu = true;
+        with.caps.maxSharedBytes = shared;
         with.caps.subgroupSize = 8;
         with.caps.subgroupOperations = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
         with.caps.maxTexelBufferElements = 1u << 27;
-        with.caps.bufferDeviceAddress = true;
+        with.caps.bufferDeviceAddress = addresses;
         return chooseKernels(c.model, c.graph, c.shapes, with, all)->ops[0];
     };
     const OpKernel large = chosen({"Large", {128}, 128, 1, 32, 32});
@@ -239,7 +289,14 @@ TEST_F(Conv2dWithSubgroups, WinogradIsChosenWhereThereAreChannelsAndTilesEnough)
     EXPECT_EQ(chosen({"EightFewer", {96}, 96, 1, 8, 8}).name, "conv2d texels");
     EXPECT_EQ(small.name, "conv2d texels");
     EXPECT_EQ(small.weightBytes, large.weightBytes);
-    EXPECT_EQ(chosen({"Thin", {9}, 8, 1, 64, 64}).name, "conv2d tiles");
+    EXPECT_EQ(chosen({"Thin", {8}, 8, 1, 64, 64}).name, "conv2d tiles");
+    const ConvCase middle{"Middle", {32}, 32, 1, 64, 64};
+    EXPECT_EQ(chosen(middle).name, "conv2d winograd whole");
+    EXPECT_EQ(chosen(middle, false).name, "conv2d tiles");
+    EXPECT_EQ(chosen(middle, true, 8192).name, "conv2d tiles");
+    EXPECT_EQ(chosen({"MoreOutputs", {32}, 40, 1, 64, 64}).name, "conv2d tiles");
+    EXPECT_EQ(chosen({"Most", {48}, 48, 1, 64, 64}).name, "conv2d winograd whole");
+    EXPECT_EQ(chosen({"Smaller", {48}, 48, 1, 64, 64, 3, 3, 1, 0, 0, 0, 0}).name, "conv2d winograd");
     EXPECT_EQ(chosen({"Strided", {128}, 128, 1, 64, 64, 3, 3, 2}).name, "conv2d texels");
 }
 
@@ -253,6 +310,8 @@ TEST_F(Conv2dWithSubgroups, SlicesAndFoldsEqualTheWholeToTheBit) {
     for (const char *kernel : {"conv2d shuffle", "conv2d texels", "conv2d held", "conv2d tiles"})
         if (canShuffle())
             expectSlicesAndFoldsEqualTheWhole(kernel);
+    if (canShuffle() && traits().caps.subgroupSize == 8 && traits().caps.bufferDeviceAddress)
+        expectSlicesAndFoldsEqualTheWhole("conv2d winograd whole");
 }
 
 TEST_F(Conv2d, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {

@@ -1,0 +1,230 @@
+// Winograd convolution of few channels in one dispatch, on software devices: when it suits, weight transform,
+// dispatch. See shaders/winograd_whole.comp.
+#include "kernels/conv2d.h"
+#include "kernels/group_norm.h"
+#include "kernels/half.h"
+#include "kernels/winograd_transform.h"
+
+#include <algorithm>
+
+namespace mote::kernels {
+
+namespace {
+
+constexpr uint32_t kSubgroups = 12, kLanes = 8, kSharedBytes = (36 * kSubgroups * 2 + kSubgroups * 4) * 16;
+constexpr uint32_t kFewestBlocks = 2, kMostBlocks = 6;
+constexpr uint32_t kBindings = 8, kPushWords = 32, kAddressBindings = 0x3f;
+constexpr uint64_t kMaxGroups = 1u << 18, kMaxTiles = 1u << 22; // what groups and tiles are numbered up to
+// Statistics entries of a channel that are combined by a dispatch of their own before anybody reads them.
+constexpr uint32_t kManyEntries = 4 * kStatisticsTiles;
+
+struct Grid {
+    uint32_t tiles; // of a workgroup
+    uint32_t tilesPerRow, tilesPerImage, groupsPerImage;
+};
+
+Grid gridOf(const ConvFacts &facts) {
+    Grid grid;
+    grid.tiles = kSubgroups / (facts.blocks0 + facts.blocks1);
+    grid.tilesPerRow = static_cast<uint32_t>(divideUp(facts.output.w, 4));
+    grid.tilesPerImage = static_cast<uint32_t>(divideUp(facts.output.h, 4)) * grid.tilesPerRow;
+    grid.groupsPerImage = static_cast<uint32_t>(divideUp(grid.tilesPerImage, grid.tiles));
+    return grid;
+}
+
+// norm: null where the source is read as it is.
+gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts, const Op *norm,
+                                     bool statistics) {
+    const size_t sources = norm ? norm->inputs.size() : view.op.inputs.size();
+    std::vector<uint32_t> constants = {facts.blocks0 + facts.blocks1,
+                                       facts.outputBlocks,
+                                       gridOf(facts).tiles,
+                                       static_cast<uint32_t>(sources),
+                                       view.op.residual != kNone ? 1u : 0u,
+                                       statistics ? 1u : 0u,
+                                       6,
+                                       4,
+                                       3};
+    if (norm)
+        constants.push_back(static_cast<uint32_t>(norm->activation));
+    return pipelineOf(norm ? ShaderId::WinogradWholeNormalised : ShaderId::WinogradWhole,
+                      std::move(constants), kBindings, kPushWords, 0, kAddressBindings);
+}
+
+// Workgroups whose statistics become one entry.
+uint32_t combinedGroups(const Grid &grid) {
+    return grid.groupsPerImage > kManyEntries
+               ? static_cast<uint32_t>(divideUp(grid.groupsPerImage, kStatisticsTiles))
+               : 1;
+}
+
+// Of the statistics before they are combined; 0 where they are not.
+uint64_t entryBytes(const ConvFacts &facts, bool statistics) {
+    const Grid grid = gridOf(facts);
+    return statistics && combinedGroups(grid) != 1 ? uint64_t{facts.output.n} * facts.outputBlocks *
+                                                         grid.groupsPerImage * kLanes * 4 * sizeof(float)
+                                                   : 0;
+}
+
+gpu::PipelineDescription combinePipeline() {
+    return pipelineOf(ShaderId::StatisticsCombine, {}, 2, 5, 1);
+}
+
+// norm: null where the source is read as it is. Scratch: what is to be combined, then the norm's
+// coefficients.
+void complete(const OpView &view, const ConvFacts &facts, const OpView *norm, bool statistics,
+              OpKernel &kernel) {
+    kernel.pipelines = {pipelineFor(view, facts, norm ? &norm->op : nullptr, statistics)};
+    kernel.scratchBytes = entryBytes(facts, statistics);
+    if (kernel.scratchBytes != 0)
+        kernel.pipelines.push_back(combinePipeline());
+    if (norm) {
+        kernel.pipelines.push_back(coefficientsPipeline(*norm));
+        kernel.scratchBytes = divideUp(kernel.scratchBytes, 256) * 256 + coefficientBytes(norm->output());
+    }
+}
+
+} // namespace
+
+uint64_t wholeWeightBytes(const ConvFacts &facts) {
+    return uint64_t{36} * 64 * sizeof(float) * (facts.blocks0 + facts.blocks1) * facts.outputBlocks;
+}
+
+bool wholeSuits(const OpView &view, const ConvFacts &facts, const Traits &traits) {
+    const Op &op = view.op;
+    const uint32_t blocks = facts.blocks0 + facts.blocks1;
+    return traits.cpu && canShuffle(traits.caps) && traits.caps.subgroupSize == kLanes &&
+           traits.caps.bufferDeviceAddress && traits.caps.maxSharedBytes >= kSharedBytes &&
+           traits.caps.maxWorkgroupInvocations >= kSubgroups * kLanes && facts.kernelHeight == 3 &&
+           facts.kernelWidth == 3 && op.stride == 1 && !facts.port && facts.output.h == facts.input.h &&
+           facts.output.w == facts.input.w && op.inputResample == Resample::None &&
+           (op.residual == kNone || op.residualResample == Resample::None) && blocks >= kFewestBlocks &&
+           blocks <= kMostBlocks && facts.outputBlocks <= blocks &&
+           fitsBothWeights(traits, secondWeightOffset(facts) + wholeWeightBytes(facts));
+}
+
+bool wholeKernel(const OpView &view, const ConvFacts &facts, const Traits &traits, bool statistics,
+                 OpKernel &kernel) {
+    const Grid grid = gridOf(facts);
+    if (uint64_t{facts.output.n} * grid.groupsPerImage > kMaxGroups || grid.tilesPerImage > kMaxTiles)
+        return false;
+    complete(view, facts, nullptr, statistics, kernel);
+    return fitsTexels(traits, kernel.scratchBytes);
+}
+
+uint32_t wholeStatisticsTiles(const ConvFacts &facts) {
+    const Grid grid = gridOf(facts);
+    return static_cast<uint32_t>(divideUp(grid.groupsPerImage, combinedGroups(grid)));
+}
+
+bool wholeTakesNorm(const OpView &view, const OpView &norm, const GraphKernels &kernels, OpKernel &kernel) {
+    // Channels joined in the middle of a block would be normalised at two addresses.
+    if (kernel.pipelines.front().shader.id != static_cast<uint32_t>(ShaderId::WinogradWhole) ||
+        (norm.op.inputs.size() > 1 && norm.input(0).c % 8 != 0))
+        return false;
+    const NormFacts facts = normFactsOf(norm, kernels);
+    if (2 * facts.norms * (facts.entries(kLanes) + 2) + 100 > kMaxLoopIterations)
+        return false;
+    kernel.norm = norm.index;
+    complete(view, factsOf(view), &norm, kernels.statistics[view.op.output].tiles != 0, kernel);
+    return true;
+}
+
+Result<std::vector<Dispatch>> buildWhole(const OpView &view, const ConvFacts &facts,
+                                         const GraphKernels &kernels, const OpBuffers &buffers,
+                                         bool statistics, const Traits &traits) {
+    const Op &op = view.op;
+    const OpKernel &kernel = kernels.ops[view.index];
+    const Grid grid = gridOf(facts);
+    const TableRow bias = tableRow(rowsOf(view, op.bias), buffers, 2 * facts.outputBlocks);
+    BufferRange weights = buffers.weights;
+    weights.begin += secondWeightOffset(facts);
+    weights.end = weights.begin + wholeWeightBytes(facts);
+    const Binding none = unused(weights);
+    const uint64_t entries = entryBytes(facts, statistics);
+    const BufferRange combining{buffers.scratch.buffer, buffers.scratch.begin,
+                                buffers.scratch.begin + entries};
+    std::vector<Dispatch> dispatches;
+    std::vector<Binding> sources = {{buffers.inputs[0], Access::Read},
+                                    facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none};
+    Binding coefficients = none;
+    uint32_t blocks0 = facts.blocks0;
+    if (kernel.norm != kNone) {
+        const OpView norm{view.model, view.graph, view.shapes, view.graph.ops[kernel.norm], kernel.norm};
+        const NormFacts from = normFactsOf(norm, kernels);
+        const uint64_t begin = buffers.scratch.begin + divideUp(entries, 256) * 256;
+        const BufferRange made{buffers.scratch.buffer, begin, begin + coefficientBytes(norm.output())};
+        MOTE_TRY_ASSIGN(Dispatch dispatch, buildCoefficients(norm, from, *buffers.norm, made, traits));
+        dispatches.push_back(std::move(dispatch));
+        coefficients = {made, Access::Read};
+        sources = normBindings(from, *buffers.norm, none);
+        sources.resize(2);
+        blocks0 = from.blocks0;
+    }
+    PushWords push;
+    push.add({facts.input.h, facts.input.w, blocks0, grid.tilesPerRow, grid.tilesPerImage,
+              grid.groupsPerImage, op.padTop | op.padLeft << 16, bias.index, bias.stride});
+    push.addFloat(outputFactor(op, buffers.row));
+    push.add({0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+    MOTE_TRY_ASSIGN(Dispatch dispatch,
+                    makeDispatch(op.name + " (" + kernel.name + ")", kernel.pipelines.front(),
+                                 {sources[0],
+                                  sources[1],
+                                  {weights, Access::Read},
+                                  {buffers.bias, Access::Read},
+                                  op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
+                                  coefficients,
+                                  {buffers.output, Access::Write},
+                                  !statistics    ? unused(buffers.output)
+                                  : entries != 0 ? Binding{combining, Access::Write}
+                                                 : Binding{buffers.outputStatistics, Access::Write}},
+                                 std::move(push), uint64_t{facts.output.n} * grid.groupsPerImage, traits));
+    dispatch.operations = view.shapes.costs[view.index].operations;
+    dispatch.bytes = view.shapes.costs[view.index].bytes;
+    dispatches.push_back(std::move(dispatch));
+    if (entries != 0) {
+        const uint64_t results =
+            uint64_t{facts.output.n} * facts.outputBlocks * wholeStatisticsTiles(facts) * 8;
+        PushWords combine;
+        combine.add({results, grid.groupsPerImage, combinedGroups(grid)});
+        MOTE_TRY_ASSIGN(Dispatch last,
+                        makeDispatch(op.name + " (statistics)", combinePipeline(),
+                                     {{combining, Access::Read}, {buffers.outputStatistics, Access::Write}},
+                                     std::move(combine), divideUp(results, kLocalSize), traits));
+        dispatches.push_back(std::move(last));
+    }
+    return dispatches;
+}
+
+// [36][source, block, 8 inputs][outputBlock][8 outputs]; of a block first the even channels, then the odd
+// ones.
+void packWhole(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
+               float *packed) {
+    const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
+    const size_t outputs = shape[0], inputs = shape[3], outputBlocks = divideUp(outputs, 8);
+    size_t blocks = 0;
+    for (uint32_t source : op.inputs)
+        blocks += divideUp(graph.tensors[source].channels, 8);
+    const size_t step = blocks * outputBlocks * 64; // from one of the 36 positions to the next
+    const auto laneOf = [](size_t channel) { return channel / 2 + channel % 2 * 4; };
+    for (size_t outputBlock = 0; outputBlock < outputBlocks; ++outputBlock) {
+        size_t block = 0, firstInput = 0;
+        for (uint32_t source : op.inputs) {
+            const size_t channels = graph.tensors[source].channels;
+            for (size_t first = 0; first < channels; first += 8, ++block) {
+                const TransformedWeights u =
+                    transformedWeights(canonical + firstInput + first, std::min<size_t>(8, channels - first),
+                                       inputs, 8 * outputBlock, outputs);
+                for (size_t position = 0; position < 36; ++position)
+                    for (size_t i = 0; i < 8; ++i)
+                        for (size_t o = 0; o < 8; ++o)
+                            packed[position * step +
+                                   ((8 * block + laneOf(i)) * outputBlocks + outputBlock) * 8 + laneOf(o)] =
+                                u.at[position][8 * i + o];
+            }
+            firstInput += channels;
+        }
+    }
+}
+
+} // namespace mote::kernels
