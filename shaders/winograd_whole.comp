@@ -30,14 +30,13 @@ layout(constant_id = 0) const int BLOCKS = 4;        // of inputs, at most 6
 layout(constant_id = 1) const int OUTPUT_BLOCKS = 4; // at most BLOCKS
 layout(constant_id = 2) const int TILES = 3;         // SUBGROUPS / BLOCKS
 layout(constant_id = 3) const int SOURCES = 1;
-layout(constant_id = 4) const int RESIDUAL = 0;
-layout(constant_id = 5) const int STATISTICS = 0;
+layout(constant_id = 4) const int STATISTICS = 0;
 // Loops end at constants that only the driver knows: unrolled there, the module stays small.
-layout(constant_id = 6) const int SIX = 6;
-layout(constant_id = 7) const int FOUR = 4;
-layout(constant_id = 8) const int POSITIONS = 3; // of a subgroup
+layout(constant_id = 5) const int SIX = 6;
+layout(constant_id = 6) const int FOUR = 4;
+layout(constant_id = 7) const int POSITIONS = 3; // of a subgroup
 #if NORMALISE
-layout(constant_id = 9) const int ACTIVATION = 0; // mote::ActivationFunction
+layout(constant_id = 8) const int ACTIVATION = 0; // mote::ActivationFunction
 #endif
 #define SIDE SIX
 
@@ -46,7 +45,7 @@ layout(push_constant) uniform Push {
     uint inputHeight, inputWidth; // and of the output
     uint blocks0;
     uint tilesPerRow, tilesPerImage, groupsPerImage;
-    int padding;     // top, left in the high half
+    uint padding;    // top, left in the high half, in the highest bit whether there is a residual
     uint biasIndex;  // of the row's first vec4
     uint biasStride; // vec4 from an image's row to the next one's; 0: one row for all
     float outputScale;
@@ -87,8 +86,8 @@ void readSource(uint own, uint image, uint firstTile) {
     uint block = quotient(unit, uint(TILES));
     uint tile = min(firstTile + unit - block * TILES, pc.tilesPerImage - 1);
     uint tileY = quotient(tile, pc.tilesPerRow);
-    int top = int(4 * tileY) - (pc.padding & 0xffff);
-    int left = int(4 * (tile - tileY * pc.tilesPerRow)) - (pc.padding >> 16);
+    int top = int(4 * tileY) - int(pc.padding & 0xffff);
+    int left = int(4 * (tile - tileY * pc.tilesPerRow)) - int((pc.padding >> 16) & 0x7fff);
     float scale = 1, offset = 0;
 #if NORMALISE
     Floats coefficients = Floats(packed(pc.coefficientsAddress) + uint64_t((image * BLOCKS + block) * 64));
@@ -158,6 +157,8 @@ void writeOutput(uint own, uint image, uint firstTile) {
         timesA(done[0][j], done[1][j], done[2][j], done[3][j], done[4][j], done[5][j], outputs[0][j], outputs[1][j],
                outputs[2][j], outputs[3][j]);
 
+    // Without a residual its address is that of the output, and a pipeline less is to be made.
+    uint residualMask = 0 - (pc.padding >> 31);
     uint first = imageBlock * (pc.inputHeight * pc.inputWidth) + y * pc.inputWidth + x;
     uint places[4][4], words[4][4];
     float sum = 0, most = 0;
@@ -165,8 +166,8 @@ void writeOutput(uint own, uint image, uint firstTile) {
         [[unroll]] for (int j = 0; j < FOUR; ++j) {
             places[i][j] = first + min(i, rows - 1) * pc.inputWidth + min(j, columns - 1);
             float value = outputs[i][j] + begin;
-            if (RESIDUAL != 0)
-                value += valueOfLane(Words(packed(pc.residualAddress) + uint64_t(places[i][j]) * 16).at[0]);
+            float added = valueOfLane(Words(packed(pc.residualAddress) + uint64_t(places[i][j]) * 16).at[0]);
+            value += uintBitsToFloat(floatBitsToUint(added) & residualMask);
             uint bits = halfBits(value * pc.outputScale);
             outputs[i][j] = firstHalf(bits);
             most = max(most, abs(outputs[i][j]));

@@ -8,12 +8,13 @@
 
 namespace mote::kernels {
 
-// Infinity and NaN do not occur in weights of a valid file, and would stay what they are.
+// Infinity and NaN do not occur in weights of a valid file; both become infinity, which results then show.
 inline float floatFromHalf(uint16_t half) {
     const uint32_t bits = uint32_t{half & 0x7fffu} << 13;
     float magnitude = 0;
     std::memcpy(&magnitude, &bits, sizeof bits);
     magnitude *= 0x1p112f; // the exponents differ by 112
+    magnitude = magnitude < 65536 ? magnitude : HUGE_VALF;
     return (half & 0x8000) != 0 ? -magnitude : magnitude;
 }
 

@@ -40,7 +40,6 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts,
                                        facts.outputBlocks,
                                        gridOf(facts).tiles,
                                        static_cast<uint32_t>(sources),
-                                       view.op.residual != kNone ? 1u : 0u,
                                        statistics ? 1u : 0u,
                                        6,
                                        4,
@@ -163,22 +162,24 @@ Result<std::vector<Dispatch>> buildWhole(const OpView &view, const ConvFacts &fa
     }
     PushWords push;
     push.add({facts.input.h, facts.input.w, blocks0, grid.tilesPerRow, grid.tilesPerImage,
-              grid.groupsPerImage, op.padTop | op.padLeft << 16, bias.index, bias.stride});
+              grid.groupsPerImage, op.padTop | op.padLeft << 16 | (op.residual != kNone ? 1u << 31 : 0),
+              bias.index, bias.stride});
     push.addFloat(outputFactor(op, buffers.row));
     push.add({0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
-    MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    makeDispatch(op.name + " (" + kernel.name + ")", kernel.pipelines.front(),
-                                 {sources[0],
-                                  sources[1],
-                                  {weights, Access::Read},
-                                  {buffers.bias, Access::Read},
-                                  op.residual != kNone ? Binding{buffers.residual, Access::Read} : none,
-                                  coefficients,
-                                  {buffers.output, Access::Write},
-                                  !statistics    ? unused(buffers.output)
-                                  : entries != 0 ? Binding{combining, Access::Write}
-                                                 : Binding{buffers.outputStatistics, Access::Write}},
-                                 std::move(push), uint64_t{facts.output.n} * grid.groupsPerImage, traits));
+    MOTE_TRY_ASSIGN(
+        Dispatch dispatch,
+        makeDispatch(op.name + " (" + kernel.name + ")", kernel.pipelines.front(),
+                     {sources[0],
+                      sources[1],
+                      {weights, Access::Read},
+                      {buffers.bias, Access::Read},
+                      op.residual != kNone ? Binding{buffers.residual, Access::Read} : unused(buffers.output),
+                      coefficients,
+                      {buffers.output, Access::Write},
+                      !statistics    ? unused(buffers.output)
+                      : entries != 0 ? Binding{combining, Access::Write}
+                                     : Binding{buffers.outputStatistics, Access::Write}},
+                     std::move(push), uint64_t{facts.output.n} * grid.groupsPerImage, traits));
     dispatch.operations = view.shapes.costs[view.index].operations;
     dispatch.bytes = view.shapes.costs[view.index].bytes;
     dispatches.push_back(std::move(dispatch));

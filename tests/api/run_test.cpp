@@ -351,7 +351,9 @@ TEST_F(Running, InspectionTracesEvaluatesChecksAndMeasures) {
     for (const mote_op_time &time : times) {
         EXPECT_NE(time.name[0], 0);
         EXPECT_GE(time.milliseconds, 0);
-        EXPECT_GE(time.dispatches, 1u);
+        // A norm may be made by the convolution that reads it.
+        EXPECT_TRUE(time.dispatches > 0 || std::string(time.name).find("norm") != std::string::npos)
+            << time.name;
         EXPECT_GT(time.bytes, 0u);
     }
     mote_session_destroy(session);
