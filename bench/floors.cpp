@@ -58,22 +58,30 @@ void add(Floor &sum, const Floor &floor) {
     sum.memorySeconds += floor.memorySeconds;
 }
 
-// What Winograd F(m x m, 3 x 3) needs besides the tensors around it, see shaders/winograd.glsl: V and M
-// staged in fp32, U in fp16. An input transform is 2 (m + 2) lines of a tile, an output transform m + 2 lines
-// and m columns. Three dispatches, of which each waits for the one before: input, product, output.
-std::vector<Work> winograd(const TensorShape &output, double inputs, double m, double operationsOfInputLine,
-                           double operationsOfOutputLine) {
-    const double positions = (m + 2) * (m + 2);
-    const double tiles = output.n * std::ceil(output.h / m) * std::ceil(output.w / m);
+// Winograd F(m x m, 3 x 3), see shaders/winograd.glsl: of V and of M there are side^2 and points^2 for a
+// tile.
+struct Transforms {
+    double m, side, points, operationsOfInputLine, operationsOfOutputLine;
+};
+constexpr Transforms kFour = {4, 6, 6, 20, 16}, kTwo = {2, 4, 4, 4, 4};
+// Of a doubled source.
+constexpr Transforms kFourDoubled = {4, 4, 5, 4, 7}, kTwoDoubled = {2, 3, 3, 3, 2};
+
+// What it needs besides the tensors around it: V and M staged in fp32, U in fp16. An input transform is
+// 2 side lines of a tile, an output transform `points` lines and m columns. Three dispatches, of which each
+// waits for the one before: input, product, output.
+std::vector<Work> winograd(const TensorShape &output, double inputs, const Transforms &of) {
+    const double positions = of.points * of.points;
+    const double tiles = output.n * std::ceil(output.h / of.m) * std::ceil(output.w / of.m);
     const double products = positions * tiles * inputs * output.c;
     std::vector<Work> work(3);
-    work[0].operations = tiles * 2 * (m + 2) * operationsOfInputLine * inputs;
-    work[0].stored = 4 * positions * tiles * inputs;
+    work[0].operations = tiles * 2 * of.side * of.operationsOfInputLine * inputs;
+    work[0].stored = 4 * of.side * of.side * tiles * inputs;
     work[1].operations = 2 * products;
     work[1].tileLoaded = products * operandBytes(4, output.c);
     work[1].loaded = work[0].stored + 2 * positions * inputs * output.c;
     work[1].stored = 4 * positions * tiles * output.c;
-    work[2].operations = tiles * (2 * m + 2) * operationsOfOutputLine * output.c;
+    work[2].operations = tiles * (of.points + of.m) * of.operationsOfOutputLine * output.c;
     work[2].loaded = work[1].stored;
     return work;
 }
@@ -155,12 +163,14 @@ private:
         direct.loaded = 2.0 * weight[0] * weight[1] * weight[2] * weight[3];
         std::vector<std::vector<Work>> ways = {{direct}};
         if (weight[1] == 3 && weight[2] == 3 && op.stride == 1) {
-            ways.push_back(winograd(output, weight[3], 4, 20, 16));
+            const bool doubled = op.inputResample == Resample::NearestUp2;
+            const Transforms four = doubled ? kFourDoubled : kFour, two = doubled ? kTwoDoubled : kTwo;
+            ways.push_back(winograd(output, weight[3], four));
             if (weight[3] <= kWholeChannels && weight[0] <= weight[3])
-                ways.push_back({whole(ways.back(), weight[3], output.c, 36)});
-            ways.push_back(winograd(output, weight[3], 2, 4, 4));
+                ways.push_back({whole(ways.back(), weight[3], output.c, four.points * four.points)});
+            ways.push_back(winograd(output, weight[3], two));
             if (weight[3] <= kHeldChannels)
-                ways.push_back({unstaged(ways.back(), weight[3], output.c, 16)});
+                ways.push_back({unstaged(ways.back(), weight[3], output.c, two.points * two.points)});
         }
         Floor least;
         for (std::vector<Work> &way : ways) {

@@ -48,13 +48,15 @@ layout(local_size_x = LOCAL_SIZE) in;
 #define KNOWN 131072
 #define ELEMENTS 4 // an invocation
 
+// What is not there costs nothing then on devices that walk through both sides of any branch.
+layout(constant_id = 0) const uint FLAGS = 0;
+
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
     uint elements; // N * C * H * W
     uint firstRow; // of the band in the whole image
     uint height, width, channels;
     uint registerStride;
-    uint flags;
     uint store;
     uint draw, stream;
     uint errorCode;
@@ -96,7 +98,7 @@ layout(binding = 7, std430) readonly buffer Variance {
 #endif
 
 bool has(uint flag) {
-    return (pc.flags & flag) != 0;
+    return (FLAGS & flag) != 0;
 }
 
 float term(float coefficient, float value) {

@@ -12,15 +12,35 @@
 //         0    b/2   -1/2 -b    1  0           1/3  -b/3   2/3
 //         0    1      0   -5/2  0  1           0     0     1            a = sqrt(1/2), b = sqrt(2)
 //
+// Where the source is doubled by nearest neighbour, its 6x6 pixels are 4x4 of the source itself, and 25 products do for
+// 16 outputs (four kernels of 2x2 need 64, F(2x2) on the doubled map 36). Of one dimension: with weights a, b, c and
+// S = a + b + c the outputs of s0 .. s3 are
+//
+//   a s0 + (b + c) s1 = a (s0 - s2) + S (s1 + s2) / 2 - (S / 2 - a) (s2 - s1)
+//   (a + b) s1 + c s2 =               S (s1 + s2) / 2 + (c - S / 2) (s2 - s1)
+//   a s1 + (b + c) s2 =               S (s1 + s2) / 2 + (S / 2 - a) (s2 - s1)
+//   (a + b) s2 + c s3 = c (s3 - s1) + S (s1 + s2) / 2 - (c - S / 2) (s2 - s1)
+//
+// five products of four elements, the third of which is in two of them:
+//
+//   B^T = 1  0 -1  0      G =  1    0    0        A^T = 1  1  0 -1  0
+//         0  1  1  0           1/2  1/2  1/2            0  1  1  0  0
+//         0 -1  1  0          -1/2 -1/2  1/2            0  1  0  1  0
+//         0 -1  0  1          -1/2  1/2  1/2            0  1 -1  0  1
+//                              0    0    1
+//
+// With U in fp16 that is off by 0.3e-3. The tables below are of POINTS = 5 there, SIDE = 4; else both are 6.
+//
 // Tiles are numbered along rows over the output map of an image, each image padded so that eight invocations, one
 // tile each, never see two images: an `entry` is tileLoops such eights, the unit of statistics; an image has
 // entriesPerImage of them. The dispatches work on a band: `columns` tiles, those of some consecutive entries.
 //
-//   staging V  [36][blocks][columns][8] float, of a block first its even channels, then its odd ones
-//           M  [parts][36][outputBlocks][columns][8] float; the parts, of a sum each, are added by the output's transform
+//   staging V  [SIDE^2][blocks][columns][8] float, of a block first its even channels, then its odd ones
+//           M  [parts][POINTS^2][outputBlocks][columns][8] float; the parts, of a sum each, are added by the output's
+//              transform
 //
-// From one of the 36 positions to the next there are positionStep() times eight floats, some more than in the
-// brackets: columns is often a power of two, and then what one tile has at 36 positions would fall into the same few
+// From one of the positions to the next there are positionStep() times eight floats, some more than in the
+// brackets: columns is often a power of two, and then what one tile has at all positions would fall into the same few
 // sets of a cache.
 //
 // Features of all three: subgroup operations basic and shuffle, subgroups of exactly 8.

@@ -24,7 +24,7 @@ layout(local_size_x = LOCAL_SIZE) in;
 layout(constant_id = 0) const int UPSAMPLE = 0; // 1: the input is doubled by nearest neighbour
 // Loops end at constants that only the driver knows: unrolled there, the module stays small.
 layout(constant_id = 1) const int SIX = 6;
-layout(constant_id = 2) const int SIDE = 6; // of a tile as stored: 4 where the input is doubled, padded by 1
+layout(constant_id = 2) const int SIDE = 6; // of a tile as stored, and of V: 4 where the input is doubled
 layout(constant_id = 3) const int SOURCES = 1;
 #if NORMALISE
 layout(constant_id = 4) const int ACTIVATION = 0; // mote::ActivationFunction
@@ -70,6 +70,20 @@ layout(binding = 2, std430) writeonly buffer Target8 {
 
 #include "winograd_source.glsl"
 
+// A row of a tile of a doubled source times B.
+void timesDoubledB(inout float s0, inout float s1, inout float s2, inout float s3) {
+    float sum = s1 + s2, difference = s2 - s1;
+    s0 = s0 - s2;
+    s3 = s3 - s1;
+    s1 = sum;
+    s2 = difference;
+}
+
+void transformDoubled(inout float s[6][6]) {
+    [[unroll]] for (int i = 0; i < SIDE; ++i) timesDoubledB(s[i][0], s[i][1], s[i][2], s[i][3]);
+    [[unroll]] for (int j = 0; j < SIDE; ++j) timesDoubledB(s[0][j], s[1][j], s[2][j], s[3][j]);
+}
+
 void main() {
     uint number = min(dispatchGroup(), pc.groupCount - 1);
     uint blocks = pc.blocks0 + pc.blocks1;
@@ -109,17 +123,17 @@ void main() {
         ownBlock = mix(block, block - pc.blocks0, second);
     }
     source += uint64_t(image * ownBlocks + ownBlock) * uint64_t(pc.inputHeight * pc.inputWidth * 16);
-    float h[6][6], d[6][6];
+    float d[6][6];
 #if NORMALISE
-    readTile(source, top, left, scale, offset, h);
+    readTile(source, top, left, scale, offset, d);
 #else
-    readTile(source, top, left, 1, 0, h);
+    readTile(source, top, left, 1, 0, d);
 #endif
-    [[unroll]] for (int i = 0; i < SIX; ++i)
-        [[unroll]] for (int j = 0; j < SIX; ++j)
-            d[i][j] = UPSAMPLE != 0 ? h[(i + 1) >> 1][(j + 1) >> 1] : h[i][j];
-    transformTile(d);
-    [[unroll]] for (int i = 0; i < SIX; ++i)
-        [[unroll]] for (int j = 0; j < SIX; ++j)
-            target8[(6 * i + j) * positionStep(blocks, pc.columns) + unit] = eightOfLanes(d[i][j]);
+    if (UPSAMPLE != 0)
+        transformDoubled(d);
+    else
+        transformTile(d);
+    [[unroll]] for (int i = 0; i < SIDE; ++i)
+        [[unroll]] for (int j = 0; j < SIDE; ++j)
+            target8[(SIDE * i + j) * positionStep(blocks, pc.columns) + unit] = eightOfLanes(d[i][j]);
 }

@@ -20,7 +20,7 @@ layout(local_size_x = LOCAL_SIZE) in;
 layout(constant_id = 0) const int RESIDUAL = 0; // 0 none, 1 same size, 2 nearest x2
 layout(constant_id = 1) const int STATISTICS = 0;
 // Loops end at constants that only the driver knows: unrolled there, the module stays small.
-layout(constant_id = 2) const int SIX = 6;
+layout(constant_id = 2) const int POINTS = 6; // 5 where the input is doubled
 layout(constant_id = 3) const int FOUR = 4;
 layout(constant_id = 4) const int PARTS = 1; // of M
 
@@ -45,6 +45,17 @@ layout(binding = 3, std430) writeonly buffer Target { uvec4 target[]; };
 layout(binding = 4, std430) writeonly buffer Statistics { vec4 statistics[]; };
 
 TIMES_A(vec4)
+
+void timesAOfPoints(vec4 m[6], out vec4 y[4]) {
+    if (POINTS == 6) {
+        timesA(m[0], m[1], m[2], m[3], m[4], m[5], y[0], y[1], y[2], y[3]);
+    } else {
+        y[0] = m[0] + m[1] - m[3];
+        y[1] = m[1] + m[2];
+        y[2] = m[1] + m[3];
+        y[3] = m[1] - m[2] + m[4];
+    }
+}
 
 void main() {
     uint lane = laneNumber();
@@ -80,21 +91,20 @@ void main() {
             vec4 halfDone[6][4];
             uint place = live ? 2 * (block * pc.columns + column) + h : 0;
             uint step = live ? 2 * positionStep(pc.outputBlocks, pc.columns) : 0;
-            [[unroll]] for (int i = 0; i < SIX; ++i) {
+            [[unroll]] for (int i = 0; i < POINTS; ++i) {
                 vec4 m[6];
-                [[unroll]] for (int j = 0; j < SIX; ++j) {
-                    m[j] = uintBitsToFloat(FETCH(source, place + (6 * i + j) * step));
+                [[unroll]] for (int j = 0; j < POINTS; ++j) {
+                    m[j] = uintBitsToFloat(FETCH(source, place + (POINTS * i + j) * step));
                     [[unroll]] for (int part = 1; part < PARTS; ++part)
-                        m[j] += uintBitsToFloat(FETCH(source, place + (36 * part + 6 * i + j) * step));
+                        m[j] += uintBitsToFloat(FETCH(source, place + (POINTS * (POINTS * part + i) + j) * step));
                 }
-                timesA(m[0], m[1], m[2], m[3], m[4], m[5], halfDone[i][0], halfDone[i][1], halfDone[i][2],
-                       halfDone[i][3]);
+                timesAOfPoints(m, halfDone[i]);
             }
             [[unroll]] for (int j = 0; j < FOUR; ++j) {
-                timesA(halfDone[0][j], halfDone[1][j], halfDone[2][j], halfDone[3][j], halfDone[4][j], halfDone[5][j],
-                       outputs[h][0][j], outputs[h][1][j], outputs[h][2][j], outputs[h][3][j]);
-                [[unroll]] for (int i = 0; i < FOUR; ++i)
-                    outputs[h][i][j] += begin;
+                vec4 m[6], y[4];
+                [[unroll]] for (int i = 0; i < POINTS; ++i) m[i] = halfDone[i][j];
+                timesAOfPoints(m, y);
+                [[unroll]] for (int i = 0; i < FOUR; ++i) outputs[h][i][j] = y[i] + begin;
             }
         }
 

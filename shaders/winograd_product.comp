@@ -1,12 +1,12 @@
-// M = U V at each of the 36 positions, see winograd.glsl; each part of the sums by itself.
+// M = U V at each position, see winograd.glsl; each part of the sums by itself.
 //
 //   source   V
-//   weights  U, [36][outputBlock][block][4][8 outputs] words, two halfs each, of inputs side by side in V
+//   weights  U, [POINTS^2][outputBlock][block][4][8 outputs] words, two halfs each, of inputs side by side in V
 //   target   M
 //
 // The eight invocations of a subgroup are eight outputs, and V comes as the operand of a multiplication that has one
 // address for all of them. Such a unit makes TILES tiles of OUTPUT_BLOCKS blocks of outputs of one part at one position.
-// Workgroup: eight units; groups = ceil(36 * parts * tileGroups * outputGroups / 8), outputs fastest. The last group of
+// Workgroup: eight units; groups = ceil(positions * parts * tileGroups * outputGroups / 8), outputs fastest. The last group of
 // tiles or outputs may repeat some of the one before, and what is numbered beyond the last unit repeats that.
 // Features: subgroup operations basic and shuffle, subgroups of exactly 8; device addresses, 64-bit integers.
 #version 450
@@ -28,6 +28,7 @@ layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
     uint columns, tileGroups;
     uint blocks, parts, outputBlocks, outputGroups;
+    uint points, side; // 6 and 6, or 5 and 4
     uint digits[4];
     uvec2 sourceAddress, weightsAddress;
 }
@@ -41,9 +42,9 @@ layout(binding = 2, std430) writeonly buffer Target {
 
 void main() {
     uint number = min(dispatchGroup(), pc.groupCount - 1);
-    uint columnUnits = pc.outputGroups * pc.tileGroups;
+    uint columnUnits = pc.outputGroups * pc.tileGroups, positions = pc.points * pc.points;
     uint unit =
-        uniformNumber(min((pc.firstGroup + number) * 8 + gl_SubgroupID, 36 * pc.parts * columnUnits - 1));
+        uniformNumber(min((pc.firstGroup + number) * 8 + gl_SubgroupID, positions * pc.parts * columnUnits - 1));
     uint positionPart = quotient(unit, columnUnits);
     uint columnUnit = unit - positionPart * columnUnits;
     uint group = quotient(columnUnit, pc.outputGroups);
@@ -53,10 +54,13 @@ void main() {
     uint position = quotient(positionPart, pc.parts);
     uint part = positionPart - position * pc.parts;
 
-    uint sourcePlace = position * positionStep(pc.blocks, pc.columns) + part * BLOCKS * pc.columns + first;
+    // Of a doubled source the third row and column of V have two positions each.
+    uint row = quotient(position, pc.points), column = position - row * pc.points, twice = pc.points - pc.side;
+    uint sourcePosition = (row - twice * (row * 11 >> 5)) * pc.side + column - twice * (column * 11 >> 5);
+    uint sourcePlace = sourcePosition * positionStep(pc.blocks, pc.columns) + part * BLOCKS * pc.columns + first;
     uint64_t source = packed(pc.sourceAddress) + uint64_t(sourcePlace * 32);
     uint weightPlace = (position * pc.outputBlocks + firstOutput) * pc.blocks + part * BLOCKS;
-    uint place = (part * 36 + position) * positionStep(pc.outputBlocks, pc.columns);
+    uint place = (part * positions + position) * positionStep(pc.outputBlocks, pc.columns);
     uint between = place + pc.outputBlocks * pc.columns;
     place += firstOutput * pc.columns + first;
     [[unroll]] for (int o = 0; o < OUTPUT_BLOCKS; ++o) {

@@ -168,6 +168,7 @@ ConvFacts factsOf(const OpView &view) {
     facts.blocks1 = op.inputs.size() > 1 ? blocksOf(view.input(1).c) : 0;
     facts.outputBlocks = blocksOf(facts.output.c);
     facts.port = view.kind(op.output) == TensorKind::Port;
+    facts.doubled = op.inputResample == Resample::NearestUp2;
     const bool pointwise = facts.kernelHeight == 1 && facts.kernelWidth == 1 && op.stride == 1 &&
                            op.padTop + op.padLeft + op.padBottom + op.padRight == 0 &&
                            op.inputResample == Resample::None &&
@@ -267,8 +268,9 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
     const ConvFacts facts = factsOf(view);
     const bool row3 = facts.kernelWidth == 3 && view.op.stride == 1;
     const bool whole = wholeSuits(view, facts, traits);
-    const bool inTiles = !whole && tilesSuits(view, facts, traits);
-    const bool winograd = !whole && !inTiles && winogradSuits(view, facts, traits);
+    const bool byWinograd = !whole && winogradSuits(view, facts, traits);
+    const bool inTiles = !whole && !(facts.doubled && byWinograd) && tilesSuits(view, facts, traits);
+    const bool winograd = byWinograd && !inTiles;
     bool texelsFit = fitsTexels(traits, directWeightBytes(facts));
     for (uint32_t input : view.op.inputs)
         texelsFit =

@@ -8,7 +8,7 @@ namespace mote::kernels {
 struct ConvFacts {
     uint32_t kernelHeight, kernelWidth;
     uint32_t blocks0, blocks1, outputBlocks;
-    bool port;
+    bool port, doubled; // the output is a port; the input is doubled by nearest neighbour
     // The maps as the kernel sees them: a pointwise convolution takes the whole map as one row, so that no
     // pixel of a segment is wasted at a row's end.
     TensorShape input, output, residual;

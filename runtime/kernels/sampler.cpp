@@ -23,8 +23,8 @@ static_assert(sizeof(SessionWords) == 4 * SESSION_WORDS, "");
 
 namespace {
 
-constexpr uint32_t kBindings = 6, kPushWords = 29;
-constexpr uint32_t kFlaggedBindings = 8, kFlaggedPushWords = 31;
+constexpr uint32_t kBindings = 6, kPushWords = 28;
+constexpr uint32_t kFlaggedBindings = 8, kFlaggedPushWords = 30;
 constexpr uint32_t kElementsPerGroup = 256;
 
 // As in the shader.
@@ -47,9 +47,10 @@ enum Flag : uint32_t {
 };
 constexpr uint32_t kDataDependent = Threshold | Langevin | Interpolated | Direct | Known;
 
-gpu::PipelineDescription pipeline(bool flagged) {
-    return flagged ? pipelineOf(ShaderId::SamplerFlagged, {}, kFlaggedBindings, kFlaggedPushWords)
-                   : pipelineOf(ShaderId::Sampler, {}, kBindings, kPushWords);
+gpu::PipelineDescription pipeline(uint32_t flags) {
+    return (flags & kDataDependent) != 0
+               ? pipelineOf(ShaderId::SamplerFlagged, {flags}, kFlaggedBindings, kFlaggedPushWords)
+               : pipelineOf(ShaderId::Sampler, {flags}, kBindings, kPushWords);
 }
 
 struct Row {
@@ -66,7 +67,7 @@ Result<Dispatch> build(const char *name, const Row &row, const ImageExtent &exte
                           name, static_cast<unsigned long long>(elements));
     PushWords push;
     push.add({elements, extent.firstRow, extent.height, extent.width, extent.channels, buffers.registerStride,
-              row.flags, step.store == kNone ? 0 : step.store, row.draw, row.stream, row.errorCode});
+              step.store == kNone ? 0 : step.store, row.draw, row.stream, row.errorCode});
     const float y = step.known ? step.knownImage : step.e; // the known image takes the condition's place
     for (float value : {step.p, step.q, step.clipLow, step.clipHigh, step.a, step.b, step.g, y, step.c,
                         step.h[0], step.h[1], step.h[2], step.h[3], step.u, step.v, step.w})
@@ -98,7 +99,7 @@ Result<Dispatch> build(const char *name, const Row &row, const ImageExtent &exte
         bindings.push_back(bound(buffers.variance, Interpolated | Direct));
     }
     MOTE_TRY_ASSIGN(Dispatch dispatch,
-                    makeDispatch(name, pipeline(flagged), std::move(bindings), std::move(push),
+                    makeDispatch(name, pipeline(row.flags), std::move(bindings), std::move(push),
                                  divideUp(elements, kElementsPerGroup), traits));
     dispatch.pointwise = true;
     dispatch.operations = elements * ((row.flags & MakeNoise) != 0 ? 250u : 30u);

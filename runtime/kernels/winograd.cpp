@@ -12,17 +12,28 @@ namespace mote::kernels {
 
 namespace {
 
-constexpr uint32_t kPositions = 36, kLanes = 8;
+constexpr uint32_t kLanes = 8;
 constexpr uint64_t kTexelBytes = 16;
 // What V and M of a band may take: of the last cache of a processor. With 2 MiB, in the second cache, three
 // times as many dispatches take a tenth longer.
 constexpr uint64_t kStagingBytes = 8u << 20;
 
 // Words, with the table of digits and the addresses (see shaders/uniform_addresses.glsl).
-constexpr uint32_t kInputPush = 20, kNormalisedPush = 30, kProductPush = 16, kOutputPush = 16;
+constexpr uint32_t kInputPush = 20, kNormalisedPush = 30, kProductPush = 18, kOutputPush = 16;
 // What units and columns are numbered up to there.
 constexpr uint64_t kMaxUnits = 1u << 18, kMaxColumns = 1u << 22;
 constexpr uint32_t kGatheringUnits = 128; // see gathers()
+
+// Of shaders/winograd.glsl: rows of M, and of V.
+uint32_t pointsOf(const ConvFacts &facts) {
+    return facts.doubled ? 5 : 6;
+}
+uint32_t sideOf(const ConvFacts &facts) {
+    return facts.doubled ? 4 : 6;
+}
+uint32_t positionsOf(const ConvFacts &facts) {
+    return pointsOf(facts) * pointsOf(facts);
+}
 
 struct Bands {
     uint32_t tilesPerRow = 0, tilesPerImage = 0;
@@ -64,33 +75,33 @@ Bands bandsOf(const ConvFacts &facts, uint32_t tileLoops) {
     bands.entriesPerImage = static_cast<uint32_t>(divideUp(bands.tilesPerImage, kLanes * tileLoops));
     bands.entries = facts.output.n * bands.entriesPerImage;
     const uint32_t blocks = facts.blocks0 + facts.blocks1;
+    const uint32_t sources = sideOf(facts) * sideOf(facts);
     const uint64_t columnBytes =
-        kPositions * 2 * kTexelBytes * (blocks + partsOf(blocks) * facts.outputBlocks);
+        2 * kTexelBytes * (sources * blocks + positionsOf(facts) * partsOf(blocks) * facts.outputBlocks);
     // Whole groups of 64 tiles, as the product takes them.
     const uint32_t step = kLanes / std::gcd(kLanes, tileLoops);
     const uint64_t fitting = kStagingBytes / (columnBytes * kLanes * tileLoops) / step * step;
     bands.entriesPerBand =
         static_cast<uint32_t>(std::min<uint64_t>(std::max<uint64_t>(fitting, step), bands.entries));
     bands.columns = bands.entriesPerBand * tileLoops * kLanes;
-    const auto staged = [&](uint64_t count) { // positionStep in shaders/winograd.glsl
-        return kPositions * (count * bands.columns + 4) * 2 * kTexelBytes;
+    const auto staged = [&](uint64_t positions, uint64_t count) { // positionStep in shaders/winograd.glsl
+        return positions * (count * bands.columns + 4) * 2 * kTexelBytes;
     };
-    bands.vBytes = staged(blocks);
-    bands.mBytes = partsOf(blocks) * staged(facts.outputBlocks);
+    bands.vBytes = staged(sources, blocks);
+    bands.mBytes = partsOf(blocks) * staged(positionsOf(facts), facts.outputBlocks);
     return bands;
 }
 
-gpu::PipelineDescription inputPipeline(const OpView &view, const ConvFacts &facts) {
-    const bool up = view.op.inputResample == Resample::NearestUp2;
-    return pipelineOf(ShaderId::WinogradInput, {up ? 1u : 0u, 6, up ? 4u : 6u, facts.blocks1 != 0 ? 2u : 1u},
-                      3, kInputPush, 0, 3);
+gpu::PipelineDescription inputPipeline(const ConvFacts &facts) {
+    return pipelineOf(ShaderId::WinogradInput,
+                      {facts.doubled ? 1u : 0u, 6, sideOf(facts), facts.blocks1 != 0 ? 2u : 1u}, 3,
+                      kInputPush, 0, 3);
 }
 
 // gather: each unit combines the statistics itself.
-gpu::PipelineDescription normalisedPipeline(const OpView &view, const OpView &norm, bool gather) {
-    const bool up = view.op.inputResample == Resample::NearestUp2;
+gpu::PipelineDescription normalisedPipeline(const ConvFacts &facts, const OpView &norm, bool gather) {
     return pipelineOf(ShaderId::WinogradInputNormalised,
-                      {up ? 1u : 0u, 6, up ? 4u : 6u, norm.op.inputs.size() > 1 ? 2u : 1u,
+                      {facts.doubled ? 1u : 0u, 6, sideOf(facts), norm.op.inputs.size() > 1 ? 2u : 1u,
                        static_cast<uint32_t>(norm.op.activation), gather ? 1u : 0u},
                       7, kNormalisedPush, 0x1f, 3);
 }
@@ -125,18 +136,20 @@ Product productOf(const ConvFacts &facts, const Bands &bands, uint32_t columns) 
     const uint64_t outputGroups = divideUp(facts.outputBlocks, outputs);
     product.pipeline =
         pipelineOf(ShaderId::WinogradProduct, {blocks / parts, tiles, outputs}, 3, kProductPush, 0, 3);
-    product.push.add({columns, tileGroups, blocks, parts, facts.outputBlocks, outputGroups});
+    product.push.add({columns, tileGroups, blocks, parts, facts.outputBlocks, outputGroups, pointsOf(facts),
+                      sideOf(facts)});
     addAddressing(product.push);
-    product.units = kPositions * parts * tileGroups * outputGroups;
+    product.units = positionsOf(facts) * parts * tileGroups * outputGroups;
     return product;
 }
 
 gpu::PipelineDescription outputPipeline(const OpView &view, const ConvFacts &facts, bool statistics) {
     const Op &op = view.op;
     const uint32_t residual = op.residual == kNone ? 0 : op.residualResample == Resample::None ? 1 : 2;
-    return pipelineOf(ShaderId::WinogradOutput,
-                      {residual, statistics ? 1u : 0u, 6, 4, partsOf(facts.blocks0 + facts.blocks1)}, 5,
-                      kOutputPush, 7);
+    return pipelineOf(
+        ShaderId::WinogradOutput,
+        {residual, statistics ? 1u : 0u, pointsOf(facts), 4, partsOf(facts.blocks0 + facts.blocks1)}, 5,
+        kOutputPush, 7);
 }
 
 // Core time of the parts for one image in nanoseconds, measured on lavapipe with 256-bit vectors at about 2.9
@@ -153,9 +166,11 @@ Costs costsOf(const ConvFacts &facts) {
     const uint64_t columns = divideUp(tiles, kLanes) * kLanes;
     Costs costs;
     costs.direct = laneShapeOf(planeOf(facts.output), facts.outputBlocks).padded * n * (38 * k + 13);
-    costs.input = columns * 16 * 34 * k;
-    costs.product = tiles <= 16 ? n * k * (500 + 100 * tiles) : columns * 16 * n * (9 * k + 32);
-    costs.output = columns * 16 * 22 * n;
+    const uint64_t sources = sideOf(facts) * sideOf(facts), positions = positionsOf(facts);
+    costs.input = columns * 16 * 34 * k * sources / 36;
+    costs.product =
+        (tiles <= 16 ? n * k * (500 + 100 * tiles) : columns * 16 * n * (9 * k + 32)) * positions / 36;
+    costs.output = columns * 16 * 22 * n * positions / 36;
     return costs;
 }
 
@@ -171,7 +186,7 @@ uint64_t winogradWeightOffset(const ConvFacts &facts) {
 }
 
 uint64_t winogradWeightBytes(const ConvFacts &facts) {
-    return kPositions * uint64_t{facts.outputBlocks} * (facts.blocks0 + facts.blocks1) * 8 *
+    return positionsOf(facts) * uint64_t{facts.outputBlocks} * (facts.blocks0 + facts.blocks1) * 8 *
            kActivationBlockBytes;
 }
 
@@ -181,6 +196,7 @@ bool winogradSuits(const OpView &view, const ConvFacts &facts, const Traits &tra
     if (!traits.cpu || !canShuffle(traits.caps) || traits.caps.subgroupSize != kLanes ||
         !traits.caps.bufferDeviceAddress || partsOf(facts.blocks0 + facts.blocks1) == 0 ||
         facts.kernelHeight != 3 || facts.kernelWidth != 3 || op.stride != 1 || facts.port ||
+        (facts.doubled && (op.padTop != 1 || op.padLeft != 1 || op.padBottom != 1 || op.padRight != 1)) ||
         (op.residual != kNone && op.residualResample == Resample::AverageDown2))
         return false;
     const uint64_t bytes = winogradWeightOffset(facts) + winogradWeightBytes(facts);
@@ -212,8 +228,7 @@ bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &tr
     if (product.units > kMaxUnits || uint64_t{bands.columns} * (facts.blocks0 + facts.blocks1) > kMaxUnits ||
         uint64_t{bands.entries} * kernel.tileLoops * kLanes > kMaxColumns)
         return false;
-    kernel.pipelines = {inputPipeline(view, facts), product.pipeline,
-                        outputPipeline(view, facts, statistics)};
+    kernel.pipelines = {inputPipeline(facts), product.pipeline, outputPipeline(view, facts, statistics)};
     // The last band, of any of the images, may be narrower than a unit.
     for (uint32_t image = 1; image <= facts.output.n; ++image)
         if (image * bands.entriesPerImage % bands.entriesPerBand * kernel.tileLoops == 1) {
@@ -225,11 +240,8 @@ bool winogradKernel(const OpView &view, const ConvFacts &facts, const Traits &tr
 
 bool winogradTakesNorm(const OpView &view, const OpView &norm, const GraphKernels &kernels,
                        OpKernel &kernel) {
-    const Op &op = view.op;
-    // A doubled map's tiles begin at odd rows and columns: the pixels stored that each has are then always
-    // the same. Channels joined in the middle of a block would be normalised at two addresses.
+    // Channels joined in the middle of a block would be normalised at two addresses.
     if (kernel.pipelines.front().shader.id != static_cast<uint32_t>(ShaderId::WinogradInput) ||
-        (op.inputResample == Resample::NearestUp2 && (op.padTop != 1 || op.padLeft != 1)) ||
         (norm.op.inputs.size() > 1 && norm.input(0).c % 8 != 0))
         return false;
     const NormFacts facts = normFactsOf(norm, kernels);
@@ -237,14 +249,15 @@ bool winogradTakesNorm(const OpView &view, const OpView &norm, const GraphKernel
         return false;
     kernel.norm = norm.index;
     const uint32_t images = view.output().n;
-    const Bands bands = bandsOf(factsOf(view), kernel.tileLoops);
+    const ConvFacts conv = factsOf(view);
+    const Bands bands = bandsOf(conv, kernel.tileLoops);
     const bool gather = gathers(bands, blocksOf(norm.output().c));
-    kernel.pipelines.front() = normalisedPipeline(view, norm, gather);
+    kernel.pipelines.front() = normalisedPipeline(conv, norm, gather);
     if (!gather) {
         kernel.pipelines.push_back(coefficientsPipeline(norm));
         kernel.scratchBytes = divideUp(kernel.scratchBytes, 256) * 256 + coefficientBytes(norm.output());
         if (images > 1) // one of them alone may be so small
-            kernel.pipelines.push_back(normalisedPipeline(view, norm, true));
+            kernel.pipelines.push_back(normalisedPipeline(conv, norm, true));
     }
     return true;
 }
@@ -297,7 +310,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
         if (kernel.norm == kNone) {
             addTiles(facts.blocks0, facts.blocks1);
             addAddressing(input);
-            MOTE_TRY(add("input", inputPipeline(view, facts),
+            MOTE_TRY(add("input", inputPipeline(facts),
                          {{buffers.inputs[0], Access::Read},
                           facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
                           {v, Access::Write}},
@@ -324,7 +337,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
             input.addFloat(norm.op.epsilon);
             input.add({source.errorCode, facts.output.n});
             addAddressing(input);
-            MOTE_TRY(add("input, normalised", normalisedPipeline(view, norm, gather),
+            MOTE_TRY(add("input, normalised", normalisedPipeline(facts, norm, gather),
                          normBindings(from, source, {v, Access::Write}), std::move(input),
                          uint64_t{columns} * blocks, costs.input));
         }
@@ -349,7 +362,8 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
     return dispatches;
 }
 
-// U = G g G^T, see shaders/winograd_product.comp: [36][outputBlock][source, block][4][8 outputs][2 inputs]
+// U = G g G^T, see shaders/winograd_product.comp: [positions][outputBlock][source, block][4][8 outputs][2
+// inputs]
 void packWinograd(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
                   uint16_t *packed) {
     const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
@@ -358,16 +372,19 @@ void packWinograd(const Model &model, const Graph &graph, const Op &op, const ui
     size_t blocks = 0;
     for (uint32_t source : op.inputs)
         blocks += divideUp(graph.tensors[source].channels, 8);
-    const size_t step = outputBlocks * blocks * 64; // from one of the 36 positions to the next
+    const bool doubled = op.inputResample == Resample::NearestUp2;
+    const auto transformed = doubled ? transformedDoubledWeights : transformedWeights;
+    const size_t positions = doubled ? 25 : 36;
+    const size_t step = outputBlocks * blocks * 64; // from one position to the next
     for (size_t outputBlock = 0; outputBlock < outputBlocks; ++outputBlock) {
         size_t firstInput = 0;
         for (uint32_t source : op.inputs) {
             const size_t channels = graph.tensors[source].channels;
             for (size_t first = 0; first < channels; first += 8, packed += 64) {
                 const TransformedWeights u =
-                    transformedWeights(canonical + firstInput + first, std::min<size_t>(8, channels - first),
-                                       inputs, 8 * outputBlock, outputs);
-                for (size_t position = 0; position < kPositions; ++position)
+                    transformed(canonical + firstInput + first, std::min<size_t>(8, channels - first), inputs,
+                                8 * outputBlock, outputs);
+                for (size_t position = 0; position < positions; ++position)
                     for (size_t e = 0; e < 64; ++e) // input of each: 0 2, 4 6, 1 3, 5 7
                         packed[position * step + e] = halfFromFloat(
                             u.at[position][(e / 32 + e / 16 % 2 * 4 + e % 2 * 2) * 8 + e / 2 % 8]);

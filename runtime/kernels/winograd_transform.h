@@ -14,5 +14,8 @@ struct TransformedWeights {
 // zero. canonical: [outputs][3][3][inputs] fp16 bit patterns, from the first of these inputs on.
 TransformedWeights transformedWeights(const uint16_t *canonical, size_t channels, size_t inputs,
                                       size_t firstOutput, size_t outputs);
+// Of a doubled source; the first 25 positions.
+TransformedWeights transformedDoubledWeights(const uint16_t *canonical, size_t channels, size_t inputs,
+                                             size_t firstOutput, size_t outputs);
 
 } // namespace mote::kernels
