@@ -3,10 +3,9 @@
 //   input0..3  [N][channels][H][W] float
 //   target     [N][outputBlocks][H][W] uvec4
 //
-// Up to four inputs a dispatch. Channels firstChannel .. endChannel-1 are written; where firstChannel is in the
-// middle of a block, the block's earlier channels are kept (a further dispatch of an op with more inputs). The last
-// block's channels from endChannel on become zero.
-// Workgroup: 64 pixels of one block of one image; pixel tile fastest, then block. Features: none.
+// A dispatch writes one block, from up to four inputs: channels FIRST .. END3 - 1 of it. Those before FIRST are kept (a
+// further dispatch of a block of more inputs), those from END3 on become zero.
+// Workgroup: 64 pixels of one image; pixel tile fastest. Features: none.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "numeric.glsl"
@@ -14,20 +13,24 @@
 
 layout(local_size_x = LOCAL_SIZE) in;
 
+layout(constant_id = 0) const int FIRST = 0;
+// Where each input's channels end in the block; which they are is known before, since a software device walks through each
+// side of a branch, and through each load invocation by invocation.
+layout(constant_id = 1) const int END0 = 0;
+layout(constant_id = 2) const int END1 = 0;
+layout(constant_id = 3) const int END2 = 0;
+layout(constant_id = 4) const int END3 = 0;
+
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
-    uint height, width;
-    uint outputBlocks;
-    uint firstBlock, blocks; // that this dispatch writes
-    uint firstChannel;
-    uint tiles;              // of 64 pixels
-    uint inputImages;        // of each input; image n reads image n modulo this
-    uint channels[4];        // 0: no such input
+    uint plane; // H * W
+    uint outputBlocks, block;
+    uint tiles;       // of 64 pixels
+    uint inputImages; // of each input; image n reads image n modulo this
+    uint channels[4];
+    int shift[4]; // from a channel of the block to the input's
     float scale[4], offset[4];
 } pc;
-
-layout(constant_id = 0) const int INPUTS = 4; // of this dispatch
-layout(constant_id = 1) const int KEPT = 0;   // 1: firstChannel is in the middle of a block
 
 layout(binding = 0, std430) readonly buffer Input0 { float input0[]; };
 layout(binding = 1, std430) readonly buffer Input1 { float input1[]; };
@@ -35,36 +38,36 @@ layout(binding = 2, std430) readonly buffer Input2 { float input2[]; };
 layout(binding = 3, std430) readonly buffer Input3 { float input3[]; };
 layout(binding = 4, std430) buffer Target { uvec4 target[]; };
 
-// Only loads of a channel that is there: on software devices each is a loop over invocations, live or not, and so is each
-// case of a switch.
 void main() {
     uint number = dispatchGroup();
-    bool groupLive = number < pc.groupCount;
     uint group = pc.firstGroup + number;
-    uint imageBlock = group / pc.tiles;
-    uint pixel = (group - imageBlock * pc.tiles) * LOCAL_SIZE + gl_LocalInvocationID.x;
-    uint image = imageBlock / pc.blocks;
-    uint block = pc.firstBlock + imageBlock - image * pc.blocks;
-    if (groupLive && pixel < pc.height * pc.width) {
-        uint plane = pc.height * pc.width;
-        uint index = (image * pc.outputBlocks + block) * plane + pixel;
-        Eight value = Eight(vec4(0), vec4(0));
-        if (KEPT != 0 && 8 * block < pc.firstChannel)
-            value = unpackEight(target[index]);
-        uint inputImage = image % pc.inputImages;
-        uint first = pc.firstChannel; // of the input, in the output
-        [[unroll]] for (int i = 0; i < INPUTS; ++i) {
-            uint channel = max(first, 8 * block), end = min(first + pc.channels[i], 8 * block + 8);
-            if (channel < end) do {
-                uint at = (inputImage * pc.channels[i] + channel - first) * plane + pixel;
-                float v = i == 0 ? input0[at] : i == 1 ? input1[at] : i == 2 ? input2[at] : input3[at];
-                v = v * pc.scale[i] + pc.offset[i];
-                uvec4 place = uvec4(channel - 8 * block);
-                value.low = mix(value.low, vec4(v), equal(place, uvec4(0, 1, 2, 3)));
-                value.high = mix(value.high, vec4(v), equal(place, uvec4(4, 5, 6, 7)));
-            } while (++channel < end);
-            first += pc.channels[i];
+    uint image = group / pc.tiles;
+    uint pixel = (group - image * pc.tiles) * LOCAL_SIZE + gl_LocalInvocationID.x;
+    if (number < pc.groupCount && pixel < pc.plane) {
+        uint index = (image * pc.outputBlocks + pc.block) * pc.plane + pixel;
+        float values[8];
+        if (FIRST != 0) {
+            Eight kept = unpackEight(target[index]);
+            [[unroll]] for (int c = 0; c < 8; ++c) values[c] = c < 4 ? kept.low[c & 3] : kept.high[c & 3];
         }
-        target[index] = packEight(value);
+        uint inputImage = image % pc.inputImages;
+        [[unroll]] for (int c = 0; c < 8; ++c) {
+            if (c >= FIRST) {
+                int i = c < END0 ? 0 : c < END1 ? 1 : c < END2 ? 2 : 3;
+                uint at = (inputImage * pc.channels[i] + c + pc.shift[i]) * pc.plane + pixel;
+                float value = 0;
+                if (c < END0)
+                    value = input0[at];
+                else if (c < END1)
+                    value = input1[at];
+                else if (c < END2)
+                    value = input2[at];
+                else if (c < END3)
+                    value = input3[at];
+                values[c] = c < END3 ? value * pc.scale[i] + pc.offset[i] : 0;
+            }
+        }
+        target[index] = packEight(Eight(vec4(values[0], values[1], values[2], values[3]),
+                                        vec4(values[4], values[5], values[6], values[7])));
     }
 }

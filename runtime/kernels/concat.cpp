@@ -1,4 +1,4 @@
-// Concat: ports to an activation, up to four inputs a dispatch. See shaders/concat.comp.
+// Concat: ports to an activation, a block of up to four inputs a dispatch. See shaders/concat.comp.
 #include "kernels/ops.h"
 
 #include <algorithm>
@@ -7,29 +7,42 @@ namespace mote::kernels {
 
 namespace {
 
-constexpr uint32_t kBindings = 5, kPushWords = 22, kInputs = 4;
+constexpr uint32_t kBindings = 5, kPushWords = 23, kInputs = 4;
 
-// The inputs of one dispatch.
+// What one dispatch makes: channels of one block, from up to four inputs.
 struct Part {
-    size_t first, count;
-    uint32_t firstChannel, endChannel; // in the output
+    uint32_t block = 0, first = 0; // channels of the block before it are kept
+    size_t firstInput = 0, inputs = 0;
+    uint32_t ends[kInputs] = {};  // of each input's channels in the block
+    int32_t shifts[kInputs] = {}; // from a channel of the block to the input's
 
+    uint32_t channels() const { return ends[kInputs - 1] - first; }
     gpu::PipelineDescription pipeline() const {
-        return pipelineOf(ShaderId::Concat, {static_cast<uint32_t>(count), firstChannel % 8 != 0 ? 1u : 0u},
-                          kBindings, kPushWords);
+        return pipelineOf(ShaderId::Concat, {first, ends[0], ends[1], ends[2], ends[3]}, kBindings,
+                          kPushWords);
     }
 };
 
 std::vector<Part> partsOf(const OpView &view) {
     std::vector<Part> parts;
-    uint32_t channel = 0;
-    const size_t inputs = view.op.inputs.size();
-    for (size_t first = 0; first < inputs; first += kInputs) {
-        Part part{first, std::min<size_t>(kInputs, inputs - first), channel, channel};
-        for (size_t i = 0; i < part.count; ++i)
-            part.endChannel += view.input(first + i).c;
-        channel = part.endChannel;
-        parts.push_back(part);
+    uint32_t channel = 0; // of the output
+    for (size_t i = 0; i < view.op.inputs.size(); ++i) {
+        const uint32_t begin = channel, end = begin + view.input(i).c;
+        while (channel < end) {
+            if (channel % 8 == 0 || parts.back().inputs == kInputs) {
+                Part part;
+                part.block = channel / 8;
+                part.first = channel % 8;
+                part.firstInput = i;
+                parts.push_back(part);
+            }
+            Part &part = parts.back();
+            const uint32_t next = std::min(end, 8 * (part.block + 1));
+            part.shifts[part.inputs] = static_cast<int32_t>(8 * part.block) - static_cast<int32_t>(begin);
+            std::fill(part.ends + part.inputs, part.ends + kInputs, next - 8 * part.block);
+            ++part.inputs;
+            channel = next;
+        }
     }
     return parts;
 }
@@ -61,31 +74,31 @@ Result<std::vector<Dispatch>> buildConcat(const OpView &view, const OpBuffers &b
     const TensorShape &output = view.output();
     std::vector<Dispatch> dispatches;
     for (const Part &part : partsOf(view)) {
-        const auto [first, count, firstChannel, endChannel] = part;
-        const uint32_t firstBlock = firstChannel / 8, blocks = blocksOf(endChannel) - firstBlock;
         const uint64_t tiles = divideUp(planeOf(output), kLocalSize);
-
         PushWords push;
-        push.add({output.h, output.w, blocksOf(output.c), firstBlock, blocks, firstChannel, tiles,
+        push.add({planeOf(output), blocksOf(output.c), part.block, tiles,
                   buffers.inputImages != 0 ? buffers.inputImages : output.n});
+        const auto inputOf = [&](size_t i) { return part.firstInput + std::min(i, part.inputs - 1); };
         for (size_t i = 0; i < kInputs; ++i)
-            push.add(i < count ? view.input(first + i).c : 0);
+            push.add(view.input(inputOf(i)).c);
+        for (const int32_t shift : part.shifts)
+            push.add(static_cast<uint32_t>(shift));
         for (size_t i = 0; i < kInputs; ++i)
-            push.addFloat(i < count ? op.inputScale[first + i] : 0);
+            push.addFloat(op.inputScale[inputOf(i)]);
         for (size_t i = 0; i < kInputs; ++i)
-            push.addFloat(i < count ? op.inputOffset[first + i] : 0);
+            push.addFloat(op.inputOffset[inputOf(i)]);
 
         std::vector<Binding> bindings;
         for (size_t i = 0; i < kInputs; ++i)
-            bindings.push_back(i < count ? Binding{buffers.inputs[first + i], Access::Read}
-                                         : unused(buffers.output));
-        bindings.push_back({buffers.output, firstChannel % 8 != 0 ? Access::ReadWrite : Access::Write});
+            bindings.push_back(i < part.inputs ? Binding{buffers.inputs[part.firstInput + i], Access::Read}
+                                               : unused(buffers.output));
+        bindings.push_back({buffers.output, part.first != 0 ? Access::ReadWrite : Access::Write});
         MOTE_TRY_ASSIGN(Dispatch dispatch,
                         makeDispatch(op.name + " (concat)", part.pipeline(), std::move(bindings),
-                                     std::move(push), uint64_t{output.n} * blocks * tiles, traits));
+                                     std::move(push), uint64_t{output.n} * tiles, traits));
         dispatch.pointwise = true;
-        dispatch.operations = 2 * uint64_t{output.n} * (endChannel - firstChannel) * planeOf(output);
-        dispatch.bytes = 6 * uint64_t{output.n} * (endChannel - firstChannel) * planeOf(output);
+        dispatch.operations = 2 * uint64_t{output.n} * part.channels() * planeOf(output);
+        dispatch.bytes = 6 * uint64_t{output.n} * part.channels() * planeOf(output);
         dispatches.push_back(std::move(dispatch));
     }
     return dispatches;
