@@ -166,7 +166,7 @@ private:
             const bool doubled = op.inputResample == Resample::NearestUp2;
             const Transforms four = doubled ? kFourDoubled : kFour, two = doubled ? kTwoDoubled : kTwo;
             ways.push_back(winograd(output, weight[3], four));
-            if (weight[3] <= kWholeChannels && weight[0] <= weight[3])
+            if (weight[3] <= kWholeChannels && weight[0] <= 2 * weight[3])
                 ways.push_back({whole(ways.back(), weight[3], output.c, four.points * four.points)});
             ways.push_back(winograd(output, weight[3], two));
             if (weight[3] <= kHeldChannels)

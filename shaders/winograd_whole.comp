@@ -2,7 +2,7 @@
 // shared memory. out = (A^T M A + bias + residual) * outputScale.
 //
 //   source0, source1  as in conv2d.comp; with NORMALISE as in groupnorm.comp, and source1 begins with a block
-//   weights           U, [36][8 BLOCKS inputs][OUTPUT_BLOCKS][8 outputs] float
+//   weights           U, [PARTS][36][8 BLOCKS inputs][OUTPUT_BLOCKS][8 outputs] float
 //   bias, residual    as in conv2d.comp, the residual of the output's size
 //   coefficients      with NORMALISE, what groupnorm_coefficients.comp made
 //   target            as in conv2d.comp, of the input's height and width
@@ -10,7 +10,8 @@
 //
 // The eight invocations of a subgroup are eight channels, inputs and outputs in the order of channelOfLane(). Each of twelve
 // subgroups transforms a block of a tile, then multiplies at three positions, then makes a block of outputs of a tile;
-// where there are fewer blocks times tiles some do what another does. Groups = N * ceil(tiles of the map / TILES); the last
+// where there are fewer blocks times tiles some do what another does. More outputs than inputs are made in parts by workgroups
+// side by side, each of which transforms the inputs. Groups = N * ceil(tiles of the map / TILES) * PARTS, parts fastest; the last
 // of an image may repeat its last tile, and what is numbered beyond the last workgroup repeats that.
 // Features: subgroup operations basic and shuffle, subgroups of exactly 8; device addresses, 64-bit integers.
 #version 450
@@ -27,7 +28,7 @@ const int SUBGROUPS = 12;
 layout(local_size_x = 96) in;
 
 layout(constant_id = 0) const int BLOCKS = 4;        // of inputs, at most 6
-layout(constant_id = 1) const int OUTPUT_BLOCKS = 4; // at most BLOCKS
+layout(constant_id = 1) const int OUTPUT_BLOCKS = 4; // of a part, at most BLOCKS
 layout(constant_id = 2) const int TILES = 3;         // SUBGROUPS / BLOCKS
 layout(constant_id = 3) const int SOURCES = 1;
 layout(constant_id = 4) const int STATISTICS = 0;
@@ -35,8 +36,9 @@ layout(constant_id = 4) const int STATISTICS = 0;
 layout(constant_id = 5) const int SIX = 6;
 layout(constant_id = 6) const int FOUR = 4;
 layout(constant_id = 7) const int POSITIONS = 3; // of a subgroup
+layout(constant_id = 8) const int PARTS = 1;     // of the outputs
 #if NORMALISE
-layout(constant_id = 8) const int ACTIVATION = 0; // mote::ActivationFunction
+layout(constant_id = 9) const int ACTIVATION = 0; // mote::ActivationFunction
 #endif
 #define SIDE SIX
 
@@ -111,11 +113,11 @@ void readSource(uint own, uint image, uint firstTile) {
         [[unroll]] for (int j = 0; j < SIX; ++j) stage(2 * (6 * i + j) * (BLOCKS * TILES) + place, d[i][j]);
 }
 
-void multiply(uint own) {
+void multiply(uint own, uint part) {
     [[unroll]] for (int p = 0; p < POSITIONS; ++p) {
         uint position = own * POSITIONS + p;
         uint place = position * (2 * BLOCKS * TILES) & 0x3fe;
-        Floats weights = Floats(packed(pc.weightsAddress) + uint64_t(position * (8 * BLOCKS * OUTPUT_BLOCKS * 32)));
+        Floats weights = Floats(packed(pc.weightsAddress) + uint64_t((part * 36 + position) * (8 * BLOCKS * OUTPUT_BLOCKS * 32)));
         float sums[12];
         [[unroll]] for (int n = 0; n < OUTPUT_BLOCKS * TILES; ++n) sums[n] = 0;
         [[unroll]] for (int b = 0; b < BLOCKS; ++b) {
@@ -132,7 +134,7 @@ void multiply(uint own) {
     }
 }
 
-void writeOutput(uint own, uint image, uint firstTile) {
+void writeOutput(uint own, uint image, uint part, uint firstTile) {
     uint unit = min(own, uint(OUTPUT_BLOCKS * TILES - 1));
     uint block = quotient(unit, uint(TILES));
     uint ownTile = firstTile + unit - block * TILES;
@@ -140,9 +142,9 @@ void writeOutput(uint own, uint image, uint firstTile) {
     uint tileY = quotient(tile, pc.tilesPerRow);
     uint y = 4 * tileY, x = 4 * (tile - tileY * pc.tilesPerRow);
     uint rows = min(pc.inputHeight - y, 4), columns = min(pc.inputWidth - x, 4);
-    uint imageBlock = image * OUTPUT_BLOCKS + block;
+    uint outputBlock = part * OUTPUT_BLOCKS + block, imageBlock = image * (PARTS * OUTPUT_BLOCKS) + outputBlock;
 
-    Floats biases = Floats(packed(pc.biasAddress) + uint64_t((pc.biasIndex + image * pc.biasStride + 2 * block) * 16));
+    Floats biases = Floats(packed(pc.biasAddress) + uint64_t((pc.biasIndex + image * pc.biasStride + 2 * outputBlock) * 16));
     float begin = ofChannel(Eight(biases.at[0], biases.at[1]));
     float done[6][4], outputs[4][4];
     [[unroll]] for (int i = 0; i < SIX; ++i) {
@@ -202,7 +204,7 @@ void writeOutput(uint own, uint image, uint firstTile) {
 }
 
 // Of all tiles of the workgroup that are in the image.
-void writeStatistics(uint own, uint image, uint group, uint firstTile) {
+void writeStatistics(uint own, uint image, uint part, uint group, uint firstTile) {
     uint block = own - quotient(own, uint(OUTPUT_BLOCKS)) * OUTPUT_BLOCKS;
     float count = 0, mean = 0, deviations = 0;
     [[unroll]] for (int t = 0; t < TILES; ++t) {
@@ -215,7 +217,7 @@ void writeStatistics(uint own, uint image, uint group, uint firstTile) {
         combineStatistics(count, mean, deviations, float(rows * columns),
                           floatOfLane(moments[place], moments[place + 1]), rows * columns != 0 ? squares : 0);
     }
-    uint entry = ((image * OUTPUT_BLOCKS + block) * pc.groupsPerImage + group) * 4;
+    uint entry = (((image * PARTS + part) * OUTPUT_BLOCKS + block) * pc.groupsPerImage + group) * 4;
     uint counts = floatBitsToUint(count), means = floatBitsToUint(mean), squares = floatBitsToUint(deviations);
     [[unroll]] for (int c = 0; c < FOUR; ++c)
         statistics[entry + c] = u64vec4(packUint2x32(uvec2(counts, subgroupShuffle(means, c))),
@@ -227,16 +229,22 @@ void writeStatistics(uint own, uint image, uint group, uint firstTile) {
 void main() {
     uint group = uniformNumber(pc.firstGroup + min(dispatchGroup(), pc.groupCount - 1));
     uint own = uniformBits(gl_SubgroupID, 4);
+    uint part = 0;
+    if (PARTS > 1) {
+        uint whole = quotient(group, uint(PARTS));
+        part = group - whole * PARTS;
+        group = whole;
+    }
     uint image = quotient(group, pc.groupsPerImage);
     group -= image * pc.groupsPerImage;
     uint firstTile = group * TILES;
     readSource(own, image, firstTile);
     barrier();
-    multiply(own);
+    multiply(own, part);
     barrier();
-    writeOutput(own, image, firstTile);
+    writeOutput(own, image, part, firstTile);
     if (STATISTICS != 0) {
         barrier();
-        writeStatistics(own, image, group, firstTile);
+        writeStatistics(own, image, part, group, firstTile);
     }
 }

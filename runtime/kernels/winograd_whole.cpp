@@ -13,10 +13,17 @@ namespace {
 
 constexpr uint32_t kSubgroups = 12, kLanes = 8, kSharedBytes = (36 * kSubgroups * 2 + kSubgroups * 4) * 16;
 constexpr uint32_t kFewestBlocks = 2, kMostBlocks = 6;
+// In two parts: with more the three dispatches are as fast.
+constexpr uint32_t kMostBlocksInParts = 4;
 constexpr uint32_t kBindings = 8, kPushWords = 32, kAddressBindings = 0x3f;
 constexpr uint64_t kMaxGroups = 1u << 18, kMaxTiles = 1u << 22; // what groups and tiles are numbered up to
 // Statistics entries of a channel that are combined by a dispatch of their own before anybody reads them.
 constexpr uint32_t kManyEntries = 4 * kStatisticsTiles;
+
+// Of the outputs: M takes V's place, so each has no more blocks than there are of inputs.
+uint32_t partsOf(const ConvFacts &facts) {
+    return static_cast<uint32_t>(divideUp(facts.outputBlocks, facts.blocks0 + facts.blocks1));
+}
 
 struct Grid {
     uint32_t tiles; // of a workgroup
@@ -37,13 +44,14 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts,
                                      bool statistics) {
     const size_t sources = norm ? norm->inputs.size() : view.op.inputs.size();
     std::vector<uint32_t> constants = {facts.blocks0 + facts.blocks1,
-                                       facts.outputBlocks,
+                                       facts.outputBlocks / partsOf(facts),
                                        gridOf(facts).tiles,
                                        static_cast<uint32_t>(sources),
                                        statistics ? 1u : 0u,
                                        6,
                                        4,
-                                       3};
+                                       3,
+                                       partsOf(facts)};
     if (norm)
         constants.push_back(static_cast<uint32_t>(norm->activation));
     return pipelineOf(norm ? ShaderId::WinogradWholeNormalised : ShaderId::WinogradWhole,
@@ -98,14 +106,17 @@ bool wholeSuits(const OpView &view, const ConvFacts &facts, const Traits &traits
            facts.kernelWidth == 3 && op.stride == 1 && !facts.port && facts.output.h == facts.input.h &&
            facts.output.w == facts.input.w && op.inputResample == Resample::None &&
            (op.residual == kNone || op.residualResample == Resample::None) && blocks >= kFewestBlocks &&
-           blocks <= kMostBlocks && facts.outputBlocks <= blocks &&
+           (facts.outputBlocks <= blocks ? blocks <= kMostBlocks
+                                         : facts.outputBlocks <= 2 * blocks && facts.outputBlocks % 2 == 0 &&
+                                               blocks <= kMostBlocksInParts) &&
            fitsBothWeights(traits, secondWeightOffset(facts) + wholeWeightBytes(facts));
 }
 
 bool wholeKernel(const OpView &view, const ConvFacts &facts, const Traits &traits, bool statistics,
                  OpKernel &kernel) {
     const Grid grid = gridOf(facts);
-    if (uint64_t{facts.output.n} * grid.groupsPerImage > kMaxGroups || grid.tilesPerImage > kMaxTiles)
+    if (uint64_t{facts.output.n} * grid.groupsPerImage * partsOf(facts) > kMaxGroups ||
+        grid.tilesPerImage > kMaxTiles)
         return false;
     complete(view, facts, nullptr, statistics, kernel);
     return fitsTexels(traits, kernel.scratchBytes);
@@ -179,7 +190,8 @@ Result<std::vector<Dispatch>> buildWhole(const OpView &view, const ConvFacts &fa
                       !statistics    ? unused(buffers.output)
                       : entries != 0 ? Binding{combining, Access::Write}
                                      : Binding{buffers.outputStatistics, Access::Write}},
-                     std::move(push), uint64_t{facts.output.n} * grid.groupsPerImage, traits));
+                     std::move(push), uint64_t{facts.output.n} * grid.groupsPerImage * partsOf(facts),
+                     traits));
     dispatch.operations = view.shapes.costs[view.index].operations;
     dispatch.bytes = view.shapes.costs[view.index].bytes;
     dispatches.push_back(std::move(dispatch));
@@ -197,8 +209,8 @@ Result<std::vector<Dispatch>> buildWhole(const OpView &view, const ConvFacts &fa
     return dispatches;
 }
 
-// [36][source, block, 8 inputs][outputBlock][8 outputs]; of a block first the even channels, then the odd
-// ones.
+// [part][36][source, block, 8 inputs][outputBlock][8 outputs]; of a block first the even channels, then the
+// odd ones.
 void packWhole(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
                float *packed) {
     const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
@@ -206,9 +218,11 @@ void packWhole(const Model &model, const Graph &graph, const Op &op, const uint1
     size_t blocks = 0;
     for (uint32_t source : op.inputs)
         blocks += divideUp(graph.tensors[source].channels, 8);
-    const size_t step = blocks * outputBlocks * 64; // from one of the 36 positions to the next
+    const size_t partBlocks = outputBlocks / divideUp(outputBlocks, blocks);
+    const size_t step = blocks * partBlocks * 64; // from one of the 36 positions to the next
     const auto laneOf = [](size_t channel) { return channel / 2 + channel % 2 * 4; };
     for (size_t outputBlock = 0; outputBlock < outputBlocks; ++outputBlock) {
+        float *const part = packed + outputBlock / partBlocks * 36 * step;
         size_t block = 0, firstInput = 0;
         for (uint32_t source : op.inputs) {
             const size_t channels = graph.tensors[source].channels;
@@ -219,9 +233,9 @@ void packWhole(const Model &model, const Graph &graph, const Op &op, const uint1
                 for (size_t position = 0; position < 36; ++position)
                     for (size_t i = 0; i < 8; ++i)
                         for (size_t o = 0; o < 8; ++o)
-                            packed[position * step +
-                                   ((8 * block + laneOf(i)) * outputBlocks + outputBlock) * 8 + laneOf(o)] =
-                                u.at[position][8 * i + o];
+                            part[position * step +
+                                 ((8 * block + laneOf(i)) * partBlocks + outputBlock % partBlocks) * 8 +
+                                 laneOf(o)] = u.at[position][8 * i + o];
             }
             firstInput += channels;
         }

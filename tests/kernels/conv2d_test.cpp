@@ -121,7 +121,8 @@ const ConvCase kWinogradCases[] = {
     {"NarrowMap", {56}, 32, 1, 16, 36},
 };
 
-// Those of its kernel in one dispatch: two to six blocks of channels, no more of outputs.
+// Those of its kernel in one dispatch: two to six blocks of channels, no more of outputs, or of two to four
+// twice as many.
 const ConvCase kWholeCases[] = {
     {"OnePixel", {32}, 32, 1, 1, 1},
     {"SixteenChannels", {14}, 10, 1, 6, 11},
@@ -136,6 +137,10 @@ const ConvCase kWholeCases[] = {
     {"ResidualAndScale", {24}, 12, 2, 7, 9, 3, 3, 1, 1, 1, 1, 1, false, 0, kActivation, 0.5f},
     {"RowsOfBiasAndScale", {18}, 9, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
     {"StatisticsCombined", {16}, 9, 1, 221, 226},
+    {"TwiceTheOutputs", {32}, 64, 2, 11, 30},
+    {"MoreOutputsAndResidual", {24}, 27, 1, 7, 9, 3, 3, 1, 1, 1, 1, 1, false, 0, kActivation, 0.5f},
+    {"MoreOutputsRowsOfBias", {16}, 32, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, false, -1, kActivation, 1, 3},
+    {"MoreOutputsStatisticsCombined", {16}, 25, 1, 221, 226},
 };
 
 // And the tables of the kernel that holds its tiles: few channels.
@@ -299,6 +304,8 @@ TEST_F(Conv2dWithSubgroups, WinogradIsChosenWhereThereAreChannelsAndTilesEnough)
     EXPECT_EQ(chosen(middle, false).name, "conv2d tiles");
     EXPECT_EQ(chosen(middle, true, 8192).name, "conv2d tiles");
     EXPECT_EQ(chosen({"MoreOutputs", {32}, 40, 1, 64, 64}).name, "conv2d tiles");
+    EXPECT_EQ(chosen({"TwoParts", {32}, 64, 1, 64, 64}).name, "conv2d winograd whole");
+    EXPECT_EQ(chosen({"TwoLargeParts", {40}, 80, 1, 64, 64}).name, "conv2d winograd");
     EXPECT_EQ(chosen({"Most", {48}, 48, 1, 64, 64}).name, "conv2d winograd whole");
     EXPECT_EQ(chosen({"Smaller", {48}, 48, 1, 64, 64, 3, 3, 1, 0, 0, 0, 0}).name, "conv2d winograd");
     EXPECT_EQ(chosen({"Strided", {128}, 128, 1, 64, 64, 3, 3, 2}).name, "conv2d texels");
