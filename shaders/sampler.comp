@@ -48,8 +48,9 @@ layout(local_size_x = LOCAL_SIZE) in;
 #define KNOWN 131072
 #define ELEMENTS 4 // an invocation
 
-// What is not there costs nothing then on devices that walk through both sides of any branch.
-layout(constant_id = 0) const uint FLAGS = 0;
+// The flags that a row may have. What none has costs nothing on devices that walk through both sides of any branch; but a
+// pipeline for each row's flags would be too many.
+layout(constant_id = 0) const uint MAY = 0xffffffffu;
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;
@@ -57,6 +58,7 @@ layout(push_constant) uniform Push {
     uint firstRow; // of the band in the whole image
     uint height, width, channels;
     uint registerStride;
+    uint flags;
     uint store;
     uint draw, stream;
     uint errorCode;
@@ -98,7 +100,7 @@ layout(binding = 7, std430) readonly buffer Variance {
 #endif
 
 bool has(uint flag) {
-    return (FLAGS & flag) != 0;
+    return (pc.flags & MAY & flag) != 0;
 }
 
 float term(float coefficient, float value) {

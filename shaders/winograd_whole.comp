@@ -6,7 +6,8 @@
 //   bias, residual    as in conv2d.comp, the residual of the output's size
 //   coefficients      with NORMALISE, what groupnorm_coefficients.comp made
 //   target            as in conv2d.comp, of the input's height and width
-//   statistics        as there; an entry is of a workgroup
+//   statistics        as there; an entry is of a workgroup. Always made: few are not wanted, and those would need a pipeline
+//                     of their own
 //
 // The eight invocations of a subgroup are eight channels, inputs and outputs in the order of channelOfLane(). Each of twelve
 // subgroups transforms a block of a tile, then multiplies at three positions, then makes a block of outputs of a tile;
@@ -31,14 +32,13 @@ layout(constant_id = 0) const int BLOCKS = 4;        // of inputs, at most 6
 layout(constant_id = 1) const int OUTPUT_BLOCKS = 4; // of a part, at most BLOCKS
 layout(constant_id = 2) const int TILES = 3;         // SUBGROUPS / BLOCKS
 layout(constant_id = 3) const int SOURCES = 1;
-layout(constant_id = 4) const int STATISTICS = 0;
 // Loops end at constants that only the driver knows: unrolled there, the module stays small.
-layout(constant_id = 5) const int SIX = 6;
-layout(constant_id = 6) const int FOUR = 4;
-layout(constant_id = 7) const int POSITIONS = 3; // of a subgroup
-layout(constant_id = 8) const int PARTS = 1;     // of the outputs
+layout(constant_id = 4) const int SIX = 6;
+layout(constant_id = 5) const int FOUR = 4;
+layout(constant_id = 6) const int POSITIONS = 3; // of a subgroup
+layout(constant_id = 7) const int PARTS = 1;     // of the outputs
 #if NORMALISE
-layout(constant_id = 9) const int ACTIVATION = 0; // mote::ActivationFunction
+layout(constant_id = 8) const int ACTIVATION = 0; // mote::ActivationFunction
 #endif
 #define SIDE SIX
 
@@ -177,21 +177,19 @@ void writeOutput(uint own, uint image, uint part, uint firstTile) {
             sum += i < rows && j < columns ? outputs[i][j] : 0;
         }
     }
-    if (STATISTICS != 0) {
-        // Of infinities and NaNs firstHalf() makes numbers.
-        float mean = most < 65536.0 ? sum / float(rows * columns) : uintBitsToFloat(0x7f800000u), squares = 0;
-        [[unroll]] for (int i = 0; i < FOUR; ++i) {
-            [[unroll]] for (int j = 0; j < FOUR; ++j) {
-                float deviation = i < rows && j < columns ? outputs[i][j] - mean : 0;
-                squares += deviation * deviation;
-            }
+    // Of infinities and NaNs firstHalf() makes numbers.
+    float mean = most < 65536.0 ? sum / float(rows * columns) : uintBitsToFloat(0x7f800000u), squares = 0;
+    [[unroll]] for (int i = 0; i < FOUR; ++i) {
+        [[unroll]] for (int j = 0; j < FOUR; ++j) {
+            float deviation = i < rows && j < columns ? outputs[i][j] - mean : 0;
+            squares += deviation * deviation;
         }
-        uint place = 4 * unit & 0x3c;
-        moments[place] = lowOfLanes(mean);
-        moments[place + 1] = highOfLanes(mean);
-        moments[place + 2] = lowOfLanes(squares);
-        moments[place + 3] = highOfLanes(squares);
     }
+    uint moment = 4 * unit & 0x3c;
+    moments[moment] = lowOfLanes(mean);
+    moments[moment + 1] = highOfLanes(mean);
+    moments[moment + 2] = lowOfLanes(squares);
+    moments[moment + 3] = highOfLanes(squares);
     // A pixel outside of the map has the place of the nearest one inside, which is stored after it.
     [[unroll]] for (int i = FOUR - 1; i >= 0; --i) {
         [[unroll]] for (int j = FOUR - 1; j >= 0; --j) {
@@ -243,8 +241,6 @@ void main() {
     multiply(own, part);
     barrier();
     writeOutput(own, image, part, firstTile);
-    if (STATISTICS != 0) {
-        barrier();
-        writeStatistics(own, image, part, group, firstTile);
-    }
+    barrier();
+    writeStatistics(own, image, part, group, firstTile);
 }

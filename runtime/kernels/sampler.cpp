@@ -23,8 +23,8 @@ static_assert(sizeof(SessionWords) == 4 * SESSION_WORDS, "");
 
 namespace {
 
-constexpr uint32_t kBindings = 6, kPushWords = 28;
-constexpr uint32_t kFlaggedBindings = 8, kFlaggedPushWords = 30;
+constexpr uint32_t kBindings = 6, kPushWords = 29;
+constexpr uint32_t kFlaggedBindings = 8, kFlaggedPushWords = 31;
 constexpr uint32_t kElementsPerGroup = 256;
 
 // As in the shader.
@@ -45,12 +45,15 @@ enum Flag : uint32_t {
     Direct = 65536,
     Known = 131072,
 };
+// Of most rows: neither noise nor registers.
+constexpr uint32_t kPlain = ReadState | ReadModelOutput | ReadCondition | FormX0 | Clamp | Check;
 constexpr uint32_t kDataDependent = Threshold | Langevin | Interpolated | Direct | Known;
 
 gpu::PipelineDescription pipeline(uint32_t flags) {
     return (flags & kDataDependent) != 0
-               ? pipelineOf(ShaderId::SamplerFlagged, {flags}, kFlaggedBindings, kFlaggedPushWords)
-               : pipelineOf(ShaderId::Sampler, {flags}, kBindings, kPushWords);
+               ? pipelineOf(ShaderId::SamplerFlagged, {~0u}, kFlaggedBindings, kFlaggedPushWords)
+               : pipelineOf(ShaderId::Sampler, {(flags & ~kPlain) != 0 ? ~0u : kPlain}, kBindings,
+                            kPushWords);
 }
 
 struct Row {
@@ -67,7 +70,7 @@ Result<Dispatch> build(const char *name, const Row &row, const ImageExtent &exte
                           name, static_cast<unsigned long long>(elements));
     PushWords push;
     push.add({elements, extent.firstRow, extent.height, extent.width, extent.channels, buffers.registerStride,
-              step.store == kNone ? 0 : step.store, row.draw, row.stream, row.errorCode});
+              row.flags, step.store == kNone ? 0 : step.store, row.draw, row.stream, row.errorCode});
     const float y = step.known ? step.knownImage : step.e; // the known image takes the condition's place
     for (float value : {step.p, step.q, step.clipLow, step.clipHigh, step.a, step.b, step.g, y, step.c,
                         step.h[0], step.h[1], step.h[2], step.h[3], step.u, step.v, step.w})

@@ -40,14 +40,12 @@ Grid gridOf(const ConvFacts &facts) {
 }
 
 // norm: null where the source is read as it is.
-gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts, const Op *norm,
-                                     bool statistics) {
+gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts, const Op *norm) {
     const size_t sources = norm ? norm->inputs.size() : view.op.inputs.size();
     std::vector<uint32_t> constants = {facts.blocks0 + facts.blocks1,
                                        facts.outputBlocks / partsOf(facts),
                                        gridOf(facts).tiles,
                                        static_cast<uint32_t>(sources),
-                                       statistics ? 1u : 0u,
                                        6,
                                        4,
                                        3,
@@ -65,25 +63,24 @@ uint32_t combinedGroups(const Grid &grid) {
                : 1;
 }
 
-// Of the statistics before they are combined; 0 where they are not.
+// Of the statistics that are to be combined, or that nobody reads; else 0.
 uint64_t entryBytes(const ConvFacts &facts, bool statistics) {
     const Grid grid = gridOf(facts);
-    return statistics && combinedGroups(grid) != 1 ? uint64_t{facts.output.n} * facts.outputBlocks *
-                                                         grid.groupsPerImage * kLanes * 4 * sizeof(float)
-                                                   : 0;
+    return statistics && combinedGroups(grid) == 1 ? 0
+                                                   : uint64_t{facts.output.n} * facts.outputBlocks *
+                                                         grid.groupsPerImage * kLanes * 4 * sizeof(float);
 }
 
 gpu::PipelineDescription combinePipeline() {
     return pipelineOf(ShaderId::StatisticsCombine, {}, 2, 5, 1);
 }
 
-// norm: null where the source is read as it is. Scratch: what is to be combined, then the norm's
-// coefficients.
+// norm: null where the source is read as it is. Scratch: entryBytes(), then the norm's coefficients.
 void complete(const OpView &view, const ConvFacts &facts, const OpView *norm, bool statistics,
               OpKernel &kernel) {
-    kernel.pipelines = {pipelineFor(view, facts, norm ? &norm->op : nullptr, statistics)};
+    kernel.pipelines = {pipelineFor(view, facts, norm ? &norm->op : nullptr)};
     kernel.scratchBytes = entryBytes(facts, statistics);
-    if (kernel.scratchBytes != 0)
+    if (statistics && kernel.scratchBytes != 0)
         kernel.pipelines.push_back(combinePipeline());
     if (norm) {
         kernel.pipelines.push_back(coefficientsPipeline(*norm));
@@ -187,15 +184,13 @@ Result<std::vector<Dispatch>> buildWhole(const OpView &view, const ConvFacts &fa
                       op.residual != kNone ? Binding{buffers.residual, Access::Read} : unused(buffers.output),
                       coefficients,
                       {buffers.output, Access::Write},
-                      !statistics    ? unused(buffers.output)
-                      : entries != 0 ? Binding{combining, Access::Write}
-                                     : Binding{buffers.outputStatistics, Access::Write}},
+                      {entries != 0 ? combining : buffers.outputStatistics, Access::Write}},
                      std::move(push), uint64_t{facts.output.n} * grid.groupsPerImage * partsOf(facts),
                      traits));
     dispatch.operations = view.shapes.costs[view.index].operations;
     dispatch.bytes = view.shapes.costs[view.index].bytes;
     dispatches.push_back(std::move(dispatch));
-    if (entries != 0) {
+    if (statistics && entries != 0) {
         const uint64_t results =
             uint64_t{facts.output.n} * facts.outputBlocks * wholeStatisticsTiles(facts) * 8;
         PushWords combine;
