@@ -6,6 +6,10 @@
 // Adds the first `count` of the pixels, as stored, to what an invocation has gathered. In shared memory, and
 // half of the channels at a time: it would take registers from the loop over the taps.
 void gatherStatistics(uint local, uvec4 stored[PIXELS], uint count) {
+    // Mesa 25.0 takes the second half of a word that was packed right before for the number as it was before rounding. It
+    // does not look through this zero, which no compiler knows.
+    if (PIXELS == 1)
+        stored[0] ^= pc.tileLoops >> 31;
     float before = sharedCount[local], total = before + float(count);
     float share = float(count) / total;
     [[unroll]] for (int part = 0; part < 2; ++part) {

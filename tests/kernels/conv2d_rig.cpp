@@ -181,6 +181,7 @@ void Conv2d::expectMatchesReference(const ConvCase &wanted, const std::vector<st
         if (!kernels.ok())
             continue; // the row kernels do not take every shape
         ++variants;
+        SCOPED_TRACE(kernels->ops[0].name);
         buffers_.clear();
         const OpBuffers buffers = upload(c, kernels.value(), row);
         run(buildDispatches(kernels.value(), c.model, c.graph, c.shapes, 0, buffers, traits()));

@@ -38,6 +38,9 @@ VKAPI_ATTR VkBool32 VKAPI_CALL receive(VkDebugUtilsMessageSeverityFlagBitsEXT,
 __attribute__((constructor)) void setEnvironment() {
     // Hazards between submissions are looked for only when this is set (Debian's layers are 1.3.239).
     setenv("VK_LAYER_ENABLES", "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT", 1);
+    // Newer layers, like those that come with a driver of tests/drivers, do not look at what shaders access
+    // unless they are asked to; older ones do not know this and always do.
+    setenv("VK_KHRONOS_VALIDATION_SYNCVAL_SHADER_ACCESSES_HEURISTIC", "true", 1);
     setenv("MESA_SHADER_CACHE_DIR", MOTE_SHADER_CACHE_DIR, 0);
 }
 
