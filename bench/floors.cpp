@@ -17,7 +17,7 @@ struct Work {
 
 // Up to so many channels the 16 positions of F(2 x 2) stay at hand, and nothing is staged.
 constexpr uint32_t kHeldChannels = 64;
-// Up to so many, and no more outputs, a workgroup has V and M of F(4 x 4) in its shared memory.
+// Up to so many, and up to twice as many outputs, a workgroup has V and M of F(4 x 4) in its shared memory.
 constexpr uint32_t kWholeChannels = 48;
 
 // Bytes that a lane loads again for a multiply-add: a value of the source after each 64 outputs, and an

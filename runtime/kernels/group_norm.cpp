@@ -64,6 +64,11 @@ std::vector<Binding> normBindings(const NormFacts &facts, const OpBuffers &buffe
     };
 }
 
+bool lanesCanNormalise(const OpView &norm, const NormFacts &facts) {
+    return (norm.op.inputs.size() == 1 || norm.input(0).c % 8 == 0) &&
+           2 * facts.norms * (facts.entries(8) + 2) + 100 <= kMaxLoopIterations;
+}
+
 uint64_t coefficientBytes(const TensorShape &shape) {
     return uint64_t{shape.n} * blocksOf(shape.c) * 4 * 4 * sizeof(float);
 }

@@ -24,6 +24,10 @@ NormFacts normFactsOf(const OpView &view, const GraphKernels &kernels);
 // shaders/group_statistics.glsl.
 std::vector<Binding> normBindings(const NormFacts &facts, const OpBuffers &buffers, const Binding &target);
 
+// Whether a kernel whose eight lanes are the channels of a block can normalise what it reads: its loops over
+// statistics are short enough, and no block has channels of both sources, which have two addresses.
+bool lanesCanNormalise(const OpView &norm, const NormFacts &facts);
+
 // For a kernel that normalises what it reads in many dispatches: one more before them, whose result takes the
 // place of the affine table. See shaders/groupnorm_coefficients.comp.
 uint64_t coefficientBytes(const TensorShape &shape);

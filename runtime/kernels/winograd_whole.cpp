@@ -125,12 +125,8 @@ uint32_t wholeStatisticsTiles(const ConvFacts &facts) {
 }
 
 bool wholeTakesNorm(const OpView &view, const OpView &norm, const GraphKernels &kernels, OpKernel &kernel) {
-    // Channels joined in the middle of a block would be normalised at two addresses.
     if (kernel.pipelines.front().shader.id != static_cast<uint32_t>(ShaderId::WinogradWhole) ||
-        (norm.op.inputs.size() > 1 && norm.input(0).c % 8 != 0))
-        return false;
-    const NormFacts facts = normFactsOf(norm, kernels);
-    if (2 * facts.norms * (facts.entries(kLanes) + 2) + 100 > kMaxLoopIterations)
+        !lanesCanNormalise(norm, normFactsOf(norm, kernels)))
         return false;
     kernel.norm = norm.index;
     complete(view, factsOf(view), &norm, kernels.statistics[view.op.output].tiles != 0, kernel);
