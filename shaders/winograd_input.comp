@@ -50,6 +50,9 @@ layout(push_constant) uniform Push {
 #endif
     uint digits[4];
     uvec2 source0Address, source1Address;
+#if NORMALISE
+    uvec2 affineAddress;
+#endif
 }
 pc;
 
@@ -89,20 +92,11 @@ void main() {
     uint blocks = pc.blocks0 + pc.blocks1;
     uint unit = min((pc.firstGroup + number) * 8 + gl_SubgroupID, pc.columns * blocks - 1);
 #if NORMALISE
-    float scale, offset;
-    {
+    Eight scales, offsets;
+    if (GATHER != 0) {
         uint block = quotient(unit, pc.columns);
         uint image = quotient(pc.firstColumn + unit - block * pc.columns, pc.columnsPerImage);
-        Eight scales, offsets;
-        if (GATHER != 0) {
-            coefficients(true, image, block, blocks, scales, offsets);
-        } else {
-            uint place = (image * blocks + block) * 4;
-            scales = Eight(affineAt(place), affineAt(place + 1));
-            offsets = Eight(affineAt(place + 2), affineAt(place + 3));
-        }
-        scale = ofChannel(scales);
-        offset = ofChannel(offsets);
+        coefficients(true, image, block, blocks, scales, offsets);
     }
 #endif
     unit = uniformNumber(unit);
@@ -125,7 +119,12 @@ void main() {
     source += uint64_t(image * ownBlocks + ownBlock) * uint64_t(pc.inputHeight * pc.inputWidth * 16);
     float d[6][6];
 #if NORMALISE
-    readTile(source, top, left, scale, offset, d);
+    if (GATHER == 0) {
+        Floats made = Floats(packed(pc.affineAddress) + uint64_t((image * blocks + block) * 64));
+        scales = Eight(made.at[0], made.at[1]);
+        offsets = Eight(made.at[2], made.at[3]);
+    }
+    readTile(source, top, left, ofChannel(scales), ofChannel(offsets), d);
 #else
     readTile(source, top, left, 1, 0, d);
 #endif
@@ -133,7 +132,11 @@ void main() {
         transformDoubled(d);
     else
         transformTile(d);
-    [[unroll]] for (int i = 0; i < SIDE; ++i)
-        [[unroll]] for (int j = 0; j < SIDE; ++j)
-            target8[(SIDE * i + j) * positionStep(blocks, pc.columns) + unit] = eightOfLanes(d[i][j]);
+    uint place = unit, step = positionStep(blocks, pc.columns);
+    [[unroll]] for (int i = 0; i < SIDE; ++i) {
+        [[unroll]] for (int j = 0; j < SIDE; ++j) {
+            target8[place] = eightOfLanes(d[i][j]);
+            place += step;
+        }
+    }
 }

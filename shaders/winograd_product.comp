@@ -29,11 +29,12 @@ layout(push_constant) uniform Push {
     uint columns, tileGroups;
     uint blocks, parts, outputBlocks, outputGroups;
     uint points, side; // 6 and 6, or 5 and 4
-    uint digits[4];
+    uint digits[16];
     uvec2 sourceAddress, weightsAddress;
 }
 pc;
 
+#define DIGIT_BITS 4
 #include "uniform_addresses.glsl"
 
 layout(binding = 2, std430) writeonly buffer Target {

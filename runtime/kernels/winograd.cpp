@@ -19,7 +19,7 @@ constexpr uint64_t kTexelBytes = 16;
 constexpr uint64_t kStagingBytes = 8u << 20;
 
 // Words, with the table of digits and the addresses (see shaders/uniform_addresses.glsl).
-constexpr uint32_t kInputPush = 20, kNormalisedPush = 30, kProductPush = 18, kOutputPush = 16;
+constexpr uint32_t kInputPush = 20, kNormalisedPush = 32, kProductPush = 30, kOutputPush = 16;
 // What units and columns are numbered up to there.
 constexpr uint64_t kMaxUnits = 1u << 18, kMaxColumns = 1u << 22;
 constexpr uint32_t kGatheringUnits = 128; // see gathers()
@@ -103,7 +103,7 @@ gpu::PipelineDescription normalisedPipeline(const ConvFacts &facts, const OpView
     return pipelineOf(ShaderId::WinogradInputNormalised,
                       {facts.doubled ? 1u : 0u, 6, sideOf(facts), norm.op.inputs.size() > 1 ? 2u : 1u,
                        static_cast<uint32_t>(norm.op.activation), gather ? 1u : 0u},
-                      7, kNormalisedPush, 0x1f, 3);
+                      7, kNormalisedPush, 0x1f, 7);
 }
 
 // Whether each unit of the input combines the statistics of a norm itself, which takes it as long again:
@@ -118,9 +118,12 @@ struct Product {
     uint64_t units = 0;
 };
 
-// What the push constants of shaders/uniform_addresses.glsl end with: its table, and room for two addresses.
-void addAddressing(PushWords &push) {
-    push.add({0, 1, 2, 3, 0, 0, 0, 0});
+// What the push constants of shaders/uniform_addresses.glsl end with: its table, and room for addresses.
+void addAddressing(PushWords &push, uint32_t digits, uint32_t addresses) {
+    for (uint32_t digit = 0; digit < digits; ++digit)
+        push.add(digit);
+    for (uint32_t word = 0; word < 2 * addresses; ++word)
+        push.add(0);
 }
 
 // Of so many columns of a band; whatever tiles a unit makes, their bits are the same.
@@ -138,7 +141,7 @@ Product productOf(const ConvFacts &facts, const Bands &bands, uint32_t columns) 
         pipelineOf(ShaderId::WinogradProduct, {blocks / parts, tiles, outputs}, 3, kProductPush, 0, 3);
     product.push.add({columns, tileGroups, blocks, parts, facts.outputBlocks, outputGroups, pointsOf(facts),
                       sideOf(facts)});
-    addAddressing(product.push);
+    addAddressing(product.push, 16, 2);
     product.units = positionsOf(facts) * parts * tileGroups * outputGroups;
     return product;
 }
@@ -305,7 +308,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
         };
         if (kernel.norm == kNone) {
             addTiles(facts.blocks0, facts.blocks1);
-            addAddressing(input);
+            addAddressing(input, 4, 2);
             MOTE_TRY(add("input", inputPipeline(facts),
                          {{buffers.inputs[0], Access::Read},
                           facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
@@ -332,7 +335,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                        affine.index, affine.stride});
             input.addFloat(norm.op.epsilon);
             input.add({source.errorCode, facts.output.n});
-            addAddressing(input);
+            addAddressing(input, 4, 3);
             MOTE_TRY(add("input, normalised", normalisedPipeline(facts, norm, gather),
                          normBindings(from, source, {v, Access::Write}), std::move(input),
                          uint64_t{columns} * blocks, costs.input));
