@@ -19,7 +19,7 @@ layout(binding = 1, std430) writeonly buffer Target { uvec4 target[]; };
 layout(binding = 2, std430) writeonly buffer Highest { uvec4 highest[]; };
 
 // 2^x in steps of 1 / WEIGHT_ONE, in the low 16 bits. x is not above 0. 2^x = 2^n 2^f as in quickSilu of
-// winograd_input.comp, the polynomial within 3e-6, exact where x is whole, and times WEIGHT_ONE / 2^16.
+// winograd_source.glsl, the polynomial within 3e-6, exact where x is whole, and times WEIGHT_ONE / 2^16.
 uint weightBits(float x) {
     float t = (x > -20.0 ? x : -20.0) + 16.0;
     precise float shifted = t + 12582912.0;

@@ -3,7 +3,7 @@
 // stores it with few, if it knows that the address is the same in a subgroup and no loop or branch may have set
 // invocations aside. From 22.3 on it takes for the same what is computed from constants and push constants alone, with
 // whatever index a push constant is read. So a kernel's unit is straight code, and its number goes once through a table in
-// the push constants that holds 0 to 3, or to 7. (Vulkan asks for one index in a whole workgroup there; here it is one in a
+// the push constants that holds 0 to 3, 7 or 15. (Vulkan asks for one index in a whole workgroup there; here it is one in a
 // subgroup, which lavapipe runs at a time. No other driver has subgroups of eight, and these kernels ask for them.)
 //
 // Declare before: push constants `uint digits[1 << DIGIT_BITS]`, and DIGIT_BITS unless it is 2. Features: subgroup operations basic and shuffle, subgroups of exactly

@@ -80,6 +80,13 @@ void PushWords::addFloat(float value) {
     words.push_back(bits);
 }
 
+void PushWords::addAddressing(uint32_t digits, uint32_t addresses) {
+    for (uint32_t digit = 0; digit < digits; ++digit)
+        add(digit);
+    for (uint32_t word = 0; word < 2 * addresses; ++word)
+        add(0);
+}
+
 gpu::PipelineDescription pipelineOf(ShaderId id, std::vector<uint32_t> constants, uint32_t bindings,
                                     uint32_t pushWords, uint32_t texelBindings, uint32_t addressBindings) {
     const ShaderModule &module = shaderModule(id);

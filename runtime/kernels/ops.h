@@ -51,6 +51,8 @@ struct PushWords {
             add(value);
     }
     void addFloat(float value);
+    // What the push constants of shaders/uniform_addresses.glsl end with: its table, and room for addresses.
+    void addAddressing(uint32_t digits, uint32_t addresses);
 };
 
 // addressBindings: their words, left zero by PushWords' users, are the last of pushWords.

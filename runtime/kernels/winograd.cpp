@@ -118,14 +118,6 @@ struct Product {
     uint64_t units = 0;
 };
 
-// What the push constants of shaders/uniform_addresses.glsl end with: its table, and room for addresses.
-void addAddressing(PushWords &push, uint32_t digits, uint32_t addresses) {
-    for (uint32_t digit = 0; digit < digits; ++digit)
-        push.add(digit);
-    for (uint32_t word = 0; word < 2 * addresses; ++word)
-        push.add(0);
-}
-
 // Of so many columns of a band; whatever tiles a unit makes, their bits are the same.
 Product productOf(const ConvFacts &facts, const Bands &bands, uint32_t columns) {
     const uint32_t blocks = facts.blocks0 + facts.blocks1, parts = partsOf(blocks);
@@ -141,7 +133,7 @@ Product productOf(const ConvFacts &facts, const Bands &bands, uint32_t columns) 
         pipelineOf(ShaderId::WinogradProduct, {blocks / parts, tiles, outputs}, 3, kProductPush, 0, 3);
     product.push.add({columns, tileGroups, blocks, parts, facts.outputBlocks, outputGroups, pointsOf(facts),
                       sideOf(facts)});
-    addAddressing(product.push, 16, 2);
+    product.push.addAddressing(16, 2);
     product.units = positionsOf(facts) * parts * tileGroups * outputGroups;
     return product;
 }
@@ -308,7 +300,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
         };
         if (kernel.norm == kNone) {
             addTiles(facts.blocks0, facts.blocks1);
-            addAddressing(input, 4, 2);
+            input.addAddressing(4, 2);
             MOTE_TRY(add("input", inputPipeline(facts),
                          {{buffers.inputs[0], Access::Read},
                           facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
@@ -335,7 +327,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                        affine.index, affine.stride});
             input.addFloat(norm.op.epsilon);
             input.add({source.errorCode, facts.output.n});
-            addAddressing(input, 4, 3);
+            input.addAddressing(4, 3);
             MOTE_TRY(add("input, normalised", normalisedPipeline(facts, norm, gather),
                          normBindings(from, source, {v, Access::Write}), std::move(input),
                          uint64_t{columns} * blocks, costs.input));

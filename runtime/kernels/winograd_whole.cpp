@@ -169,7 +169,7 @@ Result<std::vector<Dispatch>> buildWhole(const OpView &view, const ConvFacts &fa
               grid.groupsPerImage, op.padTop | op.padLeft << 16 | (op.residual != kNone ? 1u << 31 : 0),
               bias.index, bias.stride});
     push.addFloat(outputFactor(op, buffers.row));
-    push.add({0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+    push.addAddressing(8, 6);
     MOTE_TRY_ASSIGN(
         Dispatch dispatch,
         makeDispatch(op.name + " (" + kernel.name + ")", kernel.pipelines.front(),
