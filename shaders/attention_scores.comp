@@ -33,7 +33,11 @@ uint weightBits(float x) {
 uint pairOfWeights(float low, float high) { return (weightBits(low) & 0xffffu) | weightBits(high) << 16; }
 
 // max() asks which of the two is a NaN.
-float higher(float a, float b) { return a > b ? a : b; }
+vec4 higher(vec4 a, vec4 b) { return mix(b, a, greaterThan(a, b)); }
+
+Eight queriesOf(uint first, uint number, uint block) {
+    return unpackEight(FETCH(qkv, first + min(number, pc.columns - 1) + block * pc.tokens));
+}
 
 void main() {
     uint lane = laneNumber();
@@ -47,28 +51,26 @@ void main() {
     slot = live ? slot : 0;
     uint keyBase = partBase(pc.firstSlot + slot, 1), queryBase = partBase(pc.firstSlot + slot, 0);
 
-    float inputs[512][4]; // [channel][query]
-    [[unroll]] for (int p = 0; p < FOUR; ++p) {
-        uint place = queryBase + pc.firstQuery + min(first + 8 * p, pc.columns - 1);
-        [[unroll]] for (int block = 0; block < BLOCKS; ++block) {
-            Eight q = unpackEight(FETCH(qkv, place + block * pc.tokens));
-            [[unroll]] for (int i = 0; i < 8; ++i)
-                inputs[8 * block + i][p] = (i < 4 ? q.low[i & 3] : q.high[i & 3]) * pc.scale;
+    // Vectors of four queries: what the driver does with arrays of arrays goes with the square of their size.
+    vec4 inputs[512]; // [channel]
+    uint queries = queryBase + pc.firstQuery;
+    [[unroll]] for (int block = 0; block < BLOCKS; ++block) {
+        Eight a = queriesOf(queries, first, block), b = queriesOf(queries, first + 8, block);
+        Eight c = queriesOf(queries, first + 16, block), d = queriesOf(queries, first + 24, block);
+        [[unroll]] for (int i = 0; i < FOUR; ++i) {
+            inputs[8 * block + i] = vec4(a.low[i], b.low[i], c.low[i], d.low[i]) * pc.scale;
+            inputs[8 * block + 4 + i] = vec4(a.high[i], b.high[i], c.high[i], d.high[i]) * pc.scale;
         }
     }
 
     const int blocksAtATime = 8 / KEYS;
     const int fetches = (BLOCKS + blocksAtATime - 1) / blocksAtATime;
-    float most[4]; // [query]
-    [[unroll]] for (int p = 0; p < FOUR; ++p)
-        most[p] = LOWEST;
+    vec4 most = vec4(LOWEST);
     uint eight = range * RANGE_EIGHTS;
     uint end = min(eight + RANGE_EIGHTS, pc.eights);
     if (live) do {
-        float scores[8][4]; // [key][query]
-        [[unroll]] for (int o = 0; o < 8; ++o)
-            [[unroll]] for (int p = 0; p < FOUR; ++p)
-                scores[o][p] = 0;
+        vec4 scores[8]; // [key]
+        [[unroll]] for (int o = 0; o < 8; ++o) scores[o] = vec4(0);
         uint part = 0; // of the eight
         do {
             // Of key n % KEYS lane n has the blocks whose numbers are n / KEYS modulo blocksAtATime.
@@ -76,42 +78,32 @@ void main() {
             uvec4 own[64];
             [[unroll]] for (int set = 0; set < fetches; ++set)
                 own[set] = FETCH(qkv, key + min(blocksAtATime * set + lane / KEYS, BLOCKS - 1) * pc.tokens);
-            float sums[4][4]; // [key][query]
-            [[unroll]] for (int o = 0; o < KEYS; ++o)
-                [[unroll]] for (int p = 0; p < FOUR; ++p)
-                    sums[o][p] = 0;
+            vec4 sums[4]; // [key]
+            [[unroll]] for (int o = 0; o < KEYS; ++o) sums[o] = vec4(0);
             [[unroll]] for (int k = 0; k < 8 * BLOCKS; ++k) {
                 vec2 pair = unpackHalf2x16(own[k / 8 / blocksAtATime][k / 2 % 4]);
-                [[unroll]] for (int o = 0; o < KEYS; ++o) {
-                    float channel = subgroupShuffle(pair[k % 2], k / 8 % blocksAtATime * KEYS + o);
-                    [[unroll]] for (int p = 0; p < FOUR; ++p)
-                        sums[o][p] += channel * inputs[k][p];
-                }
+                [[unroll]] for (int o = 0; o < KEYS; ++o)
+                    sums[o] += subgroupShuffle(pair[k % 2], k / 8 % blocksAtATime * KEYS + o) * inputs[k];
             }
             [[unroll]] for (int o = 0; o < 8; ++o)
-                [[unroll]] for (int p = 0; p < FOUR; ++p)
-                    scores[o][p] = o + KEYS < 8 ? scores[min(o + KEYS, 7)][p] : sums[max(o + KEYS - 8, 0)][p];
+                scores[o] = o + KEYS < 8 ? scores[min(o + KEYS, 7)] : sums[max(o + KEYS - 8, 0)];
         } while (++part < 8 / KEYS);
 
         uint place = (slotGroup * pc.eights + eight) * 40 + lane;
-        float tops[4];
+        [[unroll]] for (int o = 1; o < 8; ++o) scores[o] = 8 * eight + o < pc.tokens ? scores[o] : vec4(LOWEST);
+        vec4 top = higher(higher(higher(scores[0], scores[1]), higher(scores[2], scores[3])),
+                          higher(higher(scores[4], scores[5]), higher(scores[6], scores[7])));
+        most = higher(most, top);
+        [[unroll]] for (int o = 0; o < 8; ++o) scores[o] -= top;
         [[unroll]] for (int p = 0; p < FOUR; ++p) {
-            [[unroll]] for (int o = 1; o < 8; ++o)
-                scores[o][p] = 8 * eight + o < pc.tokens ? scores[o][p] : LOWEST;
-            float top = higher(higher(higher(scores[0][p], scores[1][p]), higher(scores[2][p], scores[3][p])),
-                               higher(higher(scores[4][p], scores[5][p]), higher(scores[6][p], scores[7][p])));
-            most[p] = higher(most[p], top);
-            tops[p] = top;
-            uvec4 words = uvec4(pairOfWeights(scores[0][p] - top, scores[1][p] - top),
-                                pairOfWeights(scores[2][p] - top, scores[3][p] - top),
-                                pairOfWeights(scores[4][p] - top, scores[5][p] - top),
-                                pairOfWeights(scores[6][p] - top, scores[7][p] - top));
+            uvec4 words = uvec4(pairOfWeights(scores[0][p], scores[1][p]), pairOfWeights(scores[2][p], scores[3][p]),
+                                pairOfWeights(scores[4][p], scores[5][p]), pairOfWeights(scores[6][p], scores[7][p]));
             // Each stores what its neighbour made, see fromNeighbour.
             target[(place ^ 1) + 8 * p] = uvec4(fromNeighbour(words.x), fromNeighbour(words.y), fromNeighbour(words.z),
                                                 fromNeighbour(words.w));
         }
-        target[place + 32] = floatBitsToUint(vec4(tops[0], tops[1], tops[2], tops[3]));
+        target[place + 32] = floatBitsToUint(top);
     } while (++eight < end);
     if (live)
-        highest[(slotGroup * pc.ranges + range) * 8 + lane] = floatBitsToUint(vec4(most[0], most[1], most[2], most[3]));
+        highest[(slotGroup * pc.ranges + range) * 8 + lane] = floatBitsToUint(most);
 }

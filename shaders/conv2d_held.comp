@@ -1,14 +1,14 @@
-// The convolution of conv2d.comp (same formula, bindings but for the weights, push constants, specialisation) for software
-// devices where channels times taps, the K of the product, is small enough that an invocation holds all that it needs of
-// the sources in registers (the driver: on its stack) while all outputs go by. So no sum is carried around a loop, where
-// the driver would blend each with the mask, and what is fetched and unpacked serves up to 64 outputs.
+// The 1x1 convolution of conv2d.comp (same formula, bindings but for the weights, push constants, specialisation) for software
+// devices where channels are few enough that an invocation holds all that it needs of the sources in registers (the
+// driver: on its stack) while all outputs go by. So no sum is carried around a loop, where the driver would blend each with
+// the mask, and what is fetched and unpacked serves up to 64 outputs.
 //
 //   weights  [8 outputBlocks / OUTPUTS][sets][8 lanes] uvec4, sets = ceil(K OUTPUTS / 64): a lane's eight halfs are OUTPUTS
-//            outputs each of terms 64 / OUTPUTS * set + lane, + 8, ... Term tap * (CHANNELS0 + CHANNELS1) + channel.
+//            outputs each of terms 64 / OUTPUTS * set + lane, + 8, ... Term: channel of both sources.
 //   statistics  as in conv2d_shuffle.comp
 //
-// Eight invocations make up to 4 QUADS outputs of 8 x PIXELS pixels: lane l the pixels l, l + 8, ... OUTPUTS of them are made
-// at a time: the more, the fewer loads, but a body has K * OUTPUTS * PIXELS multiplications and must fit the cache of
+// Eight invocations make up to 4 QUADS outputs of 8 x 4 pixels: lane l the pixels l, l + 8, ... OUTPUTS of them are made
+// at a time: the more, the fewer loads, but a body has K * OUTPUTS * 4 multiplications and must fit the cache of
 // instructions. Workgroup: 8 tiles of one image; groups = N * ceil(tiles / 8) * ceil(2 outputBlocks / QUADS), outputs
 // fastest.
 // Features: subgroup operations basic and shuffle, subgroups of 8 or more. What is read comes through texel buffers.
@@ -28,11 +28,15 @@ layout(binding = 5, std430) writeonly buffer TargetHalves {
 // Loops end at constants that only the driver knows: unrolled there, the module stays small.
 layout(constant_id = 8) const int CHANNELS0 = 3; // a multiple of 8 where more follow or it is more than 8
 layout(constant_id = 9) const int CHANNELS1 = 0; // a multiple of 8
-layout(constant_id = 10) const int PIXELS = 4;   // at most 4
+layout(constant_id = 10) const int FOUR = 4;     // pixels of an invocation
 layout(constant_id = 11) const int OUTPUTS = 4;  // 1, 2 or 4
 layout(constant_id = 12) const int QUADS = 16;   // even, at most 16
 
 #define MOST_TERMS 288
+
+Eight inputOf(bool second, bool live, uint base, uint pixel) {
+    return unpackEight(loadInput(second, live && pixel < pc.outputHeight * pc.outputWidth, base + pixel));
+}
 
 void main() {
     uint lane = laneNumber();
@@ -47,14 +51,11 @@ void main() {
     uint image = groupLive ? imageTile / groupsPerImage : 0;
     uint tile = (imageTile - image * groupsPerImage) * 8 + eightNumber();
 
-    uint inputRows = pc.inputHeight << UPSAMPLE, inputColumns = pc.inputWidth << UPSAMPLE;
-    uint inputPlane = pc.inputHeight * pc.inputWidth;
-    uint base0 = image * pc.blocks0 * inputPlane, base1 = image * pc.blocks1 * inputPlane;
     uint outputPlane = pc.outputHeight * pc.outputWidth;
+    uint base0 = image * pc.blocks0 * outputPlane, base1 = image * pc.blocks1 * outputPlane;
     uint outputPixels = groupLive ? outputPlane : 0;
-    const int taps = KERNEL_HEIGHT * KERNEL_WIDTH, channels = CHANNELS0 + CHANNELS1;
+    const int terms = CHANNELS0 + CHANNELS1;
     const int blocks0 = (CHANNELS0 + 7) / 8, blocks1 = CHANNELS1 / 8;
-    const int terms = taps * channels;
     const int setTerms = 64 / OUTPUTS;
     const int sets = (terms + setTerms - 1) / setTerms;
 
@@ -65,34 +66,23 @@ void main() {
 
     uint tileLoop = 0;
     do {
-        uint start = (tile * pc.tileLoops + tileLoop) * (8 * PIXELS);
+        uint start = (tile * pc.tileLoops + tileLoop) * (8 * FOUR);
         uint first = start + lane;
         bool live = start < outputPixels; // of all eight alike, so that none is missing in a shuffle
-        float inputs[MOST_TERMS][4];      // [term][pixel]
-        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-            uint pixel = first + 8 * p;
-            uint y = pixel / pc.outputWidth;
-            int row = int(y) * STRIDE - pc.padTop,
-                column = int(pixel - y * pc.outputWidth) * STRIDE - pc.padLeft;
-            [[unroll]] for (int tap = 0; tap < taps; ++tap) {
-                uint r = uint(row + tap / KERNEL_WIDTH), c = uint(column + tap % KERNEL_WIDTH);
-                uint place = (r >> UPSAMPLE) * pc.inputWidth + (c >> UPSAMPLE);
-                bool inside = live && r < inputRows && c < inputColumns;
-                [[unroll]] for (int block = 0; block < blocks0; ++block) {
-                    Eight value = unpackEight(loadInput(false, inside, base0 + block * inputPlane + place));
-                    [[unroll]] for (int i = 0; i < min(CHANNELS0 - 8 * block, 8); ++i)
-                        inputs[tap * channels + 8 * block + i][p] =
-                            i < 4 ? value.low[i & 3] : value.high[i & 3];
-                }
-                [[unroll]] for (int block = 0; block < blocks1; ++block) {
-                    Eight value = unpackEight(loadInput(true, inside, base1 + block * inputPlane + place));
-                    [[unroll]] for (int i = 0; i < 8; ++i)
-                        inputs[tap * channels + CHANNELS0 + 8 * block + i][p] =
-                            i < 4 ? value.low[i & 3] : value.high[i & 3];
-                }
+        // Vectors of four pixels: what the driver does with arrays of arrays goes with the square of their size.
+        vec4 inputs[MOST_TERMS]; // [term]
+        [[unroll]] for (int block = 0; block < blocks0 + blocks1; ++block) {
+            bool second = block >= blocks0;
+            uint base = second ? base1 + (block - blocks0) * outputPlane : base0 + block * outputPlane;
+            Eight a = inputOf(second, live, base, first), b = inputOf(second, live, base, first + 8);
+            Eight c = inputOf(second, live, base, first + 16), d = inputOf(second, live, base, first + 24);
+            // Of a first block that is not full the rest lies beyond all terms.
+            [[unroll]] for (int i = 0; i < FOUR; ++i) {
+                inputs[8 * block + i] = vec4(a.low[i], b.low[i], c.low[i], d.low[i]);
+                inputs[8 * block + 4 + i] = vec4(a.high[i], b.high[i], c.high[i], d.high[i]);
             }
         }
-        float here = float(min(outputPixels - start, 8u * PIXELS)); // live pixels
+        float here = float(min(outputPixels - start, 8u * FOUR)); // live pixels
         float share = here / (count + here);
 
         int q = 0;
@@ -103,34 +93,30 @@ void main() {
                 uint biasPlace = pc.biasIndex + image * pc.biasStride + 2 * block + (quad & 1);
                 vec4 begin = uintBitsToFloat(FETCH(bias, biasPlace));
                 uint weightPlace = (2 * block + (quad & 1)) * (4 / OUTPUTS) * sets * 8 + lane;
-                float values[4][4]; // [output][pixel]
-                [[unroll]] for (int o = 0; o < 4; ++o) [[unroll]] for (int p = 0; p < PIXELS; ++p)
-                    values[o][p] = 0;
+                vec4 values[4]; // [output]
+                [[unroll]] for (int o = 0; o < 4; ++o) values[o] = vec4(0);
                 int part = 0; // of the quad
                 do {
                     uvec4 own[8];
                     [[unroll]] for (int set = 0; set < sets; ++set) own[set] =
                         FETCH(weights, weightPlace + set * 8);
                     weightPlace += sets * 8;
-                    float sums[4][4]; // [output][pixel]
-                    [[unroll]] for (int o = 0; o < OUTPUTS; ++o) [[unroll]] for (int p = 0; p < PIXELS; ++p)
-                        sums[o][p] = 0;
+                    vec4 sums[4]; // [output]
+                    [[unroll]] for (int o = 0; o < OUTPUTS; ++o) sums[o] = vec4(0);
                     [[unroll]] for (int k = 0; k < terms; ++k) {
                         uvec4 words = own[k / setTerms];
                         [[unroll]] for (int o = 0; o < OUTPUTS; ++o) {
                             int place = k % setTerms / 8 * OUTPUTS + o; // of the lane's halfs
                             vec2 pair = unpackHalf2x16(words[place >> 1]);
-                            float weight = subgroupShuffle(pair[place & 1], k & 7);
-                            [[unroll]] for (int p = 0; p < PIXELS; ++p) sums[o][p] += weight * inputs[k][p];
+                            sums[o] += subgroupShuffle(pair[place & 1], k & 7) * inputs[k];
                         }
                     }
-                    [[unroll]] for (int o = 0; o < 4; ++o) [[unroll]] for (int p = 0; p < PIXELS; ++p)
-                        values[o][p] = o + OUTPUTS < 4 ? values[min(o + OUTPUTS, 3)][p]
-                                                       : sums[max(o + OUTPUTS - 4, 0)][p];
+                    [[unroll]] for (int o = 0; o < 4; ++o)
+                        values[o] = o + OUTPUTS < 4 ? values[min(o + OUTPUTS, 3)] : sums[max(o + OUTPUTS - 4, 0)];
                 } while (++part < 4 / OUTPUTS);
 
                 uint base = (image * pc.outputBlocks + block) * outputPlane;
-                [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                [[unroll]] for (int p = 0; p < FOUR; ++p) {
                     uint pixel = first + 8 * p;
                     bool real = pixel < outputPixels && quad < quads;
                     vec4 value = vec4(values[0][p], values[1][p], values[2][p], values[3][p]) + begin;
@@ -155,9 +141,9 @@ void main() {
                     float combined = 0;
                     [[unroll]] for (int o = 0; o < 4; ++o) {
                         float sum = 0, squares = 0;
-                        [[unroll]] for (int p = 0; p < PIXELS; ++p) sum += values[o][p];
+                        [[unroll]] for (int p = 0; p < FOUR; ++p) sum += values[o][p];
                         float mean = sumOfLanes(sum) / here;
-                        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                        [[unroll]] for (int p = 0; p < FOUR; ++p) {
                             float deviation = first + 8 * p < outputPixels ? values[o][p] - mean : 0;
                             squares += deviation * deviation;
                         }

@@ -6,6 +6,9 @@
 // the push constants that holds 0 to 3, 7 or 15. (Vulkan asks for one index in a whole workgroup there; here it is one in a
 // subgroup, which lavapipe runs at a time. No other driver has subgroups of eight, and these kernels ask for them.)
 //
+// Reads are volatile only so that the driver does not compare each with all before it when it makes a pipeline: there are
+// hundreds, none of them twice.
+//
 // Declare before: push constants `uint digits[1 << DIGIT_BITS]`, and DIGIT_BITS unless it is 2. Features: subgroup operations basic and shuffle, subgroups of exactly
 // 8; buffer device addresses and 64-bit integers. What is read through an address is not checked against a buffer's end.
 #ifndef MOTE_UNIFORM_ADDRESSES_GLSL
@@ -14,14 +17,16 @@
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 
+#include "numeric.glsl"
+
 #ifndef DIGIT_BITS
 #define DIGIT_BITS 2
 #endif
 
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats {
+layout(buffer_reference, std430, buffer_reference_align = 16) volatile readonly buffer Floats {
     vec4 at[];
 };
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Words {
+layout(buffer_reference, std430, buffer_reference_align = 16) volatile readonly buffer Words {
     uvec4 at[];
 };
 
@@ -63,7 +68,22 @@ float valueOfLane(uvec4 words) {
     return floatOfHalf(int(word << (lane < 4 ? 16 : 0)));
 }
 
-// What eight invocations have, side by side, for a uniform store.
+// Of a block of channels in their order each invocation its own.
+float ofChannel(Eight values) {
+    uint channel = channelOfLane();
+    vec4 four = channel < 4 ? values.low : values.high;
+    return (channel & 2) == 0 ? ((channel & 1) == 0 ? four.x : four.y) : ((channel & 1) == 0 ? four.z : four.w);
+}
+
+// What eight invocations have, side by side, for uniform stores.
+vec4 lowOfLanes(float value) {
+    return vec4(subgroupShuffle(value, 0), subgroupShuffle(value, 1), subgroupShuffle(value, 2),
+                subgroupShuffle(value, 3));
+}
+vec4 highOfLanes(float value) {
+    return vec4(subgroupShuffle(value, 4), subgroupShuffle(value, 5), subgroupShuffle(value, 6),
+                subgroupShuffle(value, 7));
+}
 u64vec4 eightOfLanes(float value) {
     uint bits = floatBitsToUint(value);
     return u64vec4(packUint2x32(uvec2(subgroupShuffle(bits, 0), subgroupShuffle(bits, 1))),

@@ -27,13 +27,6 @@ void quickSilu(inout float x[6]) {
 }
 #endif
 
-// What this invocation has of a block.
-float ofChannel(Eight values) {
-    uint channel = channelOfLane();
-    vec4 four = channel < 4 ? values.low : values.high;
-    return (channel & 2) == 0 ? ((channel & 1) == 0 ? four.x : four.y) : ((channel & 1) == 0 ? four.z : four.w);
-}
-
 // Of a map at `source`, from row `top` and column `left` on; zero outside of it. With NORMALISE x * scale + offset,
 // activated.
 void readTile(uint64_t source, int top, int left, float scale, float offset, out float h[6][6]) {

@@ -69,15 +69,6 @@ shared vec4 moments[SUBGROUPS * 4]; // [output block][tile]: means of eight chan
 
 TIMES_A(float)
 
-// What eight invocations have, side by side.
-vec4 lowOfLanes(float value) {
-    return vec4(subgroupShuffle(value, 0), subgroupShuffle(value, 1), subgroupShuffle(value, 2),
-                subgroupShuffle(value, 3));
-}
-vec4 highOfLanes(float value) {
-    return vec4(subgroupShuffle(value, 4), subgroupShuffle(value, 5), subgroupShuffle(value, 6),
-                subgroupShuffle(value, 7));
-}
 void stage(uint place, float value) {
     staged[place] = lowOfLanes(value);
     staged[place + 1] = highOfLanes(value);

@@ -52,8 +52,8 @@ constexpr uint32_t kRow3 = 0, kRow3Wide = 1, kAny = 2, kAnyWide = 3, kShuffle = 
                    kSingle = 7, kSingleEvery = 8, kFolded = 9, kFoldedSingle = 10, kFoldedEvery = 11,
                    kShared3 = 12, kShared1 = 13;
 constexpr uint32_t kWinograd = 14, kHeld = 15, kFewOutputs = 16, kTiles = 17, kMatrix3 = 18, kMatrix = 19,
-                   kWhole = 20;        // elsewhere
-constexpr uint32_t kSharedOutputs = 4; // blocks of a workgroup, of sharedKernel
+                   kWhole = 20, kStaged = 21; // elsewhere
+constexpr uint32_t kSharedOutputs = 4;        // blocks of a workgroup, of sharedKernel
 // A workgroup that makes every output keeps four subgroups of VideoCore busy; it has room for sixteen.
 constexpr uint64_t kEveryOutputWalks = 4;
 
@@ -155,6 +155,14 @@ Status check(const OpView &view) {
 
 } // namespace
 
+bool isPointwise(const OpView &view) {
+    const Op &op = view.op;
+    const std::vector<uint32_t> &shape = view.model.weights[op.weight].shape;
+    return shape[1] == 1 && shape[2] == 1 && op.stride == 1 &&
+           op.padTop + op.padLeft + op.padBottom + op.padRight == 0 && op.inputResample == Resample::None &&
+           (op.residual == kNone || op.residualResample == Resample::None);
+}
+
 ConvFacts factsOf(const OpView &view) {
     const Op &op = view.op;
     const std::vector<uint32_t> &shape = view.model.weights[op.weight].shape;
@@ -169,11 +177,7 @@ ConvFacts factsOf(const OpView &view) {
     facts.outputBlocks = blocksOf(facts.output.c);
     facts.port = view.kind(op.output) == TensorKind::Port;
     facts.doubled = op.inputResample == Resample::NearestUp2;
-    const bool pointwise = facts.kernelHeight == 1 && facts.kernelWidth == 1 && op.stride == 1 &&
-                           op.padTop + op.padLeft + op.padBottom + op.padRight == 0 &&
-                           op.inputResample == Resample::None &&
-                           (op.residual == kNone || op.residualResample == Resample::None);
-    if (pointwise) {
+    if (isPointwise(view)) {
         for (TensorShape *map : {&facts.input, &facts.output, &facts.residual}) {
             map->w *= map->h;
             map->h = 1;
@@ -227,6 +231,8 @@ uint64_t secondWeightBytes(const OpView &view, const ConvFacts &facts, SecondWei
         return foldedWeightBytes(facts);
     case SecondWeights::WinogradWhole:
         return wholeWeightBytes(facts);
+    case SecondWeights::Staged:
+        return stagedWeightBytes(facts);
     }
     return 0;
 }
@@ -280,6 +286,7 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
     common.second = whole                                  ? SecondWeights::WinogradWhole
                     : inTiles                              ? SecondWeights::Tiles
                     : winograd                             ? SecondWeights::Winograd
+                    : stagedSuits(view, facts, traits)     ? SecondWeights::Staged
                     : heldSuits(view, facts, traits)       ? SecondWeights::Held
                     : fewOutputsSuits(view, facts, traits) ? SecondWeights::FewOutputs
                     : foldedSuits(view, facts, traits)     ? SecondWeights::Folded
@@ -315,6 +322,13 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         kernel.name = "conv2d winograd whole";
         kernel.variant = kWhole;
         if (wholeKernel(view, facts, traits, statistics, kernel))
+            kernels.push_back(std::move(kernel));
+    }
+    if (common.second == SecondWeights::Staged) {
+        OpKernel kernel = common;
+        kernel.name = "conv2d staged";
+        kernel.variant = kStaged;
+        if (stagedKernel(facts, statistics, kernel))
             kernels.push_back(std::move(kernel));
     }
     const bool canHold = common.second == SecondWeights::Held && texelsFit;
@@ -380,6 +394,7 @@ uint32_t conv2dStatisticsTiles(const OpView &view, const OpKernel &kernel) {
     const ConvFacts facts = factsOf(view);
     return kernel.variant == kWinograd ? winogradStatisticsTiles(facts, kernel)
            : kernel.variant == kWhole  ? wholeStatisticsTiles(facts)
+           : kernel.variant == kStaged ? stagedStatisticsTiles(facts)
            : kernel.variant == kTiles  ? tilesStatisticsTiles(view, facts, kernel)
            : kernel.variant == kHeld   ? heldStatisticsTiles(facts, kernel)
            : kernel.variant == kMatrix3 || kernel.variant == kMatrix
@@ -425,6 +440,8 @@ Result<std::vector<Dispatch>> buildConv2d(const OpView &view, const GraphKernels
         return buildWinograd(view, facts, kernels, buffers, statistics, traits);
     if (kernel.variant == kWhole)
         return buildWhole(view, facts, kernels, buffers, statistics, traits);
+    if (kernel.variant == kStaged)
+        return buildStaged(view, facts, kernel, buffers, statistics, traits);
     if (kernel.variant == kFewOutputs)
         return buildFewOutputs(view, facts, kernel, buffers, traits);
     if (kernel.variant == kTiles)
@@ -509,6 +526,9 @@ void packWeights(const OpKernel &kernel, const Model &model, const Graph &graph,
         break;
     case SecondWeights::WinogradWhole:
         packWhole(model, graph, op, canonical, reinterpret_cast<float *>(second));
+        break;
+    case SecondWeights::Staged:
+        packStaged(graph, op, shape, canonical, reinterpret_cast<float *>(second));
         break;
     case SecondWeights::Folded:
         packFolded(graph, op, shape, canonical, second);

@@ -15,6 +15,7 @@ struct ConvFacts {
 };
 
 ConvFacts factsOf(const OpView &view);
+bool isPointwise(const OpView &view); // 1x1, every output of the input's pixel in its place
 
 // What eight invocations of a shuffle kernel make at a time: 8 x columns pixels (or tiles) of 8 x blocks
 // outputs. Few columns where more would mostly be padding; then each costs about a fifth more.
@@ -98,6 +99,16 @@ void heldKernel(const OpView &view, const ConvFacts &facts, bool statistics, OpK
 uint32_t heldStatisticsTiles(const ConvFacts &facts, const OpKernel &kernel);
 Result<std::vector<Dispatch>> buildHeld(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
                                         const OpBuffers &buffers, bool statistics, const Traits &traits);
+
+// ---- conv2d_staged.cpp
+bool stagedSuits(const OpView &view, const ConvFacts &facts, const Traits &traits);
+uint64_t stagedWeightBytes(const ConvFacts &facts); // from secondWeightOffset on
+void packStaged(const Graph &graph, const Op &op, const std::vector<uint32_t> &shape,
+                const uint16_t *canonical, float *packed);
+bool stagedKernel(const ConvFacts &facts, bool statistics, OpKernel &kernel);
+uint32_t stagedStatisticsTiles(const ConvFacts &facts);
+Result<std::vector<Dispatch>> buildStaged(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
+                                          const OpBuffers &buffers, bool statistics, const Traits &traits);
 
 // ---- conv2d_tiles.cpp
 bool maybeTiles(const Model &model, const Graph &graph, const Op &op); // whose weights there may be

@@ -1,5 +1,5 @@
-// The convolution that holds its sources in registers, on software devices: when it suits, weight packing,
-// dispatch. See shaders/conv2d_held.comp.
+// The 1x1 convolution that holds its sources in registers, on software devices: when it suits, weight
+// packing, dispatch. See shaders/conv2d_held.comp.
 #include "kernels/conv2d.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ uint32_t channels0Of(const ConvFacts &facts) {
 }
 
 uint32_t termsOf(const ConvFacts &facts) {
-    return facts.kernelHeight * facts.kernelWidth * (channels0Of(facts) + 8 * facts.blocks1);
+    return channels0Of(facts) + 8 * facts.blocks1;
 }
 
 uint32_t quadsOf(const ConvFacts &facts) {
@@ -35,12 +35,6 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts,
                        view.op.residual != kNone ? 1u : 0u, 0, statistics ? 1u : 0u, channels0Of(facts),
                        8 * facts.blocks1, kPixels, heldOutputs(termsOf(facts)), quadsOf(facts)},
                       kConvBindings, kConvPushWords, kConvTexelBindings);
-}
-
-// Not where Winograd or tiles may be.
-bool maybeHeld(const Model &model, const Op &op) {
-    const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
-    return shape[1] != 3 || shape[2] != 3 || op.stride != 1;
 }
 
 } // namespace
@@ -71,8 +65,7 @@ uint64_t heldWeightBytes(const ConvFacts &facts) {
 }
 
 bool heldSuits(const OpView &view, const ConvFacts &facts, const Traits &traits) {
-    return maybeHeld(view.model, view.op) && traits.cpu && canShuffle(traits.caps) && !facts.port &&
-           (view.op.residual == kNone || view.op.residualResample == Resample::None) &&
+    return isPointwise(view) && traits.cpu && canShuffle(traits.caps) && !facts.port &&
            termsOf(facts) <= kMostTerms &&
            fitsBothWeights(traits, secondWeightOffset(facts) + heldWeightBytes(facts));
 }
@@ -103,20 +96,18 @@ Result<std::vector<Dispatch>> buildHeld(const OpView &view, const ConvFacts &fac
 void packHeld(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
               uint16_t *packed) {
     const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
-    const size_t outputs = shape[0], taps = size_t{shape[1]} * shape[2], inputs = shape[3];
+    const size_t outputs = shape[0], inputs = shape[3];
     const size_t channels0 = graph.tensors[op.inputs[0]].channels;
     const bool several = op.inputs.size() > 1 || channels0 > 8;
     const size_t padded0 = several ? divideUp(channels0, 8) * 8 : channels0;
-    const size_t padded = padded0 + divideUp(inputs - channels0, 8) * 8, terms = taps * padded;
+    const size_t terms = padded0 + divideUp(inputs - channels0, 8) * 8;
     const size_t each = heldOutputs(static_cast<uint32_t>(terms)), sets = divideUp(terms, 64 / each);
     for (size_t o = 0; o < outputs; ++o) {
-        for (size_t tap = 0; tap < taps; ++tap) {
-            for (size_t i = 0; i < inputs; ++i) {
-                const size_t k = tap * padded + (i < channels0 ? i : padded0 + i - channels0);
-                const size_t set = k * each / 64, within = k % (64 / each);
-                packed[((o / each * sets + set) * 8 + within % 8) * 8 + within / 8 * each + o % each] =
-                    canonical[(o * taps + tap) * inputs + i];
-            }
+        for (size_t i = 0; i < inputs; ++i) {
+            const size_t k = i < channels0 ? i : padded0 + i - channels0;
+            const size_t set = k * each / 64, within = k % (64 / each);
+            packed[((o / each * sets + set) * 8 + within % 8) * 8 + within / 8 * each + o % each] =
+                canonical[o * inputs + i];
         }
     }
 }

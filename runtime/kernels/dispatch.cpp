@@ -83,6 +83,8 @@ void PushWords::addFloat(float value) {
 void PushWords::addAddressing(uint32_t digits, uint32_t addresses) {
     for (uint32_t digit = 0; digit < digits; ++digit)
         add(digit);
+    if (words.size() % 2 != 0)
+        add(0); // std430 aligns uvec2
     for (uint32_t word = 0; word < 2 * addresses; ++word)
         add(0);
 }

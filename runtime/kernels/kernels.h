@@ -93,7 +93,7 @@ struct TensorStatistics {
 
 // What a convolution's packed weights hold behind those of the direct kernels: of the op and the device
 // alone.
-enum class SecondWeights : uint8_t { None, Winograd, Held, FewOutputs, Tiles, Folded, WinogradWhole };
+enum class SecondWeights : uint8_t { None, Winograd, Held, FewOutputs, Tiles, Folded, WinogradWhole, Staged };
 
 struct OpKernel {
     std::string name; // of the variant, e.g. "conv2d row3 4x8"

@@ -74,14 +74,47 @@ class Conv2dShuffleShapes : public Conv2dWithSubgroups, public testing::WithPara
 
 TEST_P(Conv2dShuffleShapes, MatchesReference) {
     const ConvCase &c = GetParam();
-    const bool held =
-        c.target != kPort && c.residual <= 0 && (c.kernelHeight != 3 || c.kernelWidth != 3 || c.stride != 1);
+    const bool held = c.target != kPort && c.residual <= 0 && !c.upsample && c.kernelHeight == 1 &&
+                      c.kernelWidth == 1 && c.stride == 1 &&
+                      c.padTop + c.padLeft + c.padBottom + c.padRight == 0;
     const bool fewOutputs = c.target == kPort; // all of them are for that kernel
     expectMatchesReference(c, {"conv2d shuffle", "conv2d texels", "conv2d held", "conv2d few outputs"},
                            canShuffle() ? held || fewOutputs ? 3 : 2 : 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, Conv2dShuffleShapes, testing::ValuesIn(convCases()),
+                         [](const auto &entry) { return std::string(entry.param.name); });
+
+// The kernel that stages its sources: 1x1 of 64 channels and outputs and more. Pixels of a workgroup from
+// sixteen to four, the last of them repeated; blocks of outputs that one workgroup makes and several, the
+// last of them not full; blocks that subgroups stage once and several times, unevenly.
+ConvCase stagedCase(const char *name, std::vector<uint32_t> channels, uint32_t outputs, uint32_t n,
+                    uint32_t h, uint32_t w, int residual = -1, float scale = 1, uint32_t biasRows = 1) {
+    return {name,     std::move(channels), outputs, n,       h, w, 1, 1, 1, 0, 0, 0, 0, false,
+            residual, kActivation,         scale,   biasRows};
+}
+const ConvCase kStagedCases[] = {
+    stagedCase("SixteenPixels", {64}, 64, 1, 4, 4),
+    stagedCase("PixelsRepeated", {64}, 128, 2, 5, 7),
+    stagedCase("OddChannels", {61}, 59, 1, 3, 11),
+    stagedCase("SevenPixels", {184}, 136, 1, 2, 9),
+    stagedCase("FourPixels", {512}, 64, 2, 2, 3),
+    stagedCase("TwoSources", {24, 48}, 72, 1, 6, 5),
+    stagedCase("TwoSourcesOddChannels", {3, 61}, 70, 2, 7, 5),
+    stagedCase("SeveralGroupsOfOutputs", {72}, 392, 2, 4, 6),
+    stagedCase("ResidualAndScale", {80}, 66, 2, 7, 9, 0, 0.5f),
+    stagedCase("RowsOfBiasAndScale", {64}, 65, 1, 4, 4, -1, 1, 3),
+};
+
+class Staged : public Conv2dWithSubgroups, public testing::WithParamInterface<ConvCase> {};
+
+TEST_P(Staged, MatchesReference) {
+    const bool possible =
+        canShuffle() && traits().caps.subgroupSize == 8 && traits().caps.bufferDeviceAddress;
+    expectMatchesReference(GetParam(), {"conv2d staged"}, possible ? 1 : 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, Staged, testing::ValuesIn(kStagedCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
 
 // Winograd's own table: enough channels that the device's rules take it into account.
@@ -242,16 +275,19 @@ INSTANTIATE_TEST_SUITE_P(Table, Whole, testing::ValuesIn(kWholeCases),
 INSTANTIATE_TEST_SUITE_P(Table, Tiles, testing::ValuesIn(kTilesCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
 
-TEST_F(Conv2dWithSubgroups, WinogradHandsOnInfinitiesAndNaNs) {
+TEST_F(Conv2dWithSubgroups, KernelsOfEightChannelsHandOnInfinitiesAndNaNs) {
     if (!canShuffle() || traits().caps.subgroupSize != 8 || !traits().caps.bufferDeviceAddress)
         GTEST_SKIP() << "for software devices with subgroups of eight";
+    const ConvCase winograd{"Bad", {40}, 64, 1, 9, 9}, whole{"Bad", {40}, 40, 1, 9, 9};
+    const ConvCase staged = stagedCase("Bad", {64}, 64, 1, 9, 9);
     const struct {
         const char *kernel;
-        uint32_t outputs;
-    } kinds[] = {{"conv2d winograd", 64}, {"conv2d winograd whole", 40}};
+        const ConvCase &wanted;
+    } kinds[] = {{"conv2d winograd", winograd}, {"conv2d winograd whole", whole}, {"conv2d staged", staged}};
     for (const auto &kind : kinds) {
+        const size_t reach = kind.wanted.kernelHeight / 2;
         for (const double bad : {HUGE_VAL, -HUGE_VAL, std::nan("")}) {
-            OpCase c = makeCase({"Bad", {40}, kind.outputs, 1, 9, 9});
+            OpCase c = makeCase(kind.wanted);
             c.wantStatistics();
             c.inputs[0].values[9 * 9 * 11 + 4 * 9 + 4] = bad; // channel 11, in the middle
             const Result<GraphKernels> kernels = choose(c, kind.kernel);
@@ -259,13 +295,13 @@ TEST_F(Conv2dWithSubgroups, WinogradHandsOnInfinitiesAndNaNs) {
             const OpBuffers buffers = upload(c, kernels.value(), 0);
             run(buildDispatches(kernels.value(), c.model, c.graph, c.shapes, 0, buffers, traits()));
             const Map found = readActivation(buffers.output, c.shapes.tensors[c.op().output]);
-            for (size_t channel = 0; channel < kind.outputs; ++channel)
-                for (const size_t y : {3, 4, 5})
+            for (size_t channel = 0; channel < kind.wanted.outputs; ++channel)
+                for (size_t y = 4 - reach; y <= 4 + reach; ++y)
                     EXPECT_FALSE(std::isfinite(found.values[(channel * 9 + y) * 9 + 4])) << bad;
             // Of every channel at least one entry says so.
             const std::vector<float> entries = floatsOf(buffers.outputStatistics);
             const size_t tiles = kernels->statistics[c.op().output].tiles;
-            for (size_t channel = 0; channel < kind.outputs; ++channel) {
+            for (size_t channel = 0; channel < kind.wanted.outputs; ++channel) {
                 bool finite = true;
                 for (size_t tile = 0; tile < tiles; ++tile)
                     finite = finite &&
@@ -276,7 +312,7 @@ TEST_F(Conv2dWithSubgroups, WinogradHandsOnInfinitiesAndNaNs) {
     }
 }
 
-TEST_F(Conv2dWithSubgroups, WinogradIsChosenWhereThereAreChannelsAndTilesEnough) {
+TEST_F(Conv2dWithSubgroups, RulesTakeKernelsOfEightChannelsWhereThereAreChannelsAndTilesEnough) {
     const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
     const auto chosen = [&](const ConvCase &wanted, bool addresses = true, uint32_t shared = 32768) {
         const OpCase c = makeCase(wanted);
@@ -314,6 +350,14 @@ TEST_F(Conv2dWithSubgroups, WinogradIsChosenWhereThereAreChannelsAndTilesEnough)
     EXPECT_EQ(chosen(doubled, false).name, "conv2d tiles");
     EXPECT_EQ(chosen({"UnevenPadding", {128}, 128, 1, 32, 32, 3, 3, 1, 0, 1, 1, 1, true}).name,
               "conv2d texels");
+    const ConvCase pointwise = stagedCase("Pointwise", {128}, 128, 1, 32, 32);
+    EXPECT_EQ(chosen(pointwise).name, "conv2d staged");
+    EXPECT_EQ(chosen(pointwise, false).name, "conv2d texels");
+    EXPECT_EQ(chosen(pointwise, true, 4096).name, "conv2d texels");
+    EXPECT_EQ(chosen(stagedCase("FewPixels", {128}, 128, 1, 3, 3)).name, "conv2d texels");
+    EXPECT_EQ(chosen(stagedCase("FewOutputs", {128}, 56, 1, 32, 32)).name, "conv2d texels");
+    EXPECT_EQ(chosen(stagedCase("FewChannels", {56}, 128, 1, 32, 32)).name, "conv2d texels");
+    EXPECT_EQ(chosen(stagedCase("ManyChannels", {520}, 128, 1, 32, 32)).name, "conv2d texels");
 }
 
 TEST_F(Conv2dWithSubgroups, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
@@ -327,7 +371,8 @@ TEST_F(Conv2dWithSubgroups, SlicesAndFoldsEqualTheWholeToTheBit) {
         if (canShuffle())
             expectSlicesAndFoldsEqualTheWhole(kernel);
     if (canShuffle() && traits().caps.subgroupSize == 8 && traits().caps.bufferDeviceAddress)
-        expectSlicesAndFoldsEqualTheWhole("conv2d winograd whole");
+        for (const char *kernel : {"conv2d winograd whole", "conv2d staged"})
+            expectSlicesAndFoldsEqualTheWhole(kernel);
 }
 
 TEST_F(Conv2d, ManyWalksOfAWorkgroupGiveOneSetOfStatistics) {
@@ -402,7 +447,7 @@ TEST_F(Conv2d, RulesPreferShufflesAndTheWideTileOnSoftwareDevicesOnly) {
     };
     const ConvCase plain{"Plain", {8}, 8, 1, 16, 16}, narrow{"Narrow", {8}, 8, 1, 16, 3};
     const ConvCase strided{"Strided", {8}, 8, 1, 16, 16, 3, 3, 2}, wide{"Wide", {9}, 8, 1, 16, 16};
-    const ConvCase large{"Large", {32}, 32, 1, 256, 256, 1, 1};
+    const ConvCase large{"Large", {32}, 32, 1, 256, 256, 1, 1, 1, 0, 0, 0, 0};
     EXPECT_EQ(chosen(plain, false), "conv2d row3 4x8");
     EXPECT_EQ(chosen(plain, true), "conv2d row3 8x8");
     EXPECT_EQ(chosen(narrow, true), "conv2d row3 4x8");
