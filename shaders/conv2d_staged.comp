@@ -25,7 +25,8 @@ layout(constant_id = 0) const int INVOCATIONS = 128; // eight for each subgroup
 layout(constant_id = 1) const int BLOCKS = 16;       // of both sources
 layout(constant_id = 2) const int PIXELS = 12;       // at most 16, 256 / BLOCKS, and those of the map
 layout(constant_id = 3) const int STATISTICS = 0;
-layout(constant_id = 4) const int FOUR = 4;
+layout(constant_id = 4) const int SCATTER = 0;
+layout(constant_id = 5) const int FOUR = 4;
 
 const int SUBGROUPS = INVOCATIONS / 8, MOST_PIXELS = 16;
 
@@ -50,6 +51,7 @@ layout(binding = 5, std430) writeonly buffer Target { u64vec2 target[]; };
 layout(binding = 6, std430) writeonly buffer Statistics { u64vec4 statistics[]; };
 
 shared vec4 staged[2 * 256]; // [BLOCKS][PIXELS][8]
+#include "staging.glsl"
 
 // 65536 and more, which stand for the infinities and NaNs of halfs, overflow on the way.
 float withInfinities(float value) {
@@ -70,10 +72,7 @@ void stageSource(uint own, uint image, uint first) {
         float values[MOST_PIXELS];
         [[unroll]] for (int p = 0; p < PIXELS; ++p) values[p] = withInfinities(valueOfLane(words.at[p]));
         uint place = 2 * PIXELS * block & 0x1fe;
-        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-            staged[place + 2 * p] = lowOfLanes(values[p]);
-            staged[place + 2 * p + 1] = highOfLanes(values[p]);
-        }
+        [[unroll]] for (int p = 0; p < PIXELS; ++p) stage(place + 2 * p, values[p]);
     }
 }
 

@@ -37,8 +37,9 @@ layout(constant_id = 4) const int SIX = 6;
 layout(constant_id = 5) const int FOUR = 4;
 layout(constant_id = 6) const int POSITIONS = 3; // of a subgroup
 layout(constant_id = 7) const int PARTS = 1;     // of the outputs
+layout(constant_id = 8) const int SCATTER = 0;
 #if NORMALISE
-layout(constant_id = 8) const int ACTIVATION = 0; // mote::ActivationFunction
+layout(constant_id = 9) const int ACTIVATION = 0; // mote::ActivationFunction
 #endif
 #define SIDE SIX
 
@@ -69,10 +70,7 @@ shared vec4 moments[SUBGROUPS * 4]; // [output block][tile]: means of eight chan
 
 TIMES_A(float)
 
-void stage(uint place, float value) {
-    staged[place] = lowOfLanes(value);
-    staged[place + 1] = highOfLanes(value);
-}
+#include "staging.glsl"
 
 void readSource(uint own, uint image, uint firstTile) {
     uint unit = min(own, uint(BLOCKS * TILES - 1));

@@ -328,7 +328,7 @@ Result<std::vector<OpKernel>> conv2dKernels(const OpView &view, const Traits &tr
         OpKernel kernel = common;
         kernel.name = "conv2d staged";
         kernel.variant = kStaged;
-        if (stagedKernel(facts, statistics, kernel))
+        if (stagedKernel(facts, traits, statistics, kernel))
             kernels.push_back(std::move(kernel));
     }
     const bool canHold = common.second == SecondWeights::Held && texelsFit;

@@ -105,7 +105,7 @@ bool stagedSuits(const OpView &view, const ConvFacts &facts, const Traits &trait
 uint64_t stagedWeightBytes(const ConvFacts &facts); // from secondWeightOffset on
 void packStaged(const Graph &graph, const Op &op, const std::vector<uint32_t> &shape,
                 const uint16_t *canonical, float *packed);
-bool stagedKernel(const ConvFacts &facts, bool statistics, OpKernel &kernel);
+bool stagedKernel(const ConvFacts &facts, const Traits &traits, bool statistics, OpKernel &kernel);
 uint32_t stagedStatisticsTiles(const ConvFacts &facts);
 Result<std::vector<Dispatch>> buildStaged(const OpView &view, const ConvFacts &facts, const OpKernel &kernel,
                                           const OpBuffers &buffers, bool statistics, const Traits &traits);

@@ -55,11 +55,12 @@ bool stagedSuits(const OpView &view, const ConvFacts &facts, const Traits &trait
            fitsBothWeights(traits, secondWeightOffset(facts) + stagedWeightBytes(facts));
 }
 
-bool stagedKernel(const ConvFacts &facts, bool statistics, OpKernel &kernel) {
+bool stagedKernel(const ConvFacts &facts, const Traits &traits, bool statistics, OpKernel &kernel) {
     const Grid grid = gridOf(facts);
-    kernel.pipelines = {pipelineOf(
-        ShaderId::Conv2dStaged, {grid.subgroups * kLanes, grid.blocks, grid.pixels, statistics ? 1u : 0u, 4},
-        kBindings, kPushWords, 0, kAddressBindings)};
+    kernel.pipelines = {pipelineOf(ShaderId::Conv2dStaged,
+                                   {grid.subgroups * kLanes, grid.blocks, grid.pixels, statistics ? 1u : 0u,
+                                    traits.scatters ? 1u : 0u, 4},
+                                   kBindings, kPushWords, 0, kAddressBindings)};
     return planeOf(facts.output) >= grid.pixels &&
            uint64_t{facts.output.n} * grid.pixelGroups * grid.outputGroups <= kMaxGroups &&
            (!statistics || grid.pixelGroups <= kMostEntries);

@@ -26,6 +26,8 @@ Traits traitsOf(const gpu::Device &device) {
     Traits traits;
     traits.caps = device.caps();
     traits.cpu = device.info().type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    traits.scatters = traits.cpu && device.info().driverName == "llvmpipe" &&
+                      device.info().driverVersion >= VK_MAKE_API_VERSION(0, 25, 1, 0);
     const uint32_t vendor = device.info().vendorId;
     traits.tiles = vendor == kBroadcom ? RegisterTiles::VideoCore
                    : vendor == kArm    ? RegisterTiles::Mali

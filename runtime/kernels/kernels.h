@@ -75,6 +75,7 @@ enum class RegisterTiles : uint8_t { Large, VideoCore, Mali };
 struct Traits {
     gpu::Caps caps;   // after the clamp
     bool cpu = false; // a software device: wide register tiles pay, dispatch overhead is a thread wake-up
+    bool scatters = false; // a software device that shaders/staging.glsl has its scatters for
     RegisterTiles tiles = RegisterTiles::Large;
     std::string preferred; // for tests: the variant of this name goes first wherever it is a candidate
     std::shared_ptr<const KernelChoices> choices =

@@ -15,6 +15,7 @@ constexpr uint32_t kSubgroups = 12, kLanes = 8, kSharedBytes = (36 * kSubgroups 
 constexpr uint32_t kFewestBlocks = 2, kMostBlocks = 6;
 // In two parts: with more the three dispatches are as fast.
 constexpr uint32_t kMostBlocksInParts = 4;
+constexpr size_t kScatterConstant = 8;
 constexpr uint32_t kBindings = 8, kPushWords = 32, kAddressBindings = 0x3f;
 constexpr uint64_t kMaxGroups = 1u << 18, kMaxTiles = 1u << 22; // what groups and tiles are numbered up to
 // Statistics entries of a channel that are combined by a dispatch of their own before anybody reads them.
@@ -40,7 +41,8 @@ Grid gridOf(const ConvFacts &facts) {
 }
 
 // norm: null where the source is read as it is.
-gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts, const Op *norm) {
+gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts, const Op *norm,
+                                     bool scatters) {
     const size_t sources = norm ? norm->inputs.size() : view.op.inputs.size();
     std::vector<uint32_t> constants = {facts.blocks0 + facts.blocks1,
                                        facts.outputBlocks / partsOf(facts),
@@ -49,7 +51,8 @@ gpu::PipelineDescription pipelineFor(const OpView &view, const ConvFacts &facts,
                                        6,
                                        4,
                                        3,
-                                       partsOf(facts)};
+                                       partsOf(facts),
+                                       scatters ? 1u : 0u};
     if (norm)
         constants.push_back(static_cast<uint32_t>(norm->activation));
     return pipelineOf(norm ? ShaderId::WinogradWholeNormalised : ShaderId::WinogradWhole,
@@ -76,9 +79,9 @@ gpu::PipelineDescription combinePipeline() {
 }
 
 // norm: null where the source is read as it is. Scratch: entryBytes(), then the norm's coefficients.
-void complete(const OpView &view, const ConvFacts &facts, const OpView *norm, bool statistics,
+void complete(const OpView &view, const ConvFacts &facts, const OpView *norm, bool statistics, bool scatters,
               OpKernel &kernel) {
-    kernel.pipelines = {pipelineFor(view, facts, norm ? &norm->op : nullptr)};
+    kernel.pipelines = {pipelineFor(view, facts, norm ? &norm->op : nullptr, scatters)};
     kernel.scratchBytes = entryBytes(facts, statistics);
     if (statistics && kernel.scratchBytes != 0)
         kernel.pipelines.push_back(combinePipeline());
@@ -115,7 +118,7 @@ bool wholeKernel(const OpView &view, const ConvFacts &facts, const Traits &trait
     if (uint64_t{facts.output.n} * grid.groupsPerImage * partsOf(facts) > kMaxGroups ||
         grid.tilesPerImage > kMaxTiles)
         return false;
-    complete(view, facts, nullptr, statistics, kernel);
+    complete(view, facts, nullptr, statistics, traits.scatters, kernel);
     return fitsTexels(traits, kernel.scratchBytes);
 }
 
@@ -129,7 +132,8 @@ bool wholeTakesNorm(const OpView &view, const OpView &norm, const GraphKernels &
         !lanesCanNormalise(norm, normFactsOf(norm, kernels)))
         return false;
     kernel.norm = norm.index;
-    complete(view, factsOf(view), &norm, kernels.statistics[view.op.output].tiles != 0, kernel);
+    const bool scatters = kernel.pipelines.front().constants[kScatterConstant] != 0;
+    complete(view, factsOf(view), &norm, kernels.statistics[view.op.output].tiles != 0, scatters, kernel);
     return true;
 }
 

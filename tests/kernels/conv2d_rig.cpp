@@ -129,6 +129,7 @@ Result<GraphKernels> Conv2d::choose(const OpCase &c, const std::string &name) {
     Traits with = traits();
     with.cpu = with.cpu || software_;
     with.caps.bufferDeviceAddress = with.caps.bufferDeviceAddress && !noAddresses_;
+    with.scatters = with.scatters != otherStaging_;
     with.preferred = name;
     const auto all = [](const gpu::PipelineDescription &) { return Status{}; };
     Result<GraphKernels> kernels = chooseKernels(c.model, c.graph, c.shapes, with, all);

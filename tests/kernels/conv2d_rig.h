@@ -40,8 +40,9 @@ protected:
     // The kernel that the rules take on GPUs of such registers.
     std::string chosenBy(RegisterTiles tiles, const ConvCase &wanted);
 
-    bool software_ = false;    // kernels that only those have
-    bool noAddresses_ = false; // kernels of devices without buffer addresses
+    bool software_ = false;     // kernels that only those have
+    bool noAddresses_ = false;  // kernels of devices without buffer addresses
+    bool otherStaging_ = false; // as on devices that do not stage as this one does
 
     void expectMatchesReference(const ConvCase &wanted, const std::vector<std::string> &names,
                                 int expectedVariants);

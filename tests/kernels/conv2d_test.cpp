@@ -275,6 +275,31 @@ INSTANTIATE_TEST_SUITE_P(Table, Whole, testing::ValuesIn(kWholeCases),
 INSTANTIATE_TEST_SUITE_P(Table, Tiles, testing::ValuesIn(kTilesCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
 
+TEST_F(Conv2dWithSubgroups, BothWaysToStageGiveTheSameBits) {
+    if (!canShuffle() || traits().caps.subgroupSize != 8 || !traits().caps.bufferDeviceAddress)
+        GTEST_SKIP() << "for software devices with subgroups of eight";
+    const ConvCase whole{"Whole", {24}, 24, 2, 9, 14}, staged = stagedCase("Staged", {72}, 136, 2, 5, 7);
+    const struct {
+        const char *kernel;
+        const ConvCase &wanted;
+    } kinds[] = {{"conv2d winograd whole", whole}, {"conv2d staged", staged}};
+    for (const auto &kind : kinds) {
+        std::vector<float> found[2];
+        for (const bool other : {false, true}) {
+            OpCase c = makeCase(kind.wanted);
+            otherStaging_ = other;
+            const Result<GraphKernels> kernels = choose(c, kind.kernel);
+            ASSERT_TRUE(kernels.ok()) << kernels.status().message;
+            const OpBuffers buffers = upload(c, kernels.value(), 0);
+            run(buildDispatches(kernels.value(), c.model, c.graph, c.shapes, 0, buffers, traits()));
+            found[other] = floatsOf(buffers.output);
+        }
+        ASSERT_EQ(found[0].size(), found[1].size());
+        EXPECT_EQ(std::memcmp(found[0].data(), found[1].data(), found[0].size() * sizeof(float)), 0)
+            << kind.kernel;
+    }
+}
+
 TEST_F(Conv2dWithSubgroups, KernelsOfEightChannelsHandOnInfinitiesAndNaNs) {
     if (!canShuffle() || traits().caps.subgroupSize != 8 || !traits().caps.bufferDeviceAddress)
         GTEST_SKIP() << "for software devices with subgroups of eight";
