@@ -15,6 +15,7 @@ LimitsClamp floorClamp() {
     clamp.noStorage16 = true;
     clamp.noFp16Arithmetic = true;
     clamp.noBufferDeviceAddress = true;
+    clamp.noUnifiedMemory = true;
     return clamp;
 }
 
@@ -48,6 +49,7 @@ void applyClamp(const LimitsClamp &clamp, Caps &caps) {
     if (clamp.noSubgroups || clamp.noFp16Arithmetic)
         caps.matrices.clear();
     caps.timestamps = caps.timestamps && !clamp.noTimestamps;
+    caps.unifiedMemory = caps.unifiedMemory && !clamp.noUnifiedMemory;
 }
 
 const char *deviceTypeName(VkPhysicalDeviceType type) {

@@ -74,11 +74,12 @@ struct LimitsClamp {
     bool noUnpackHalf = false;
     bool noBufferDeviceAddress = false;
     bool noTimestamps = false;
+    bool noUnifiedMemory = false;
 };
 
 // The least device that Mote promises to run on: 256 invocations, 16 KiB shared, 8 storage buffers a stage,
 // 65,536 texels, 128 MiB a binding, no subgroups, no 16-bit storage, no fp16 arithmetic, no buffer
-// addresses.
+// addresses, memory that the host does not see.
 LimitsClamp floorClamp();
 
 void applyClamp(const LimitsClamp &clamp, Caps &caps);

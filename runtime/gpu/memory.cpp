@@ -27,6 +27,7 @@ int chooseMemoryType(const VkPhysicalDeviceMemoryProperties &properties, uint32_
         int score = 0;
         switch (kind) {
         case MemoryKind::DeviceLocal:
+        case MemoryKind::Weights:
             score = (local ? 2 : 0) + (visible ? 0 : 1);
             break;
         case MemoryKind::Upload: // written once in order: write-combined is right, and a discrete card's
@@ -140,7 +141,10 @@ Result<Allocation> Allocation::create(Device &device, uint64_t sizeBytes, Memory
         addressInfo.buffer = allocation.buffer_;
         allocation.address_ = vk.vkGetBufferDeviceAddressKHR(device.handle(), &addressInfo);
     }
-    if (kind != MemoryKind::DeviceLocal) {
+    constexpr VkMemoryPropertyFlags kInPlace =
+        VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    if (kind == MemoryKind::Upload || kind == MemoryKind::Readback ||
+        (kind == MemoryKind::Weights && caps.unifiedMemory && (flags & kInPlace) == kInPlace)) {
         void *mapped = nullptr;
         result = vk.vkMapMemory(device.handle(), allocation.memory_, 0, VK_WHOLE_SIZE, 0, &mapped);
         if (result != VK_SUCCESS)

@@ -10,6 +10,7 @@ namespace mote::gpu {
 
 enum class MemoryKind {
     DeviceLocal, // for shaders; not mapped
+    Weights,     // the same memory; mapped where it is unified and coherent, to be written in place once
     Upload, // mapped, written by the host once, read by the device; coherent where the device has such a type
     Readback, // mapped, written by the device, read by the host; HOST_CACHED where the device has such a type
 };
@@ -42,7 +43,7 @@ public:
     uint64_t memoryBytes() const { return memoryBytes_; } // what vkAllocateMemory was asked for
     // Where shaders find it; 0 without Caps::bufferDeviceAddress.
     VkDeviceAddress address() const { return address_; }
-    std::byte *mapped() const { return mapped_; } // null for DeviceLocal
+    std::byte *mapped() const { return mapped_; } // null for DeviceLocal and, on many devices, Weights
     bool coherent() const { return coherent_; }
 
     // After host writes and before the submission that reads them; does nothing on coherent memory.

@@ -2,12 +2,11 @@
 
 #include "graph/shapes.h"
 #include "model/describe.h"
+#include "pipeline/parallel.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <new>
-#include <thread>
 #include <utility>
 
 namespace mote::pipeline {
@@ -203,26 +202,10 @@ Status LoadedModel::makePipelines(const std::vector<gpu::PipelineDescription> &p
                                   bool &choiceChanged) {
     choiceChanged = false;
     std::vector<Status> made(pipelines.size());
-    std::atomic<size_t> next{0};
-    const auto work = [&]() noexcept {
-        for (size_t i = next++; i < pipelines.size(); i = next++) {
-            try {
-                made[i] = device_->pipelines().get(pipelines[i]).status();
-            } catch (const std::bad_alloc &) {
-                made[i] = {StatusCode::OutOfMemory, "host memory"}; // short enough to need none
-            }
-        }
-    };
-    std::vector<std::thread> helpers;
-    try {
-        const size_t wanted = std::min<size_t>({std::thread::hardware_concurrency(), pipelines.size(), 4});
-        while (helpers.size() + 1 < wanted)
-            helpers.emplace_back(work);
-    } catch (const std::exception &) { // without more threads this one makes them all
-    }
-    work();
-    for (std::thread &helper : helpers)
-        helper.join();
+    MOTE_TRY(inParallel(pipelines.size(), [&](size_t i) {
+        made[i] = device_->pipelines().get(pipelines[i]).status();
+        return Status{};
+    }));
     for (size_t i = 0; i < pipelines.size(); ++i) {
         if (made[i].ok())
             continue;

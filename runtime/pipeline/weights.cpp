@@ -1,9 +1,11 @@
 #include "pipeline/weights.h"
 
 #include "gpu/transfer.h"
+#include "pipeline/parallel.h"
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <numeric>
 
 namespace mote::pipeline {
@@ -45,6 +47,33 @@ std::vector<Item> itemsInFileOrder(const Model &model, const Graph &graph, const
         return x.segment != y.segment ? x.segment < y.segment : x.offset < y.offset;
     });
     return items;
+}
+
+struct Piece {
+    Item item;
+    std::shared_ptr<const std::vector<uint8_t>> canonical;
+    std::vector<uint8_t> packed;
+};
+
+void pack(Piece &piece, const GraphKernels &kernels, const Model &model, const Graph &graph) {
+    const Item &item = piece.item;
+    if (item.part == Part::Table) {
+        piece.packed = *piece.canonical;
+        return;
+    }
+    piece.packed.resize(item.to.end - item.to.begin);
+    const OpKernel &kernel = kernels.ops[item.op];
+    // A vector's memory is aligned for every scalar type.
+    const void *from = piece.canonical->data();
+    void *to = piece.packed.data();
+    if (item.part == Part::Weights)
+        packWeights(kernel, model, graph, item.op, static_cast<const uint16_t *>(from), to);
+    else if (item.part == Part::Bias)
+        packBias(kernel, model, graph, item.op, static_cast<const float *>(from), to);
+    else if (item.part == Part::Affine)
+        packAffine(kernel, model, graph, item.op, static_cast<const float *>(from), to);
+    else
+        packProjection(kernel, model, graph, item.op, static_cast<const uint16_t *>(from), to);
 }
 
 } // namespace
@@ -104,43 +133,51 @@ Result<std::vector<gpu::Allocation>> uploadWeights(gpu::Device &device, const So
     std::vector<gpu::Allocation> chunks;
     for (uint64_t bytes : plan.chunkBytes) {
         MOTE_TRY_ASSIGN(gpu::Allocation chunk,
-                        gpu::Allocation::create(device, bytes, gpu::MemoryKind::DeviceLocal, "weights"));
+                        gpu::Allocation::create(device, bytes, gpu::MemoryKind::Weights, "weights"));
         chunks.push_back(std::move(chunk));
     }
     MOTE_TRY_ASSIGN(gpu::Uploader uploader, gpu::Uploader::create(device, uploadChunkBytes(device.caps())));
 
-    const std::vector<Item> items = itemsInFileOrder(model, graph, plan);
+    // Read in file order and sent by this thread; packed by several, which copy into memory that they see:
+    // packing there would write here and there, which is slow where the host's caches are not used.
+    std::vector<Piece> batch;
+    uint64_t batchBytes = 0;
+    const auto flush = [&]() -> Status {
+        MOTE_TRY(inParallel(batch.size(), [&](size_t i) {
+            Piece &piece = batch[i];
+            pack(piece, kernels, model, graph);
+            if (std::byte *const mapped = chunks[piece.item.to.buffer].mapped()) {
+                std::memcpy(mapped + piece.item.to.begin, piece.packed.data(), piece.packed.size());
+                piece.packed = {};
+            }
+            return Status{};
+        }));
+        for (const Piece &piece : batch)
+            MOTE_TRY(uploader.upload(chunks[piece.item.to.buffer], piece.item.to.begin, piece.packed.data(),
+                                     piece.packed.size()));
+        batch.clear();
+        batchBytes = 0;
+        return {};
+    };
     std::vector<bool> used(model.weights.size(), false);
     WeightReader reader(source, model);
-    std::vector<uint8_t> canonical, packed;
+    std::shared_ptr<const std::vector<uint8_t>> canonical;
     uint32_t held = kNone; // the weight in `canonical`
-    for (const Item &item : items) {
+    for (const Item &item : itemsInFileOrder(model, graph, plan)) {
         const Weight &weight = model.weights[item.weight];
         used[item.weight] = true;
         if (held != item.weight) {
-            canonical.resize(weight.bytes);
-            MOTE_TRY(reader.read(item.weight, 0, weight.bytes, canonical.data()));
+            auto bytes = std::make_shared<std::vector<uint8_t>>(weight.bytes);
+            MOTE_TRY(reader.read(item.weight, 0, weight.bytes, bytes->data()));
+            canonical = std::move(bytes);
             held = item.weight;
         }
-        packed.resize(item.to.end - item.to.begin);
-        const OpKernel &kernel = kernels.ops[item.op];
-        // A vector's memory is aligned for every scalar type.
-        if (item.part == Part::Weights)
-            packWeights(kernel, model, graph, item.op, reinterpret_cast<const uint16_t *>(canonical.data()),
-                        packed.data());
-        else if (item.part == Part::Bias)
-            packBias(kernel, model, graph, item.op, reinterpret_cast<const float *>(canonical.data()),
-                     packed.data());
-        else if (item.part == Part::Affine)
-            packAffine(kernel, model, graph, item.op, reinterpret_cast<const float *>(canonical.data()),
-                       packed.data());
-        else if (item.part == Part::Projection)
-            packProjection(kernel, model, graph, item.op,
-                           reinterpret_cast<const uint16_t *>(canonical.data()), packed.data());
-        else
-            packed = canonical;
-        MOTE_TRY(uploader.upload(chunks[item.to.buffer], item.to.begin, packed.data(), packed.size()));
+        batch.push_back({item, canonical, {}});
+        batchBytes += item.to.end - item.to.begin;
+        if (batchBytes >= kBatchBytes)
+            MOTE_TRY(flush());
     }
+    MOTE_TRY(flush());
     for (uint32_t i = 0; i < model.weights.size(); ++i)
         if (!used[i])
             MOTE_TRY(

@@ -33,8 +33,9 @@ Result<WeightPlan> planWeights(const Model &model, const Graph &graph, const Gra
                                uint64_t maxChunkBytes);
 
 // Allocates the chunks and fills them. Every chunk of the file is read once, in file order, and held against
-// its checksum, also where no op uses it. Host memory: the largest weight, canonical and packed; staging:
-// two chunks of uploadChunkBytes(), given back at the end.
+// its checksum, also where no op uses it. Host memory: packed weights of kBatchBytes and one more, and as
+// they are in the file; staging: two chunks of uploadChunkBytes(), given back at the end.
+constexpr uint64_t kBatchBytes = 32u << 20; // packed by several threads before they are uploaded
 constexpr uint64_t kUploadChunkBytes = 1u << 20;
 uint64_t uploadChunkBytes(const gpu::Caps &caps); // that, or less where a device cannot allocate it
 Result<std::vector<gpu::Allocation>> uploadWeights(gpu::Device &device, const Source &source,

@@ -59,6 +59,7 @@ TEST(ChooseMemoryType, TakesTheRightTypeOfEachKindOfDevice) {
             return gpu::chooseMemoryType(properties, ~0u, kind, test.unified);
         };
         EXPECT_EQ(choose(MemoryKind::DeviceLocal), test.deviceLocal) << test.device;
+        EXPECT_EQ(choose(MemoryKind::Weights), test.deviceLocal) << test.device;
         EXPECT_EQ(choose(MemoryKind::Upload), test.upload) << test.device;
         EXPECT_EQ(choose(MemoryKind::Readback), test.readback) << test.device;
     }
@@ -86,6 +87,25 @@ TEST_F(Gpu, EachKindOfMemoryHasItsProperties) {
     upload.mapped()[1003] = std::byte{7};
     EXPECT_TRUE(succeeded(upload.flush(1000, 4)));
     EXPECT_TRUE(succeeded(readback.invalidate(0, 4)));
+}
+
+TEST_F(Gpu, WeightsAreMappedWhereMemoryIsUnifiedAndCoherent) {
+    gpu::LimitsClamp clamp;
+    clamp.noUnifiedMemory = true;
+    gpu::DeviceOptions options;
+    options.clamp = &clamp;
+    Result<std::unique_ptr<gpu::Device>> apart = gpu::Device::create(options);
+    ASSERT_TRUE(succeeded(apart));
+    for (gpu::Device *each : {&device(), apart.value().get()}) {
+        const Result<gpu::Allocation> weights =
+            gpu::Allocation::create(*each, 1000, MemoryKind::Weights, "weights");
+        ASSERT_TRUE(succeeded(weights));
+        const int type =
+            gpu::chooseMemoryType(each->memoryTypes(), ~0u, MemoryKind::Weights, each->caps().unifiedMemory);
+        const VkMemoryPropertyFlags flags = each->memoryTypes().memoryTypes[type].propertyFlags;
+        const bool inPlace = (flags & kVisible) != 0 && (flags & kCoherent) != 0;
+        EXPECT_EQ(weights->mapped() != nullptr, inPlace && each->caps().unifiedMemory);
+    }
 }
 
 TEST_F(Gpu, MemoryIsCountedLiveAndAtItsPeak) {
