@@ -238,8 +238,8 @@ uint64_t secondWeightBytes(const OpView &view, const ConvFacts &facts, SecondWei
 }
 
 // In order. On software devices, whose loads cost more than anything: Winograd where it pays (where it does
-// not, last of all), the kernels that hold their tiles or, likewise, their sources and for few outputs, the
-// shuffle variants where there are subgroups, through texel buffers where they fit, then the wide tile,
+// not, last of all), the kernels that hold their tiles or hold or stage their sources and for few outputs,
+// the shuffle variants where there are subgroups, through texel buffers where they fit, then the wide tile,
 // unless rows are so short that it would idle. On VideoCore one pixel an invocation, and every output where
 // there are workgroups enough; on Mali two, or one of a folded kernel, loaded tap by tap. A folded kernel
 // before those that it saves 5 of 9 multiplications of, the row kernel before the general one. After what the
