@@ -92,12 +92,12 @@ void main() {
     [[unroll]] for (int p = 0; p < PIXELS; ++p) values[p] = 0;
     [[unroll]] for (int b = 0; b < BLOCKS; ++b) {
         [[unroll]] for (int side = 0; side < 2; ++side) {
-            float own[4];
+            float four[4];
             [[unroll]] for (int i = 0; i < 4; ++i)
-                own[i] = floatOfLane(weights.at[16 * b + 8 * side + 2 * i], weights.at[16 * b + 8 * side + 2 * i + 1]);
+                four[i] = floatOfLane(weights.at[16 * b + 8 * side + 2 * i], weights.at[16 * b + 8 * side + 2 * i + 1]);
             [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-                vec4 four = staged[2 * (b * PIXELS + p) + side];
-                [[unroll]] for (int i = 0; i < 4; ++i) values[p] += own[i] * four[i];
+                vec4 inputs = staged[2 * (b * PIXELS + p) + side];
+                [[unroll]] for (int i = 0; i < 4; ++i) values[p] += four[i] * inputs[i];
             }
         }
     }
