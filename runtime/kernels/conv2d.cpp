@@ -197,6 +197,12 @@ std::vector<uint32_t> convConstants(const OpView &view, const ConvFacts &facts, 
             statistics ? 1u : 0u};
 }
 
+bool canStage(const Traits &traits, uint32_t subgroups, uint32_t sharedBytes) {
+    return traits.cpu && canShuffle(traits.caps) && traits.caps.subgroupSize == 8 &&
+           traits.caps.bufferDeviceAddress && traits.caps.maxSharedBytes >= sharedBytes &&
+           traits.caps.maxWorkgroupInvocations >= subgroups * 8;
+}
+
 LaneShape laneShapeOf(uint64_t columns, uint32_t outputBlocks) {
     const bool square = outputBlocks >= 4; // as many inputs to fetch as weights: 2 % faster than 8 x 2
     const uint64_t wide = divideUp(columns, square ? 32 : 64) * (square ? 32 : 64);

@@ -17,6 +17,15 @@ struct ConvFacts {
 ConvFacts factsOf(const OpView &view);
 bool isPointwise(const OpView &view); // 1x1, every output of the input's pixel in its place
 
+// Software devices on which workgroups of so many subgroups of eight stage so much, see shaders/staging.glsl.
+bool canStage(const Traits &traits, uint32_t subgroups, uint32_t sharedBytes);
+// Where their weights have a channel of a block: first the even ones, then the odd ones.
+constexpr size_t laneOf(size_t channel) {
+    return channel / 2 + channel % 2 * 4;
+}
+// Statistics entries of a channel beyond which they are combined before anybody reads them.
+constexpr uint32_t kManyEntries = 4 * kStatisticsTiles;
+
 // What eight invocations of a shuffle kernel make at a time: 8 x columns pixels (or tiles) of 8 x blocks
 // outputs. Few columns where more would mostly be padding; then each costs about a fifth more.
 struct LaneShape {

@@ -21,7 +21,6 @@ static_assert(kMostBlocks * kFewestPixels * kLanes * 4 <= kSharedBytes &&
               kBodyBytes / kBlockBytes * kLanes * 4 <= kSharedBytes);
 constexpr uint32_t kBindings = 7, kPushWords = 30, kAddressBindings = 0x1f;
 constexpr uint64_t kMaxGroups = 1u << 18; // what groups are numbered up to
-constexpr uint32_t kMostEntries = 4 * kStatisticsTiles;
 
 struct Grid {
     uint32_t blocks, pixels, subgroups; // of a workgroup
@@ -47,11 +46,9 @@ uint64_t stagedWeightBytes(const ConvFacts &facts) {
 }
 
 bool stagedSuits(const OpView &view, const ConvFacts &facts, const Traits &traits) {
-    return traits.cpu && canShuffle(traits.caps) && traits.caps.subgroupSize == kLanes &&
-           traits.caps.bufferDeviceAddress && traits.caps.maxSharedBytes >= kSharedBytes &&
-           traits.caps.maxWorkgroupInvocations >= kMostSubgroups * kLanes && isPointwise(view) &&
-           !facts.port && facts.blocks0 + facts.blocks1 <= kMostBlocks &&
-           facts.outputBlocks >= kFewestBlocks && facts.blocks0 + facts.blocks1 >= kFewestBlocks &&
+    return canStage(traits, kMostSubgroups, kSharedBytes) && isPointwise(view) && !facts.port &&
+           facts.blocks0 + facts.blocks1 <= kMostBlocks && facts.outputBlocks >= kFewestBlocks &&
+           facts.blocks0 + facts.blocks1 >= kFewestBlocks &&
            fitsBothWeights(traits, secondWeightOffset(facts) + stagedWeightBytes(facts));
 }
 
@@ -63,7 +60,7 @@ bool stagedKernel(const ConvFacts &facts, const Traits &traits, bool statistics,
                                    kBindings, kPushWords, 0, kAddressBindings)};
     return planeOf(facts.output) >= grid.pixels &&
            uint64_t{facts.output.n} * grid.pixelGroups * grid.outputGroups <= kMaxGroups &&
-           (!statistics || grid.pixelGroups <= kMostEntries);
+           (!statistics || grid.pixelGroups <= kManyEntries);
 }
 
 uint32_t stagedStatisticsTiles(const ConvFacts &facts) {
@@ -105,7 +102,6 @@ Result<std::vector<Dispatch>> buildStaged(const OpView &view, const ConvFacts &f
 void packStaged(const Graph &graph, const Op &op, const std::vector<uint32_t> &shape,
                 const uint16_t *canonical, float *packed) {
     const size_t outputs = shape[0], inputs = shape[3];
-    const auto laneOf = [](size_t channel) { return channel / 2 + channel % 2 * 4; };
     for (size_t firstOutput = 0; firstOutput < outputs; firstOutput += 8) {
         size_t firstInput = 0;
         for (uint32_t source : op.inputs) {

@@ -18,8 +18,6 @@ constexpr uint32_t kMostBlocksInParts = 4;
 constexpr size_t kScatterConstant = 8;
 constexpr uint32_t kBindings = 8, kPushWords = 32, kAddressBindings = 0x3f;
 constexpr uint64_t kMaxGroups = 1u << 18, kMaxTiles = 1u << 22; // what groups and tiles are numbered up to
-// Statistics entries of a channel that are combined by a dispatch of their own before anybody reads them.
-constexpr uint32_t kManyEntries = 4 * kStatisticsTiles;
 
 // Of the outputs: M takes V's place, so each has no more blocks than there are of inputs.
 uint32_t partsOf(const ConvFacts &facts) {
@@ -100,10 +98,8 @@ uint64_t wholeWeightBytes(const ConvFacts &facts) {
 bool wholeSuits(const OpView &view, const ConvFacts &facts, const Traits &traits) {
     const Op &op = view.op;
     const uint32_t blocks = facts.blocks0 + facts.blocks1;
-    return traits.cpu && canShuffle(traits.caps) && traits.caps.subgroupSize == kLanes &&
-           traits.caps.bufferDeviceAddress && traits.caps.maxSharedBytes >= kSharedBytes &&
-           traits.caps.maxWorkgroupInvocations >= kSubgroups * kLanes && facts.kernelHeight == 3 &&
-           facts.kernelWidth == 3 && op.stride == 1 && !facts.port && facts.output.h == facts.input.h &&
+    return canStage(traits, kSubgroups, kSharedBytes) && facts.kernelHeight == 3 && facts.kernelWidth == 3 &&
+           op.stride == 1 && !facts.port && facts.output.h == facts.input.h &&
            facts.output.w == facts.input.w && op.inputResample == Resample::None &&
            (op.residual == kNone || op.residualResample == Resample::None) && blocks >= kFewestBlocks &&
            (facts.outputBlocks <= blocks ? blocks <= kMostBlocks
@@ -215,7 +211,6 @@ void packWhole(const Model &model, const Graph &graph, const Op &op, const uint1
         blocks += divideUp(graph.tensors[source].channels, 8);
     const size_t partBlocks = outputBlocks / divideUp(outputBlocks, blocks);
     const size_t step = blocks * partBlocks * 64; // from one of the 36 positions to the next
-    const auto laneOf = [](size_t channel) { return channel / 2 + channel % 2 * 4; };
     for (size_t outputBlock = 0; outputBlock < outputBlocks; ++outputBlock) {
         float *const part = packed + outputBlock / partBlocks * 36 * step;
         size_t block = 0, firstInput = 0;
