@@ -2,8 +2,8 @@
 // dispatches: winograd_input.comp (V = B^T d B of each tile of 6x6 pixels), winograd_product.comp (at each of the 36
 // positions a matrix product over channels, M = U V) and winograd_output.comp (Y = A^T M A, 4x4 pixels a tile).
 //
-// Interpolation points 0, +-sqrt(1/2), +-sqrt(2), infinity: with U in fp16, V and M in fp32 the result is off by
-// 0.9e-3 (relative L2), with the usual 0, +-1, +-2 by 2.0e-3. Polynomials as in Toom-Cook:
+// Interpolation points 0, +-sqrt(1/2), +-sqrt(2), infinity: with U in 16 bits, V and M in fp32 the result is off by half of
+// what it is with the usual 0, +-1, +-2. Polynomials as in Toom-Cook:
 //
 //   B^T = 1    0     -5/2  0    1  0      G =  1     0     0      A^T = 1  1    1    1/2   1/2  0
 //         0   -2a    -2    a    1  0          -2/3  -2a/3 -1/3          0  a   -a    b/2  -b/2  0
@@ -29,19 +29,19 @@
 //         0 -1  0  1          -1/2  1/2  1/2            0  1 -1  0  1
 //                              0    0    1
 //
-// With U in fp16 that is off by 0.3e-3. The tables below are of POINTS = 5 there, SIDE = 4; else both are 6.
+// The tables below are of POINTS = 5 there, SIDE = 4; else both are 6.
 //
 // Tiles are numbered along rows over the output map of an image, each image padded so that eight invocations, one
 // tile each, never see two images: an `entry` is tileLoops such eights, the unit of statistics; an image has
 // entriesPerImage of them. The dispatches work on a band: `columns` tiles, those of some consecutive entries.
 //
-//   staging V  [SIDE^2][blocks][columns][8] float, of a block first its even channels, then its odd ones
+//   staging V  [SIDE^2][blocks][blockStep][8] float, of a block first its even channels, then its odd ones
 //           M  [parts][POINTS^2][outputBlocks][columns][8] float; the parts, of a sum each, are added by the output's
 //              transform
 //
 // From one of the positions to the next there are positionStep() times eight floats, some more than in the
-// brackets: columns is often a power of two, and then what one tile has at all positions would fall into the same few
-// sets of a cache.
+// brackets, and from one block of V to the next blockStep(): columns is often a power of two, and then what one tile has at all
+// positions, or what a unit of the product reads of all blocks, would fall into the same few sets of a cache.
 //
 // Features of all three: subgroup operations basic and shuffle, subgroups of exactly 8.
 #ifndef MOTE_WINOGRAD_GLSL
@@ -49,6 +49,7 @@
 
 const float kA = 0.70710678118654752, kB = 1.4142135623730950; // a and b
 
+uint blockStep(uint columns) { return columns % 32 == 0 ? columns + 16 : columns; }
 uint positionStep(uint blocks, uint columns) { return blocks * columns + 4; }
 
 // void timesA(...) for T of float or vec4: a row of a 6x6 tile times A.

@@ -132,7 +132,8 @@ void main() {
         transformDoubled(d);
     else
         transformTile(d);
-    uint place = unit, step = positionStep(blocks, pc.columns);
+    uint apart = blockStep(pc.columns);
+    uint place = unit + block * (apart - pc.columns), step = positionStep(blocks, apart);
     [[unroll]] for (int i = 0; i < SIDE; ++i) {
         [[unroll]] for (int j = 0; j < SIDE; ++j) {
             target8[place] = eightOfLanes(d[i][j]);

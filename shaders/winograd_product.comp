@@ -1,7 +1,11 @@
 // M = U V at each position, see winograd.glsl; each part of the sums by itself.
 //
 //   source   V
-//   weights  U, [POINTS^2][outputBlock][block][4][8 outputs] words, two halfs each, of inputs side by side in V
+//   weights  U, [POINTS^2][outputBlock] of eight floats, a scale for each output, and [block][4][8 outputs] words, two numbers
+//            each, of inputs side by side in V: the first is the scale times the word's lower half, as a signed number,
+//            times 2^16, the second the scale times the whole word, whose upper half is rounded with the lower one in
+//            mind. So each is one conversion, in which no bits need to be taken apart, and at most half of 2^16 scales off: with
+//            the largest of an output at a position at 32767, less than halfs are, unless that is 16 times their rms
 //   target   M
 //
 // The eight invocations of a subgroup are eight outputs, and V comes as the operand of a multiplication that has one
@@ -58,30 +62,35 @@ void main() {
     // Of a doubled source the third row and column of V have two positions each.
     uint row = quotient(position, pc.points), column = position - row * pc.points, twice = pc.points - pc.side;
     uint sourcePosition = (row - twice * (row * 11 >> 5)) * pc.side + column - twice * (column * 11 >> 5);
-    uint sourcePlace = sourcePosition * positionStep(pc.blocks, pc.columns) + part * BLOCKS * pc.columns + first;
+    uint apart = blockStep(pc.columns);
+    uint sourcePlace = sourcePosition * positionStep(pc.blocks, apart) + part * BLOCKS * apart + first;
     uint64_t source = packed(pc.sourceAddress) + uint64_t(sourcePlace * 32);
-    uint weightPlace = (position * pc.outputBlocks + firstOutput) * pc.blocks + part * BLOCKS;
+    uint weightBytes = pc.blocks * 128 + 32; // of an output block
+    uint64_t scales = packed(pc.weightsAddress) + uint64_t((position * pc.outputBlocks + firstOutput) * weightBytes);
     uint place = (part * positions + position) * positionStep(pc.outputBlocks, pc.columns);
     uint between = place + pc.outputBlocks * pc.columns;
     place += firstOutput * pc.columns + first;
     [[unroll]] for (int o = 0; o < OUTPUT_BLOCKS; ++o) {
-        Words weights = Words(packed(pc.weightsAddress) + uint64_t((weightPlace + o * pc.blocks) * 128));
+        Words weights = Words(scales + uint64_t(o * weightBytes + part * BLOCKS * 128 + 32));
         float sums[16];
         [[unroll]] for (int t = 0; t < TILES; ++t) sums[t] = 0;
         [[unroll]] for (int b = 0; b < BLOCKS; ++b) {
             float own[8];
             [[unroll]] for (int i = 0; i < 4; ++i) {
                 uint pair = wordOfLane(weights.at[8 * b + 2 * i], weights.at[8 * b + 2 * i + 1]);
-                own[2 * i] = firstHalf(pair);
-                own[2 * i + 1] = secondHalf(pair);
+                own[2 * i] = float(int(pair << 16));
+                own[2 * i + 1] = float(int(pair));
             }
-            Floats tiles = Floats(source + uint64_t(b * pc.columns * 32));
+            Floats tiles = Floats(source + uint64_t(b * apart * 32));
             [[unroll]] for (int t = 0; t < TILES; ++t) {
                 vec4 low = tiles.at[2 * t], high = tiles.at[2 * t + 1];
                 [[unroll]] for (int i = 0; i < 4; ++i) sums[t] += own[i] * low[i];
                 [[unroll]] for (int i = 0; i < 4; ++i) sums[t] += own[4 + i] * high[i];
             }
         }
+        Floats scale = Floats(scales + uint64_t(o * weightBytes));
+        float ownScale = floatOfLane(scale.at[0], scale.at[1]);
+        [[unroll]] for (int t = 0; t < TILES; ++t) sums[t] *= ownScale;
         // Each store is a branch, into which the compiler would move what makes a sum, keeping all products until then.
         // So something else needs all sums before: what is stored here, between two positions, nobody reads.
         float all = 0;

@@ -64,7 +64,7 @@ bool winogradSuits(const OpView &view, const ConvFacts &facts, const Traits &tra
 uint64_t winogradWeightOffset(const ConvFacts &facts); // bytes from the first weight
 uint64_t winogradWeightBytes(const ConvFacts &facts);
 void packWinograd(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
-                  uint16_t *packed);
+                  void *packed);
 
 bool winogradIsFaster(const ConvFacts &facts); // than the direct kernel at this size
 // False where it does not fit the device. Fills what depends on the family: pipelines, scratchBytes,

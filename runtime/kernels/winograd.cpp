@@ -6,6 +6,8 @@
 #include "kernels/winograd_transform.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <numeric>
 
 namespace mote::kernels {
@@ -84,11 +86,12 @@ Bands bandsOf(const ConvFacts &facts, uint32_t tileLoops) {
     bands.entriesPerBand =
         static_cast<uint32_t>(std::min<uint64_t>(std::max<uint64_t>(fitting, step), bands.entries));
     bands.columns = bands.entriesPerBand * tileLoops * kLanes;
-    const auto staged = [&](uint64_t positions, uint64_t count) { // positionStep in shaders/winograd.glsl
-        return positions * (count * bands.columns + 4) * 2 * kTexelBytes;
+    // positionStep and blockStep in shaders/winograd.glsl; the last band may be one that is padded more.
+    const auto staged = [&](uint64_t positions, uint64_t count, uint64_t padding) {
+        return positions * (count * (bands.columns + padding) + 4) * 2 * kTexelBytes;
     };
-    bands.vBytes = staged(sources, blocks);
-    bands.mBytes = partsOf(blocks) * staged(positionsOf(facts), facts.outputBlocks);
+    bands.vBytes = staged(sources, blocks, 16);
+    bands.mBytes = partsOf(blocks) * staged(positionsOf(facts), facts.outputBlocks, 0);
     return bands;
 }
 
@@ -169,6 +172,49 @@ Costs costsOf(const ConvFacts &facts) {
     return costs;
 }
 
+// U of an output block at a position.
+uint64_t outputBlockBytes(uint64_t blocks) {
+    return 8 * sizeof(float) + blocks * 8 * kActivationBlockBytes;
+}
+
+// Rounded to the nearest integer, even of two, in the lower bits; of numbers below 2^22.
+uint32_t nearestInteger(float value) {
+    const float shifted = value + 0x1.8p23f;
+    uint32_t bits = 0;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    return bits;
+}
+
+void packPosition(const std::vector<TransformedWeights> &u, size_t position, uint8_t *packed) {
+    float most[8] = {}, sum[8] = {}, scales[8], inverses[8];
+    for (const TransformedWeights &block : u)
+        for (size_t e = 0; e < 64; ++e) {
+            most[e % 8] = std::max(most[e % 8], std::fabs(block.at[position][e]));
+            sum[e % 8] += block.at[position][e];
+        }
+    for (size_t o = 0; o < 8; ++o) {
+        // Infinities and NaNs, which are in the sum at least, make all results of this output such.
+        const bool finite = std::isfinite(sum[o]) && std::isfinite(most[o]);
+        scales[o] = finite ? most[o] / 32767 * 0x1p-16f : HUGE_VALF;
+        inverses[o] = finite && most[o] > 0 ? 32767 / most[o] : 0;
+    }
+    std::memcpy(packed, scales, sizeof scales);
+    packed += sizeof scales;
+    for (const TransformedWeights &block : u) {
+        uint32_t words[4][8]; // of inputs 0 2, 4 6, 1 3, 5 7
+        for (size_t i = 0; i < 4; ++i) {
+            const float *first = block.at[position] + (i / 2 + i % 2 * 4) * 8, *second = first + 16;
+            for (size_t o = 0; o < 8; ++o) {
+                const uint32_t lower = nearestInteger(first[o] * inverses[o]) & 0xffff;
+                const float rest = static_cast<float>(lower) * 0x1p-16f;
+                words[i][o] = lower | nearestInteger(second[o] * inverses[o] - rest) << 16;
+            }
+        }
+        std::memcpy(packed, words, sizeof words);
+        packed += sizeof words;
+    }
+}
+
 // A gain of less than an eighth is not worth the larger error.
 bool worthwhile(uint64_t winograd, uint64_t direct) {
     return 8 * winograd < 7 * direct;
@@ -181,8 +227,8 @@ uint64_t winogradWeightOffset(const ConvFacts &facts) {
 }
 
 uint64_t winogradWeightBytes(const ConvFacts &facts) {
-    return positionsOf(facts) * uint64_t{facts.outputBlocks} * (facts.blocks0 + facts.blocks1) * 8 *
-           kActivationBlockBytes;
+    return positionsOf(facts) * uint64_t{facts.outputBlocks} *
+           outputBlockBytes(facts.blocks0 + facts.blocks1);
 }
 
 // At any size, so that weights are packed alike for all sizes.
@@ -353,35 +399,30 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
     return dispatches;
 }
 
-// U = G g G^T, see shaders/winograd_product.comp: [positions][outputBlock][source, block][4][8 outputs][2
-// inputs]
+// U = G g G^T, see shaders/winograd_product.comp.
 void packWinograd(const Model &model, const Graph &graph, const Op &op, const uint16_t *canonical,
-                  uint16_t *packed) {
+                  void *packed) {
     const std::vector<uint32_t> &shape = model.weights[op.weight].shape;
     const size_t outputs = shape[0], inputs = shape[3];
     const size_t outputBlocks = divideUp(outputs, 8);
-    size_t blocks = 0;
-    for (uint32_t source : op.inputs)
-        blocks += divideUp(graph.tensors[source].channels, 8);
     const bool doubled = op.inputResample == Resample::NearestUp2;
     const auto transformed = doubled ? transformedDoubledWeights : transformedWeights;
     const size_t positions = doubled ? 25 : 36;
-    const size_t step = outputBlocks * blocks * 64; // from one position to the next
+    std::vector<TransformedWeights> u; // of one output block
     for (size_t outputBlock = 0; outputBlock < outputBlocks; ++outputBlock) {
+        u.clear();
         size_t firstInput = 0;
         for (uint32_t source : op.inputs) {
             const size_t channels = graph.tensors[source].channels;
-            for (size_t first = 0; first < channels; first += 8, packed += 64) {
-                const TransformedWeights u =
-                    transformed(canonical + firstInput + first, std::min<size_t>(8, channels - first), inputs,
-                                8 * outputBlock, outputs);
-                for (size_t position = 0; position < positions; ++position)
-                    for (size_t e = 0; e < 64; ++e) // input of each: 0 2, 4 6, 1 3, 5 7
-                        packed[position * step + e] = halfFromFloat(
-                            u.at[position][(e / 32 + e / 16 % 2 * 4 + e % 2 * 2) * 8 + e / 2 % 8]);
-            }
+            for (size_t first = 0; first < channels; first += 8)
+                u.push_back(transformed(canonical + firstInput + first, std::min<size_t>(8, channels - first),
+                                        inputs, 8 * outputBlock, outputs));
             firstInput += channels;
         }
+        for (size_t position = 0; position < positions; ++position)
+            packPosition(u, position,
+                         static_cast<uint8_t *>(packed) +
+                             (position * outputBlocks + outputBlock) * outputBlockBytes(u.size()));
     }
 }
 

@@ -229,7 +229,7 @@ TEST_P(WinogradNormShapes, BothOpsMatchTheReference) {
         largest = std::max(largest, std::fabs(difference));
     }
     const double rms = std::sqrt(sum / static_cast<double>(expected.values.size()));
-    const double tolerance = isWhole(wanted) ? 0.3e-3 : 1.5e-3;
+    const double tolerance = isWhole(wanted) ? 0.3e-3 : 0.45e-3;
     EXPECT_LE(std::sqrt(error / sum), tolerance);
     EXPECT_LE(largest / rms, 16.0 / 3 * tolerance);
     ErrorLog::note(isWhole(wanted) ? "conv2d winograd whole, normalised" : "conv2d winograd, normalised",
