@@ -21,6 +21,9 @@ const uint16_t kExponential[] = {
 const uint16_t kRegisterTile[] = {
 #include "RegisterTile.inc"
 };
+const uint16_t kStraightMultiplyAdd[] = {
+#include "StraightMultiplyAdd.inc"
+};
 const uint16_t kCopy[] = {
 #include "Copy.inc"
 };
@@ -118,11 +121,31 @@ double measureMove(gpu::Device &device, gpu::PipelineDescription description, bo
     return static_cast<double>(groups * kMovedGroup) / leastSeconds(timer);
 }
 
+// What shaders/uniform_addresses.glsl asks for.
+bool suitsEights(const gpu::Caps &caps) {
+    return caps.bufferDeviceAddress && caps.subgroupSize == 8 &&
+           (caps.subgroupOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0;
+}
+
+// Multiply-adds a second of straight_multiply_add.comp; 0 where the device does not suit it.
+double measureStraight(gpu::Device &device, const gpu::PipelineDescription &description) {
+    if (!suitsEights(device.caps()))
+        return 0;
+    constexpr uint32_t kGroups = 4096, kStep = 2 * 16 * 16;
+    const uint32_t push[] = {kStep, 0, 0, 1, 2, 3, 0, 0};
+    const gpu::Pipeline *made = expect(device.pipelines().get(description));
+    const gpu::Allocation source = allocate(device, 16 * kStep);
+    const gpu::Allocation target = allocate(device, uint64_t{kGroups} * kWorkgroup * sizeof(float));
+    DeviceTimer timer(device, [&](gpu::CommandBuffer &commands) {
+        const gpu::BufferRange ranges[] = {{&source, 0, source.size()}, {&target, 0, target.size()}};
+        return commands.dispatch(*made, ranges, 2, push, sizeof push, kGroups, 1, 1);
+    });
+    return static_cast<double>(uint64_t{kGroups} * kWorkgroup * 16 * 128) / leastSeconds(timer);
+}
+
 // The same of move_eights.comp, within a cache; 0 where the device does not suit it.
 double measureEights(gpu::Device &device, const gpu::PipelineDescription &description) {
-    const gpu::Caps &caps = device.caps();
-    constexpr VkSubgroupFeatureFlags kShuffle = VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
-    if (!caps.bufferDeviceAddress || caps.subgroupSize != 8 || (caps.subgroupOperations & kShuffle) == 0)
+    if (!suitsEights(device.caps()))
         return 0;
     constexpr uint64_t kGroup = uint64_t{8} * 128 * 32; // bytes
     constexpr uint32_t kGroups = 2048, kOwnWrap = kWrap * kMovedGroup / kGroup;
@@ -170,10 +193,14 @@ Ceilings measureCeilings(gpu::Device &device) {
     loadEights.addressBindings = 1;
     auto storeEights = pipeline(10, "store_eights", kStoreEights, 2, 32);
     storeEights.addressBindings = 1;
+    auto straight = pipeline(11, "straight_multiply_add", kStraightMultiplyAdd, 2, 32);
+    straight.constants = {16, 16};
+    straight.addressBindings = 1;
 
     Ceilings found;
     const double steps = measureSteps(device, multiplyAdd, kSteps, 0.999f);
-    found.operationsPerSecond = 2 * std::max(steps, measureSteps(device, tile, kTileSteps, 0.001f));
+    found.operationsPerSecond = 2 * std::max({steps, measureSteps(device, tile, kTileSteps, 0.001f),
+                                              measureStraight(device, straight)});
     found.exponentialsPerSecond = measureSteps(device, exponential, kExponentials, -0.999f);
     found.bytesPerSecond = 2 * std::max(measureMove(device, copy, false, UINT64_MAX),
                                         measureMove(device, copyTexels, true, UINT64_MAX));

@@ -7,7 +7,7 @@
 namespace mote::bench {
 
 struct Ceilings {
-    double operationsPerSecond = 0; // fp32, a multiply-add is two: of chains or of a matrix product's sums
+    double operationsPerSecond = 0; // fp32, a multiply-add is two: the best of several loops
     double bytesPerSecond = 0;      // of a copy larger than any cache: read and written
 
     // What floors (bench/floors.h) are made of besides.
