@@ -26,9 +26,10 @@ layout(constant_id = 0) const int UPSAMPLE = 0; // 1: the input is doubled by ne
 layout(constant_id = 1) const int SIX = 6;
 layout(constant_id = 2) const int SIDE = 6; // of a tile as stored, and of V: 4 where the input is doubled
 layout(constant_id = 3) const int SOURCES = 1;
+layout(constant_id = 4) const int TILES = 1; // of a unit; 2 where a row of them is even
 #if NORMALISE
-layout(constant_id = 4) const int ACTIVATION = 0; // mote::ActivationFunction
-layout(constant_id = 5) const int GATHER = 1; // 0: affine holds what groupnorm_coefficients.comp made
+layout(constant_id = 5) const int ACTIVATION = 0; // mote::ActivationFunction
+layout(constant_id = 6) const int GATHER = 1; // 0: affine holds what groupnorm_coefficients.comp made
 const int SHIFT = 0;                          // see concatenation.glsl
 #endif
 
@@ -71,6 +72,9 @@ layout(binding = 2, std430) writeonly buffer Target8 {
 };
 #endif
 
+#define MOST_WIDTH 10
+const int BETWEEN = UPSAMPLE != 0 ? 2 : 4; // columns from one tile to the next
+const int WIDTH = SIDE + (TILES - 1) * BETWEEN;
 #include "winograd_source.glsl"
 
 // A row of a tile of a doubled source times B.
@@ -90,20 +94,21 @@ void transformDoubled(inout float s[6][6]) {
 void main() {
     uint number = min(dispatchGroup(), pc.groupCount - 1);
     uint blocks = pc.blocks0 + pc.blocks1;
-    uint unit = min((pc.firstGroup + number) * 8 + gl_SubgroupID, pc.columns * blocks - 1);
+    uint units = pc.columns / TILES; // of a block
+    uint unit = min((pc.firstGroup + number) * 8 + gl_SubgroupID, units * blocks - 1);
 #if NORMALISE
     Eight scales, offsets;
     if (GATHER != 0) {
-        uint block = quotient(unit, pc.columns);
-        uint image = quotient(pc.firstColumn + unit - block * pc.columns, pc.columnsPerImage);
+        uint block = quotient(unit, units);
+        uint image = quotient(pc.firstColumn + (unit - block * units) * TILES, pc.columnsPerImage);
         coefficients(true, image, block, blocks, scales, offsets);
     }
 #endif
     unit = uniformNumber(unit);
-    uint block = quotient(unit, pc.columns);
-    uint column = pc.firstColumn + unit - block * pc.columns;
+    uint block = quotient(unit, units);
+    uint bandColumn = (unit - block * units) * TILES, column = pc.firstColumn + bandColumn;
     uint image = quotient(column, pc.columnsPerImage);
-    uint tile = min(column - image * pc.columnsPerImage, pc.tilesPerImage - 1);
+    uint tile = min(column - image * pc.columnsPerImage, pc.tilesPerImage - TILES);
     uint tileY = quotient(tile, pc.tilesPerRow);
     int top = (int(4 * tileY) - (pc.padding & 0xffff)) >> UPSAMPLE;
     int left = (int(4 * (tile - tileY * pc.tilesPerRow)) - (pc.padding >> 16)) >> UPSAMPLE;
@@ -117,27 +122,32 @@ void main() {
         ownBlock = mix(block, block - pc.blocks0, second);
     }
     source += uint64_t(image * ownBlocks + ownBlock) * uint64_t(pc.inputHeight * pc.inputWidth * 16);
-    float d[6][6];
+    float h[6][MOST_WIDTH];
 #if NORMALISE
     if (GATHER == 0) {
         Floats made = Floats(packed(pc.affineAddress) + uint64_t((image * blocks + block) * 64));
         scales = Eight(made.at[0], made.at[1]);
         offsets = Eight(made.at[2], made.at[3]);
     }
-    readTile(source, top, left, ofChannel(scales), ofChannel(offsets), d);
+    readTile(source, top, left, ofChannel(scales), ofChannel(offsets), h);
 #else
-    readTile(source, top, left, 1, 0, d);
+    readTile(source, top, left, 1, 0, h);
 #endif
-    if (UPSAMPLE != 0)
-        transformDoubled(d);
-    else
-        transformTile(d);
-    uint apart = blockStep(pc.columns);
-    uint place = unit + block * (apart - pc.columns), step = positionStep(blocks, apart);
-    [[unroll]] for (int i = 0; i < SIDE; ++i) {
-        [[unroll]] for (int j = 0; j < SIDE; ++j) {
-            target8[place] = eightOfLanes(d[i][j]);
-            place += step;
+    uint apart = blockStep(pc.columns), step = positionStep(blocks, apart);
+    [[unroll]] for (int t = 0; t < TILES; ++t) {
+        float d[6][6];
+        [[unroll]] for (int i = 0; i < SIDE; ++i)
+            [[unroll]] for (int j = 0; j < SIDE; ++j) d[i][j] = h[i][BETWEEN * t + j];
+        if (UPSAMPLE != 0)
+            transformDoubled(d);
+        else
+            transformTile(d);
+        uint place = block * apart + bandColumn + t;
+        [[unroll]] for (int i = 0; i < SIDE; ++i) {
+            [[unroll]] for (int j = 0; j < SIDE; ++j) {
+                target8[place] = eightOfLanes(d[i][j]);
+                place += step;
+            }
         }
     }
 }

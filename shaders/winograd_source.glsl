@@ -1,7 +1,7 @@
 // Tiles of a convolution's source as Winograd's transform takes them, see winograd.glsl: read, with NORMALISE normalised
 // and activated, transformed. The eight invocations of a subgroup are the channels of a block. Include after
-// uniform_addresses.glsl and declare before: constants SIX and SIDE (of a tile as stored), with NORMALISE ACTIVATION;
-// push constants inputHeight, inputWidth.
+// uniform_addresses.glsl and declare before: constants SIX, SIDE (of a tile as stored) and WIDTH (what is read of a row, at
+// most MOST_WIDTH, of one tile or of neighbours), with NORMALISE ACTIVATION; push constants inputHeight, inputWidth.
 #ifndef MOTE_WINOGRAD_SOURCE_GLSL
 #define MOTE_WINOGRAD_SOURCE_GLSL
 
@@ -9,30 +9,30 @@
 // x / (1 + exp(-x)) of a row, with the exponential within 8e-5: a driver's exp takes half as long again. 2^t = 2^n 2^f,
 // where adding 1.5 * 2^23 leaves the integer n next to t in the last bits; 2^f by the minimax polynomial on [-1/2, 1/2].
 // A row step by step, not value by value, gives a processor what it can do side by side.
-void quickSilu(inout float x[6]) {
-    float f[6], power[6];
-    uint exponents[6];
-    [[unroll]] for (int j = 0; j < SIDE; ++j) {
+void quickSilu(inout float x[MOST_WIDTH]) {
+    float f[MOST_WIDTH], power[MOST_WIDTH];
+    uint exponents[MOST_WIDTH];
+    [[unroll]] for (int j = 0; j < WIDTH; ++j) {
         float t = -1.44269504 * clamp(x[j], -87.0, 87.0);
         precise float shifted = t + 12582912.0;
         precise float rest = t - (shifted - 12582912.0);
         exponents[j] = floatBitsToUint(shifted) << 23;
         f[j] = rest;
     }
-    [[unroll]] for (int j = 0; j < SIDE; ++j) power[j] = 0.05517167 * f[j] + 0.24261112;
-    [[unroll]] for (int j = 0; j < SIDE; ++j) power[j] = power[j] * f[j] + 0.69326099;
-    [[unroll]] for (int j = 0; j < SIDE; ++j) power[j] = power[j] * f[j] + 0.99992807;
-    [[unroll]] for (int j = 0; j < SIDE; ++j)
+    [[unroll]] for (int j = 0; j < WIDTH; ++j) power[j] = 0.05517167 * f[j] + 0.24261112;
+    [[unroll]] for (int j = 0; j < WIDTH; ++j) power[j] = power[j] * f[j] + 0.69326099;
+    [[unroll]] for (int j = 0; j < WIDTH; ++j) power[j] = power[j] * f[j] + 0.99992807;
+    [[unroll]] for (int j = 0; j < WIDTH; ++j)
         x[j] /= 1.0 + uintBitsToFloat(floatBitsToUint(power[j]) + exponents[j]);
 }
 #endif
 
 // Of a map at `source`, from row `top` and column `left` on; zero outside of it. With NORMALISE x * scale + offset,
 // activated.
-void readTile(uint64_t source, int top, int left, float scale, float offset, out float h[6][6]) {
-    uint64_t columnBytes[6];
-    uint columnInside[6];
-    [[unroll]] for (int j = 0; j < SIDE; ++j) {
+void readTile(uint64_t source, int top, int left, float scale, float offset, out float h[6][MOST_WIDTH]) {
+    uint64_t columnBytes[MOST_WIDTH];
+    uint columnInside[MOST_WIDTH];
+    [[unroll]] for (int j = 0; j < WIDTH; ++j) {
         int x = left + j;
         columnInside[j] = uint(x) < pc.inputWidth ? 0xffffffffu : 0;
         columnBytes[j] = uint64_t(uint(clamp(x, 0, int(pc.inputWidth) - 1)) * 16);
@@ -43,22 +43,22 @@ void readTile(uint64_t source, int top, int left, float scale, float offset, out
         int y = top + i;
         rowInside[i] = uint(y) < pc.inputHeight ? 0xffffffffu : 0;
         uint64_t rowBytes = uint64_t(uint(clamp(y, 0, int(pc.inputHeight) - 1)) * pc.inputWidth * 16);
-        [[unroll]] for (int j = 0; j < SIDE; ++j)
+        [[unroll]] for (int j = 0; j < WIDTH; ++j)
             h[i][j] = valueOfLane(Words(source + rowBytes + columnBytes[j]).at[0]);
     }
     [[unroll]] for (int i = 0; i < SIDE; ++i) {
 #if NORMALISE
-        [[unroll]] for (int j = 0; j < SIDE; ++j) h[i][j] = h[i][j] * scale + offset;
+        [[unroll]] for (int j = 0; j < WIDTH; ++j) h[i][j] = h[i][j] * scale + offset;
         if (ACTIVATION == 1) {
             quickSilu(h[i]);
         } else {
-            [[unroll]] for (int j = 0; j < SIDE; ++j) h[i][j] = activated(ACTIVATION, vec4(h[i][j])).x;
+            [[unroll]] for (int j = 0; j < WIDTH; ++j) h[i][j] = activated(ACTIVATION, vec4(h[i][j])).x;
         }
 #else // infinities and NaNs of halfs; a norm has met them in its statistics
-        [[unroll]] for (int j = 0; j < SIDE; ++j)
+        [[unroll]] for (int j = 0; j < WIDTH; ++j)
             h[i][j] = uintBitsToFloat(mix(floatBitsToUint(h[i][j]), 0x7f800000u, abs(h[i][j]) >= 65536.0));
 #endif
-        [[unroll]] for (int j = 0; j < SIDE; ++j)
+        [[unroll]] for (int j = 0; j < WIDTH; ++j)
             h[i][j] = uintBitsToFloat(floatBitsToUint(h[i][j]) & rowInside[i] & columnInside[j]);
     }
 }

@@ -42,6 +42,8 @@ layout(constant_id = 8) const int SCATTER = 0;
 layout(constant_id = 9) const int ACTIVATION = 0; // mote::ActivationFunction
 #endif
 #define SIDE SIX
+#define WIDTH SIX
+#define MOST_WIDTH 6
 
 layout(push_constant) uniform Push {
     uint firstGroup, groupCount;

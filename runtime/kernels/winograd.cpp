@@ -95,17 +95,23 @@ Bands bandsOf(const ConvFacts &facts, uint32_t tileLoops) {
     return bands;
 }
 
+// Two tiles side by side share two of six columns, but need to be in one row.
+uint32_t tilesOfInput(const ConvFacts &facts) {
+    return divideUp(facts.output.w, 4) % 2 == 0 ? 2 : 1;
+}
+
 gpu::PipelineDescription inputPipeline(const ConvFacts &facts) {
-    return pipelineOf(ShaderId::WinogradInput,
-                      {facts.doubled ? 1u : 0u, 6, sideOf(facts), facts.blocks1 != 0 ? 2u : 1u}, 3,
-                      kInputPush, 0, 3);
+    return pipelineOf(
+        ShaderId::WinogradInput,
+        {facts.doubled ? 1u : 0u, 6, sideOf(facts), facts.blocks1 != 0 ? 2u : 1u, tilesOfInput(facts)}, 3,
+        kInputPush, 0, 3);
 }
 
 // gather: each unit combines the statistics itself.
 gpu::PipelineDescription normalisedPipeline(const ConvFacts &facts, const OpView &norm, bool gather) {
     return pipelineOf(ShaderId::WinogradInputNormalised,
                       {facts.doubled ? 1u : 0u, 6, sideOf(facts), norm.op.inputs.size() > 1 ? 2u : 1u,
-                       static_cast<uint32_t>(norm.op.activation), gather ? 1u : 0u},
+                       tilesOfInput(facts), static_cast<uint32_t>(norm.op.activation), gather ? 1u : 0u},
                       7, kNormalisedPush, 0x1f, 7);
 }
 
@@ -351,7 +357,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
                          {{buffers.inputs[0], Access::Read},
                           facts.blocks1 != 0 ? Binding{buffers.inputs[1], Access::Read} : none,
                           {v, Access::Write}},
-                         std::move(input), uint64_t{columns} * blocks, costs.input));
+                         std::move(input), uint64_t{columns} / tilesOfInput(facts) * blocks, costs.input));
         } else {
             const OpView norm{view.model, view.graph, view.shapes, view.graph.ops[kernel.norm], kernel.norm};
             const NormFacts from = normFactsOf(norm, kernels);
@@ -376,7 +382,7 @@ Result<std::vector<Dispatch>> buildWinograd(const OpView &view, const ConvFacts 
             input.addAddressing(4, 3);
             MOTE_TRY(add("input, normalised", normalisedPipeline(facts, norm, gather),
                          normBindings(from, source, {v, Access::Write}), std::move(input),
-                         uint64_t{columns} * blocks, costs.input));
+                         uint64_t{columns} / tilesOfInput(facts) * blocks, costs.input));
         }
         Product product = productOf(facts, bands, columns);
         MOTE_TRY(add("product", std::move(product.pipeline),
