@@ -131,7 +131,7 @@ bool suitsEights(const gpu::Caps &caps) {
 double measureStraight(gpu::Device &device, const gpu::PipelineDescription &description) {
     if (!suitsEights(device.caps()))
         return 0;
-    constexpr uint32_t kGroups = 4096, kStep = 2 * 16 * 16;
+    constexpr uint32_t kGroups = 1024, kStep = 2 * 16 * 16;
     const uint32_t push[] = {kStep, 0, 0, 1, 2, 3, 0, 0};
     const gpu::Pipeline *made = expect(device.pipelines().get(description));
     const gpu::Allocation source = allocate(device, 16 * kStep);
