@@ -2,7 +2,6 @@
 // algorithm and the layouts.
 #include "kernels/conv2d.h"
 #include "kernels/group_norm.h"
-#include "kernels/half.h"
 #include "kernels/winograd_transform.h"
 
 #include <algorithm>
@@ -24,7 +23,7 @@ constexpr uint64_t kStagingBytes = 8u << 20;
 constexpr uint32_t kInputPush = 20, kNormalisedPush = 32, kProductPush = 30, kOutputPush = 16;
 // What units and columns are numbered up to there.
 constexpr uint64_t kMaxUnits = 1u << 18, kMaxColumns = 1u << 22;
-constexpr uint32_t kGatheringUnits = 128; // see gathers()
+constexpr uint32_t kGatheringTiles = 128; // of all blocks, see gathers()
 
 // Of shaders/winograd.glsl: rows of M, and of V.
 uint32_t pointsOf(const ConvFacts &facts) {
@@ -118,7 +117,7 @@ gpu::PipelineDescription normalisedPipeline(const ConvFacts &facts, const OpView
 // Whether each unit of the input combines the statistics of a norm itself, which takes it as long again:
 // where a dispatch for the coefficients, some ten microseconds, would take longer than that.
 bool gathers(const Bands &bands, uint32_t blocks) {
-    return bands.entriesPerBand == bands.entries && bands.columns * blocks <= kGatheringUnits;
+    return bands.entriesPerBand == bands.entries && bands.columns * blocks <= kGatheringTiles;
 }
 
 struct Product {

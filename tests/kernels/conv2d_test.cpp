@@ -276,8 +276,7 @@ INSTANTIATE_TEST_SUITE_P(Table, Tiles, testing::ValuesIn(kTilesCases),
                          [](const auto &entry) { return std::string(entry.param.name); });
 
 // U has a scale for each output: what one of them has for weights leaves the others as exact as they are. Of
-// one output all weights are zero, of another all but the smallest part of one, of another one is 64 times
-// the others.
+// one output all weights are zero, of another all but one, of another one is 64 times the others.
 TEST_F(Conv2dWithSubgroups, WinogradIsAsExactForOutputsOfUnlikeWeights) {
     if (!canShuffle() || traits().caps.subgroupSize != 8 || !traits().caps.bufferDeviceAddress)
         GTEST_SKIP() << "for software devices with subgroups of eight";
